@@ -1,0 +1,39 @@
+-- KEYS[1] prefix  ARGV state, repo, digest, size, uuid ("" none), owner, actor
+-- Returns {"ok", seq} | {"lost"} | {"unknown"} | {"collecting", digest}
+-- | {"state"}.
+-- A session that is gone is no error if the repository has the blob: that is
+-- a repeat of a commit whose answer was lost.
+if refused() then
+    return {'state'}
+end
+
+local repo, digest, uuid = ARGV[2], ARGV[3], ARGV[5]
+local session = P .. 'upload:' .. uuid
+
+if uuid ~= '' then
+    local got = redis.call('HMGET', session, 'repository', 'owner')
+    if not got[1] then
+        if not is_blob(repo, digest) then
+            return {'unknown'}
+        end
+    elseif got[1] ~= repo then
+        return {'unknown'}
+    elseif got[2] ~= ARGV[6] then
+        return {'lost'}
+    end
+end
+if collecting(digest) then
+    return {'collecting', digest}
+end
+
+local seq = next_seq()
+redis.call('HSET', P .. 'blobs:' .. repo, digest, ARGV[4])
+hold(repo, digest)
+touch(repo, digest)
+if uuid ~= '' then
+    redis.call('DEL', session)
+end
+
+event(seq, 'blob_commit', repo, digest, '', ARGV[7])
+publish(seq, 'blob_commit', repo, digest)
+return {'ok', seq}

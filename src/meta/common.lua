@@ -1,0 +1,181 @@
+-- Helpers, put before every script by embed.sh.  KEYS[1] = acr:{<registry>}.
+-- Numbers that may pass 2^53 (sizes, offsets) stay strings and are never
+-- calculated with.  Redis 6.2 replicates the script itself unless told not to.
+if redis.replicate_commands then
+    redis.replicate_commands()
+end
+
+local P = KEYS[1] .. ':'
+local LIMIT = 1000
+
+local function state()
+    return redis.call('GET', P .. 'state') or ''
+end
+
+-- True if the caller does not know the present state.
+local function refused()
+    return redis.call('GET', P .. 'state') ~= ARGV[1]
+end
+
+local function now()
+    return redis.call('TIME')[1]
+end
+
+-- A number argument between low and high; what is not a number is low.
+local function bounded(arg, low, high)
+    local n = math.floor(tonumber(arg) or low)
+    if n < low then
+        return low
+    end
+    return n > high and high or n
+end
+
+-- max(last + 1, time in microseconds): below 2^53 until the year 2255.
+local function next_seq()
+    local time = redis.call('TIME')
+    local seq = time[1] * 1000000 + time[2]
+    local last = tonumber(redis.call('GET', P .. 'seq') or '0')
+    if seq <= last then
+        seq = last + 1
+    end
+    seq = string.format('%.0f', seq)
+    redis.call('SET', P .. 'seq', seq)
+    return seq
+end
+
+local function event(seq, action, repo, digest, tag, actor)
+    redis.call('XADD', P .. 'events', 'MAXLEN', '~', '100000', '*',
+               'seq', seq, 'action', action, 'repository', repo,
+               'digest', digest, 'tag', tag, 'actor', actor)
+end
+
+local function publish(seq, action, repo, what)
+    redis.call('PUBLISH', P .. 'feed',
+               seq .. ' ' .. action .. ' ' .. repo .. ' ' .. what)
+end
+
+-- A link is a candidate while no manifest of its repository needs it.  In a
+-- lookup (soft) a Redis that takes no writes must not spoil the answer.
+local function touch(repo, digest, soft)
+    local refs = redis.call('HGET', P .. 'refs:' .. repo, digest)
+    if (tonumber(refs) or 0) > 0 then
+        return
+    end
+    local call = soft and redis.pcall or redis.call
+    call('ZADD', P .. 'candidates', 'GT', now(), repo .. ' ' .. digest)
+end
+
+local function collecting(digest)
+    return redis.call('SISMEMBER', P .. 'collecting', digest) == 1
+end
+
+local function is_blob(repo, digest)
+    return redis.call('HEXISTS', P .. 'blobs:' .. repo, digest) == 1
+end
+
+local function is_manifest(repo, digest)
+    return redis.call('HEXISTS', P .. 'manifests:' .. repo, digest) == 1
+end
+
+-- The repository holds the digest.
+local function hold(repo, digest)
+    redis.call('ZADD', P .. 'repos', 0, repo)
+    redis.call('SADD', P .. 'in:' .. digest, repo)
+    redis.call('ZREM', P .. 'candidates', digest)
+end
+
+-- The repository lost a blob or manifest: is it still held, by anyone?
+local function let_go(repo, digest)
+    if not is_blob(repo, digest) then
+        redis.call('ZREM', P .. 'candidates', repo .. ' ' .. digest)
+        if not is_manifest(repo, digest) then
+            redis.call('SREM', P .. 'in:' .. digest, repo)
+            if redis.call('EXISTS', P .. 'in:' .. digest) == 0 then
+                redis.call('ZADD', P .. 'candidates', 'GT', now(), digest)
+            end
+        end
+    end
+end
+
+-- A repository is listed while it has a blob, a manifest or a tag.
+local function tidy(repo)
+    if redis.call('EXISTS', P .. 'blobs:' .. repo, P .. 'manifests:' .. repo,
+                  P .. 'tags:' .. repo) == 0
+    then
+        redis.call('ZREM', P .. 'repos', repo)
+    end
+end
+
+-- What the tag names, even if that manifest is being removed.
+local function tag_raw(repo, tag)
+    local value = redis.call('HGET', P .. 'tag:' .. repo, tag)
+    return value and string.match(value, '^(%S+)')
+end
+
+-- What the tag names; a tag of a removed manifest is no tag.
+local function tag_digest(repo, tag)
+    local digest = tag_raw(repo, tag)
+    return digest and is_manifest(repo, digest) and digest
+end
+
+local function pending(repo, tag)
+    redis.call('ZADD', P .. 'pending', now(), repo .. ':' .. tag)
+end
+
+-- One slice of the removal of a manifest that is hidden already: up to limit
+-- tags and, when none is left, what the manifest referred to.
+-- Returns the tags, and 1 if there are more.
+local function remove_slice(repo, digest, limit)
+    local key = P .. 'tagsof:' .. repo .. ':' .. digest
+    local tags = redis.call('ZRANGE', key, 0, limit - 1)
+    if #tags > 0 then
+        redis.call('HDEL', P .. 'tag:' .. repo, unpack(tags))
+        redis.call('ZREM', P .. 'tags:' .. repo, unpack(tags))
+        redis.call('ZREM', key, unpack(tags))
+        for _, tag in ipairs(tags) do
+            pending(repo, tag)
+        end
+    end
+    if redis.call('EXISTS', key) == 1 then
+        return tags, 1
+    end
+
+    local uses = P .. 'uses:' .. repo .. ':' .. digest
+    local refs = P .. 'refs:' .. repo
+    for _, ref in ipairs(redis.call('SMEMBERS', uses)) do
+        if redis.call('HINCRBY', refs, ref, -1) <= 0 then
+            redis.call('HDEL', refs, ref)
+            if is_blob(repo, ref) then
+                touch(repo, ref)
+            end
+        end
+    end
+    redis.call('DEL', uses)
+    redis.call('ZREM', P .. 'removing', repo .. ' ' .. digest)
+    let_go(repo, digest)
+    tidy(repo)
+    return tags, 0
+end
+
+-- A page of a zset in lexical order, after last: members, 1 if there are more.
+local function page(key, last, n)
+    if n == 0 then
+        return {}, 0
+    end
+    local list = redis.call('ZRANGEBYLEX', key,
+                            last == '' and '-' or '(' .. last, '+',
+                            'LIMIT', 0, n + 1)
+    if #list > n then
+        list[n + 1] = nil
+        return list, 1
+    end
+    return list, 0
+end
+
+-- The reply head with the members of list behind it.
+local function reply(head, list)
+    for _, member in ipairs(list) do
+        head[#head + 1] = member
+    end
+    return head
+end

@@ -1,0 +1,14 @@
+-- KEYS[1] prefix  ARGV repo, reference, kind ("tag"|"digest")
+-- Returns {"ok", digest, size, mediaType, state} | {"miss", state}.
+local repo, digest = ARGV[1], ARGV[2]
+
+if ARGV[3] == 'tag' then
+    digest = tag_raw(repo, digest)
+end
+local value = digest and redis.call('HGET', P .. 'manifests:' .. repo, digest)
+if not value then
+    return {'miss', state()}
+end
+
+local size, media = string.match(value, '^(%d+) (.*)$')
+return {'ok', digest, size, media, state()}

@@ -1,0 +1,114 @@
+-- KEYS[1] prefix
+-- ARGV state, repo, digest, size, mediaType, subject (""), artifactType (""),
+-- descriptor ("" without subject), sparse (0|1), actor, ntags, tag...,
+-- nrefs, then for each reference its kind and digest; kind b: the blob must
+-- be there, m: manifest or blob (not with sparse), o: optional
+-- Returns {"ok", seq} | {"missing", digest} | {"collecting", digest}
+-- | {"state"}.
+if refused() then
+    return {'state'}
+end
+
+local repo, digest, size, media = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local subject, atype, descriptor = ARGV[6], ARGV[7], ARGV[8]
+local sparse, actor = ARGV[9] == '1', ARGV[10]
+
+local ntags = tonumber(ARGV[11]) or -1
+if ntags < 0 or ntags > 100 then
+    return redis.error_reply('ERR 0 to 100 tags')
+end
+local nrefs = tonumber(ARGV[12 + ntags]) or -1
+if nrefs < 0 or nrefs > LIMIT or #ARGV ~= 12 + ntags + 2 * nrefs then
+    return redis.error_reply('ERR 0 to 1000 references, of two arguments')
+end
+local base = 12 + ntags
+
+-- A removal of this digest is under way: help it, so that what it has still
+-- to remove is not taken for part of the new manifest.
+if redis.call('ZSCORE', P .. 'removing', repo .. ' ' .. digest) then
+    local _, more = remove_slice(repo, digest, LIMIT)
+    if more == 1 then
+        return {'collecting', digest}
+    end
+end
+
+if redis.call('EXISTS', P .. 'collecting') == 1 then
+    if collecting(digest) then
+        return {'collecting', digest}
+    end
+    if subject ~= '' and collecting(subject) then
+        return {'collecting', subject}
+    end
+    for i = 1, nrefs do
+        if collecting(ARGV[base + 2 * i]) then
+            return {'collecting', ARGV[base + 2 * i]}
+        end
+    end
+end
+
+for i = 1, nrefs do
+    local kind, ref = ARGV[base + 2 * i - 1], ARGV[base + 2 * i]
+    if kind == 'b' then
+        if not is_blob(repo, ref) then
+            return {'missing', ref}
+        end
+    elseif kind == 'm' then
+        if not sparse and not is_manifest(repo, ref)
+            and not is_blob(repo, ref)
+        then
+            return {'missing', ref}
+        end
+    elseif kind ~= 'o' then
+        return redis.error_reply('ERR the kind of a reference is b, m or o')
+    end
+end
+
+local seq = next_seq()
+redis.call('HSET', P .. 'manifests:' .. repo, digest, size .. ' ' .. media)
+hold(repo, digest)
+
+-- Each digest counts once for each manifest, however often it is named.
+local uses = P .. 'uses:' .. repo .. ':' .. digest
+local refs = P .. 'refs:' .. repo
+for i = 1, nrefs do
+    local ref = ARGV[base + 2 * i]
+    if redis.call('SADD', uses, ref) == 1 then
+        redis.call('HINCRBY', refs, ref, 1)
+        redis.call('ZREM', P .. 'candidates', repo .. ' ' .. ref)
+    end
+end
+
+local old = redis.call('HGET', P .. 'subject:' .. repo, digest)
+if old and old ~= subject then
+    redis.call('ZREM', P .. 'referrers:' .. repo .. ':' .. old, digest)
+    redis.call('HDEL', P .. 'subject:' .. repo, digest)
+    redis.call('HDEL', P .. 'descriptor:' .. repo, digest)
+    redis.call('HDEL', P .. 'atype:' .. repo, digest)
+end
+if subject ~= '' then
+    redis.call('ZADD', P .. 'referrers:' .. repo .. ':' .. subject, 0, digest)
+    redis.call('HSET', P .. 'subject:' .. repo, digest, subject)
+    redis.call('HSET', P .. 'descriptor:' .. repo, digest, descriptor)
+    redis.call('HSET', P .. 'atype:' .. repo, digest, atype)
+end
+
+local tags = {}
+for i = 1, ntags do
+    local tag = ARGV[11 + i]
+    local was = tag_raw(repo, tag)
+    if was and was ~= digest then
+        redis.call('ZREM', P .. 'tagsof:' .. repo .. ':' .. was, tag)
+    end
+    redis.call('HSET', P .. 'tag:' .. repo, tag, digest .. ' ' .. seq)
+    redis.call('ZADD', P .. 'tags:' .. repo, 0, tag)
+    redis.call('ZADD', P .. 'tagsof:' .. repo .. ':' .. digest, 0, tag)
+    pending(repo, tag)
+    tags[i] = tag
+end
+
+event(seq, 'manifest_put', repo, digest, table.concat(tags, ' '), actor)
+publish(seq, 'manifest_put', repo, digest)
+for _, tag in ipairs(tags) do
+    publish(seq, 'manifest_put', repo, tag)
+end
+return {'ok', seq}

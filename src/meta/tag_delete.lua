@@ -1,0 +1,22 @@
+-- KEYS[1] prefix  ARGV state, repo, tag, actor
+-- Returns {"ok", seq, digest} | {"unknown"} | {"state"}.
+if refused() then
+    return {'state'}
+end
+
+local repo, tag = ARGV[2], ARGV[3]
+local digest = tag_raw(repo, tag)
+if not digest then
+    return {'unknown'}
+end
+
+local seq = next_seq()
+redis.call('HDEL', P .. 'tag:' .. repo, tag)
+redis.call('ZREM', P .. 'tags:' .. repo, tag)
+redis.call('ZREM', P .. 'tagsof:' .. repo .. ':' .. digest, tag)
+pending(repo, tag)
+tidy(repo)
+
+event(seq, 'tag_delete', repo, digest, tag, ARGV[4])
+publish(seq, 'tag_delete', repo, tag)
+return {'ok', seq, digest}

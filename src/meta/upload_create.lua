@@ -1,0 +1,14 @@
+-- KEYS[1] prefix  ARGV state, uuid, repo, alg, ttl_seconds
+-- Returns {"ok"} | {"state"}.
+-- Offset 0, owner 0, not held, hash and file empty.
+if refused() then
+    return {'state'}
+end
+
+local key = P .. 'upload:' .. ARGV[2]
+redis.call('DEL', key)
+redis.call('HSET', key, 'repository', ARGV[3], 'offset', '0',
+           'alg', ARGV[4], 'hash', '', 'owner', '0', 'held', '0',
+           'file', '', 'started', now())
+redis.call('EXPIRE', key, ARGV[5])
+return {'ok'}

@@ -1,0 +1,21 @@
+
+/*
+ * Content-Range of an upload's PATCH or PUT, OCI distribution-spec "Pushing a
+ * blob in chunks": ^[0-9]+-[0-9]+$, both ends inclusive.  "bytes 0-9/<star>"
+ * of RFC 9110 is accepted as well, since some clients send it.
+ */
+
+#ifndef ACR_RANGE_H
+#define ACR_RANGE_H
+
+#include "acr_core.h"
+
+typedef struct {
+    uint64_t  start;
+    uint64_t  end;             /* inclusive */
+} acr_range_t;
+
+/* ACR_OK, or ACR_INVALID: bad syntax, end < start, or beyond INT64_MAX */
+int acr_range_parse(acr_range_t *range, const unsigned char *p, size_t n);
+
+#endif /* ACR_RANGE_H */

@@ -1,0 +1,86 @@
+
+#include "acr_range.h"
+#include "tap.h"
+
+
+static void
+range(const char *s, size_t n, int rc, uint64_t start, uint64_t end,
+    const char *name)
+{
+    int          got;
+    acr_range_t  r;
+
+    r.start = 77;
+    r.end = 77;
+
+    got = acr_range_parse(&r, tap_copy(s, n), n);
+
+    ok(got == rc && r.start == start && r.end == end, "%s", name);
+}
+
+
+#define good(s, start, end)  range(s, sizeof(s) - 1, ACR_OK, start, end, #s)
+#define bad(s)               range(s, sizeof(s) - 1, ACR_INVALID, 77, 77, #s)
+
+
+int
+main(void)
+{
+    good("0-0", 0, 0);
+    good("0-9", 0, 9);
+    good("5-5", 5, 5);
+    good("1024-2047", 1024, 2047);
+    good("000-0009", 0, 9);
+    good("0-9223372036854775807", 0, INT64_MAX);
+    good("9223372036854775807-9223372036854775807", INT64_MAX, INT64_MAX);
+    good("00000000000000000000000000000000000-1", 0, 1);
+    good("bytes 0-9/*", 0, 9);
+    good("Bytes 0-9/*", 0, 9);
+    good("BYTES 0-9/10", 0, 9);
+    good("bytes 0-9/11", 0, 9);
+
+    bad("");
+    bad("-");
+    bad("0");
+    bad("0-");
+    bad("-0");
+    bad("-1-5");
+    bad("0--1");
+    bad("9-0");
+    bad("1-0");
+    bad("0-9 ");
+    bad(" 0-9");
+    bad("0 -9");
+    bad("0-9\n");
+    bad("0-9\0");
+    bad("+0-9");
+    bad("0-+9");
+    bad("0x0-9");
+    bad("0-9a");
+    bad("0-9,11-12");
+    bad("0-9/*");
+    bad("0-9/10");
+    bad("0-9223372036854775808");
+    bad("9223372036854775808-9223372036854775808");
+    bad("0-18446744073709551615");
+    bad("0-18446744073709551616");
+    bad("0-99999999999999999999999999999999999999");
+    bad("bytes");
+    bad("bytes ");
+    bad("bytes 0-9");
+    bad("bytes 0-9/");
+    bad("bytes 0-9/9");
+    bad("bytes 0-9/**");
+    bad("bytes 0-9/10x");
+    bad("bytes 0-9/9223372036854775808");
+    bad("bytes  0-9/*");
+    bad("bytes\t0-9/*");
+    bad("bytes=0-9/*");
+    bad("bytes=0-9");
+    bad("bytes */10");
+    bad("bytes 9-0/*");
+    bad("byte 0-9/*");
+    bad("items 0-9/*");
+
+    return done();
+}
