@@ -18,7 +18,9 @@ if ntags < 0 or ntags > 100 then
     return redis.error_reply('ERR 0 to 100 tags')
 end
 local nrefs = tonumber(ARGV[12 + ntags]) or -1
-if nrefs < 0 or nrefs > LIMIT or #ARGV ~= 12 + ntags + 2 * nrefs then
+if nrefs < 0 or nrefs > LIMIT or nrefs % 1 ~= 0
+    or #ARGV ~= 12 + ntags + 2 * nrefs
+then
     return redis.error_reply('ERR 0 to 1000 references, of two arguments')
 end
 local base = 12 + ntags
