@@ -1,7 +1,7 @@
 
 /*
  * What the nginx-facing files share: the registry, the configuration of a
- * location, the state of a request, and the vocabulary of asynchronous steps.
+ * location, and the state of a request.
  *
  * A registry is a parameter of everything; nothing here is global.
  */
@@ -23,62 +23,74 @@
 #include "oci/acr_query.h"
 #include "oci/acr_range.h"
 
+#include "meta/ngx_http_acr_meta.h"
+#include "store/ngx_http_acr_store.h"
 
-typedef struct ngx_http_acr_redis_s  ngx_http_acr_redis_t;
 
+/* one directory and one set of keys in a Redis; shared by the locations that
+   name the same acr_root */
 
 typedef struct {
-    ngx_str_t              name;       /* of the registry, in Redis keys */
-    ngx_str_t              root;       /* <acr_root>, no trailing slash */
-    ngx_http_acr_redis_t  *redis;      /* its connection in this worker */
-    ngx_flag_t             fsync;
+    ngx_str_t                  name;       /* acr_registry, in Redis keys */
+    ngx_http_acr_store_t       store;
+    ngx_http_acr_meta_conf_t  *meta_conf;
+    ngx_http_acr_meta_t       *meta;       /* of this worker */
+
+    ngx_thread_pool_t         *fast;       /* "acr": writes and hashes */
+    ngx_thread_pool_t         *slow;       /* "acr_slow": what may wait */
+
+    time_t                     upload_expires;
+    ngx_event_t                keeper;     /* timer of the background work */
+    void                      *keeping;    /* its state */
 } ngx_http_acr_registry_t;
 
 
 typedef struct {
-    ngx_array_t            registries; /* of ngx_http_acr_registry_t * */
+    ngx_array_t                registries; /* ngx_http_acr_registry_t * */
 } ngx_http_acr_main_conf_t;
 
 
+#define NGX_HTTP_ACR_LOCATION_RELATIVE   0
+#define NGX_HTTP_ACR_LOCATION_ABSOLUTE   1   /* by scheme and Host */
+#define NGX_HTTP_ACR_LOCATION_FORWARDED  2   /* by X-Forwarded-Proto, -Host */
+
 typedef struct {
-    ngx_flag_t                enable;
-    ngx_str_t                 root;
-    ngx_str_t                 name;
-    ngx_http_acr_redis_t     *redis;   /* as configured, not connected */
+    ngx_flag_t                 enable;
+    ngx_str_t                  root;
+    ngx_str_t                  name;
+    ngx_str_t                  node;
+    ngx_http_acr_meta_conf_t  *meta_conf;
 
-    off_t                     max_blob_size;      /* 0: no limit */
-    size_t                    max_manifest_size;
-    size_t                    small_buffer;       /* of a transfer's start */
-    size_t                    large_buffer;
-    ngx_uint_t                large_buffers;      /* in a worker at most */
-    time_t                    upload_expires;
+    off_t                      max_blob_size;       /* 0: no limit */
+    size_t                     max_manifest_size;
+    ngx_bufs_t                 upload_buffers;      /* large ones: a transfer */
+    ngx_uint_t                 upload_pool;         /* large ones: a worker */
+    time_t                     upload_expires;
 
-    ngx_flag_t                fsync;
-    ngx_flag_t                delete;
-    ngx_flag_t                sparse_index;
-    ngx_flag_t                absolute_location;
-    ngx_flag_t                trust_forwarded;
+    ngx_flag_t                 fsync;
+    ngx_flag_t                 delete;
+    ngx_flag_t                 sparse_index;
+    ngx_uint_t                 location;
 
-    ngx_thread_pool_t        *pool;    /* "acr": writes and hashes */
-    ngx_thread_pool_t        *slow;    /* "acr_slow": what may wait for long */
-    ngx_http_acr_registry_t  *registry;
+    ngx_http_acr_registry_t   *registry;
 } ngx_http_acr_loc_conf_t;
 
 
 typedef struct {
-    ngx_http_acr_loc_conf_t  *conf;
-    ngx_http_acr_registry_t  *registry;
+    ngx_http_acr_loc_conf_t   *conf;
+    ngx_http_acr_registry_t   *registry;
 
-    const char               *operation;   /* for $acr_operation */
-    ngx_str_t                 repository;
-    ngx_str_t                 reference;   /* as the client wrote it */
-    ngx_str_t                 digest;      /* "sha256:...", once it is known */
-    const acr_error_t        *error;
+    const char                *operation;  /* static, e.g. "blob_get" */
+    ngx_str_t                  repository; /* checked by the router */
+    ngx_str_t                  reference;  /* of the path, decoded: digest, tag
+                                              or uuid; not checked */
+    ngx_str_t                  digest;     /* "sha256:...", once it is known */
+    const acr_error_t         *error;      /* that was answered, or NULL */
 
-    void                     *state;       /* of the handler at work */
+    void                      *state;      /* of the handler at work */
 
-    unsigned                  gone:1;      /* nginx has terminated it */
-    unsigned                  committing:1; /* goes on although it is gone */
+    unsigned                   gone:1;     /* nginx has terminated it */
+    unsigned                   committing:1; /* goes on although it is gone */
 } ngx_http_acr_ctx_t;
 
 

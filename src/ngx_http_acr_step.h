@@ -10,49 +10,61 @@
  *
  * When nginx has terminated the request meanwhile, the continuation is not
  * called and the request ends, unless ctx->committing is set: a change that
- * was begun is carried to its end, and only its answer reaches nobody.
+ * was begun is carried to its end, and only its answer reaches nobody.  So
+ * what a handler holds beside memory of r->pool (a descriptor, malloc'd
+ * memory) belongs to a cleanup of r->pool.
  */
 
 #ifndef NGX_HTTP_ACR_STEP_H
 #define NGX_HTTP_ACR_STEP_H
 
 #include "ngx_http_acr.h"
+#include "ngx_http_acr_task.h"
 
-
-/* runs in a thread: must not touch the request, its pool or its connection */
-typedef ngx_int_t (*ngx_http_acr_work_pt)(void *data, ngx_log_t *log);
 
 /* runs on the event loop with what the work has returned */
 typedef void (*ngx_http_acr_next_pt)(ngx_http_request_t *r, void *data,
     ngx_int_t rc);
 
+/* runs on the event loop with an answer that is neither DOWN nor BEHIND */
+typedef void (*ngx_http_acr_answer_pt)(ngx_http_request_t *r, void *data,
+    ngx_http_acr_meta_reply_t *reply);
+
 
 /*
- * Posts the work to the pool and continues with next.  NGX_OK, or NGX_ERROR
- * if it could not be posted (next is not called then).  data must live until
- * next is called; memory of r->pool does.  Several may be under way at once.
+ * Runs work(data, log) in the pool and continues with next.  data must live
+ * until then; memory of r->pool does.  If the work cannot be posted (the
+ * queue is full) the request is answered with 503 and next is not called.
  */
-ngx_int_t ngx_http_acr_run(ngx_http_request_t *r, ngx_thread_pool_t *pool,
+void ngx_http_acr_run(ngx_http_request_t *r, ngx_thread_pool_t *tp,
     ngx_http_acr_work_pt work, void *data, ngx_http_acr_next_pt next);
 
-/* the same after a delay, for what has to be tried again */
-ngx_int_t ngx_http_acr_run_later(ngx_http_request_t *r, ngx_msec_t delay,
-    ngx_thread_pool_t *pool, ngx_http_acr_work_pt work, void *data,
-    ngx_http_acr_next_pt next);
+/*
+ * Runs a script (ngx_http_acr_meta_call()) and continues with next.  If Redis
+ * does not answer, the request is answered with 503 and next is not called.
+ */
+void ngx_http_acr_ask(ngx_http_request_t *r, ngx_uint_t script,
+    ngx_str_t *args, ngx_uint_t nargs, ngx_http_acr_answer_pt next,
+    void *data);
+
+/*
+ * Calls next(r, data, NGX_OK) after the delay: for what has to be tried again.
+ */
+void ngx_http_acr_later(ngx_http_request_t *r, ngx_msec_t delay,
+    ngx_http_acr_next_pt next, void *data);
 
 /*
  * The two halves of any other asynchronous step: enter before it is started;
  * leave first thing when it is over, which tells NGX_OK to continue, or
  * NGX_DONE if the request is gone and nothing of it may be touched any more.
+ * After it has continued, ngx_http_run_posted_requests(c) is to be called
+ * with the connection, noted before.
  */
 void ngx_http_acr_enter(ngx_http_request_t *r);
 ngx_int_t ngx_http_acr_leave(ngx_http_request_t *r);
 
 /* the end of a request: rc as for ngx_http_finalize_request() */
 void ngx_http_acr_finalize(ngx_http_request_t *r, ngx_int_t rc);
-
-/* lets nginx go on with what a step's continuation has made ready */
-void ngx_http_acr_run_posted(ngx_connection_t *c);
 
 
 #endif /* NGX_HTTP_ACR_STEP_H */

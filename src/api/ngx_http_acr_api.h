@@ -1,0 +1,59 @@
+
+/*
+ * The resources of the API, OCI distribution-spec "Endpoints".  The table in
+ * ngx_http_acr_router.c names the handler of each; each resource has one
+ * file.
+ *
+ * A handler is called in the content phase with ctx filled by the router: the
+ * repository's name is valid, the reference is as the client wrote it.  It
+ * holds a reference to the request, and ends it by one of the functions of
+ * ngx_http_acr_response.h, at once or later.
+ */
+
+#ifndef NGX_HTTP_ACR_API_H
+#define NGX_HTTP_ACR_API_H
+
+#include "../ngx_http_acr.h"
+#include "../ngx_http_acr_body.h"
+#include "../ngx_http_acr_response.h"
+#include "../ngx_http_acr_settle.h"
+#include "../ngx_http_acr_step.h"
+
+
+typedef void (*ngx_http_acr_handler_pt)(ngx_http_request_t *r,
+    ngx_http_acr_ctx_t *ctx);
+
+
+/* the content handler of a location with "acr" */
+ngx_int_t ngx_http_acr_router(ngx_http_request_t *r);
+
+void ngx_http_acr_base_get(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx);
+void ngx_http_acr_extensions_get(ngx_http_request_t *r,
+    ngx_http_acr_ctx_t *ctx);
+
+void ngx_http_acr_blob_get(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx);
+void ngx_http_acr_blob_delete(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx);
+
+void ngx_http_acr_upload_post(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx);
+void ngx_http_acr_upload_patch(ngx_http_request_t *r,
+    ngx_http_acr_ctx_t *ctx);
+void ngx_http_acr_upload_put(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx);
+void ngx_http_acr_upload_get(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx);
+void ngx_http_acr_upload_delete(ngx_http_request_t *r,
+    ngx_http_acr_ctx_t *ctx);
+
+/* GET and HEAD */
+void ngx_http_acr_manifest_get(ngx_http_request_t *r,
+    ngx_http_acr_ctx_t *ctx);
+void ngx_http_acr_manifest_put(ngx_http_request_t *r,
+    ngx_http_acr_ctx_t *ctx);
+void ngx_http_acr_manifest_delete(ngx_http_request_t *r,
+    ngx_http_acr_ctx_t *ctx);
+
+void ngx_http_acr_tags_get(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx);
+void ngx_http_acr_referrers_get(ngx_http_request_t *r,
+    ngx_http_acr_ctx_t *ctx);
+void ngx_http_acr_catalog_get(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx);
+
+
+#endif /* NGX_HTTP_ACR_API_H */

@@ -1,0 +1,119 @@
+
+/*
+ * Redis as the registry's index: one function that runs a script of this
+ * directory and gives its answer back.  Which scripts there are, and what
+ * each takes and returns, stands at the head of each .lua file; the keys are
+ * in schema.md.  DESIGN: "Redis", "Complete or behind".
+ *
+ * What this hides from its callers: the connection and its pipelining, the
+ * deadline, NOSCRIPT, the state that every mutation has to know and every
+ * lookup has to see, and joining a Redis whose state is another one.
+ */
+
+#ifndef NGX_HTTP_ACR_META_H
+#define NGX_HTTP_ACR_META_H
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "acr_scripts.h"               /* enum ACR_SCRIPT_..., made by embed.sh */
+
+
+typedef struct ngx_http_acr_meta_s  ngx_http_acr_meta_t;
+
+
+/* the first word of a script's answer */
+
+typedef enum {
+    NGX_HTTP_ACR_META_DOWN = 0,        /* no answer: not connected, deadline,
+                                          error of Redis.  A mutation may or
+                                          may not have happened. */
+    NGX_HTTP_ACR_META_BEHIND,          /* a lookup missed, but this Redis is
+                                          behind: no answer either */
+    NGX_HTTP_ACR_META_OK,
+    NGX_HTTP_ACR_META_MISS,
+    NGX_HTTP_ACR_META_UNKNOWN,
+    NGX_HTTP_ACR_META_LOST,
+    NGX_HTTP_ACR_META_RANGE,
+    NGX_HTTP_ACR_META_MISSING,
+    NGX_HTTP_ACR_META_COLLECTING,
+    NGX_HTTP_ACR_META_CHANGED
+} ngx_http_acr_meta_status_e;
+
+
+typedef struct {
+    ngx_http_acr_meta_status_e  status;
+    ngx_uint_t                  n;     /* what follows the first word; of a
+                                          lookup without the state */
+    ngx_str_t                  *v;     /* valid during the callback only */
+} ngx_http_acr_meta_reply_t;
+
+
+/* always called exactly once for each call, never before the call returned */
+typedef void (*ngx_http_acr_meta_pt)(void *data,
+    ngx_http_acr_meta_reply_t *reply);
+
+
+/* how a Redis is reached: acr_redis */
+
+typedef struct {
+    ngx_str_t     text;                /* as configured, for log lines */
+    ngx_str_t     host;                /* or the path of a unix socket */
+    in_port_t     port;                /* 0: a unix socket */
+    ngx_str_t     user;                /* empty: AUTH without a user */
+    ngx_str_t     password;            /* empty: no AUTH */
+    ngx_uint_t    db;
+    ngx_msec_t    timeout;             /* of a command, and of connecting */
+    ngx_flag_t    ssl;
+} ngx_http_acr_meta_conf_t;
+
+
+/*
+ * Fills conf from the arguments of acr_redis: the address (unix:<path>,
+ * <host>[:<port>], <IPv4>, [<IPv6>]:<port>), then user=, password=,
+ * password_file= (its first line), db=, timeout=, ssl=on|off in any order.
+ * NGX_CONF_OK, or NGX_CONF_ERROR after it logged what is wrong.
+ */
+char *ngx_http_acr_meta_conf(ngx_conf_t *cf, ngx_http_acr_meta_conf_t *conf,
+    ngx_array_t *args);
+
+/*
+ * The index of one registry in this worker; begins to connect, and connects
+ * again for ever, with back-off.  name is the registry's (it becomes the key
+ * prefix acr:{<name>}).
+ *
+ * marks is asked, in a thread of the pool, when a Redis has to be joined:
+ * it writes the highest acknowledged sequence of any node (decimal, "0" if
+ * there is none) and the epoch of the volume, both zero-terminated, into
+ * buffers of 64 bytes, and returns NGX_OK, or NGX_ERROR: then joining is
+ * tried again later.
+ *
+ * Lives in the pool, to be called from init_process.  NULL: no memory.
+ */
+typedef ngx_int_t (*ngx_http_acr_meta_marks_pt)(void *data, char *mark,
+    char *epoch, ngx_log_t *log);
+
+ngx_http_acr_meta_t *ngx_http_acr_meta_create(ngx_pool_t *pool,
+    ngx_http_acr_meta_conf_t *conf, ngx_str_t *name, ngx_thread_pool_t *tp,
+    ngx_http_acr_meta_marks_pt marks, void *data, ngx_log_t *log);
+
+/* to be called from exit_process: closes the connection */
+void ngx_http_acr_meta_close(ngx_http_acr_meta_t *meta);
+
+/*
+ * Runs a script.  args are what it takes as ARGV, without the state: that is
+ * put before them where the script is a mutation.  They may be freed when
+ * this returns.
+ *
+ * Where the state is refused, joins and asks once more.  Where nothing is
+ * connected the callback gets DOWN at once (by a posted event), except in
+ * the first second of a worker, when the call waits for the connection.
+ *
+ * NGX_OK, or NGX_ERROR: no memory (the callback is not called then).
+ */
+ngx_int_t ngx_http_acr_meta_call(ngx_http_acr_meta_t *meta,
+    ngx_uint_t script, ngx_str_t *args, ngx_uint_t nargs,
+    ngx_http_acr_meta_pt handler, void *data);
+
+
+#endif /* NGX_HTTP_ACR_META_H */

@@ -1,0 +1,96 @@
+
+/*
+ * Answers.  Every function that sends also ends the request, so a handler
+ * returns after it.
+ */
+
+#ifndef NGX_HTTP_ACR_RESPONSE_H
+#define NGX_HTTP_ACR_RESPONSE_H
+
+#include "ngx_http_acr.h"
+
+
+/*
+ * Sends the error in the form of OCI distribution-spec "Error Codes" and ends
+ * the request.  reason (static text, or NULL) goes into detail.reason; value
+ * (what the client sent, or NULL) goes into detail under key: "name",
+ * "digest", "tag", "size"...  503 and 429 carry Retry-After.  A request body
+ * that was not read is discarded.
+ */
+void ngx_http_acr_fail(ngx_http_request_t *r, acr_error_e e,
+    const char *reason, const char *key, ngx_str_t *value);
+
+/* the same with another status than the table's */
+void ngx_http_acr_fail_status(ngx_http_request_t *r, ngx_uint_t status,
+    acr_error_e e, const char *reason, const char *key, ngx_str_t *value);
+
+/* the same for what src/store returned: 507 for ENOSPC and EDQUOT, else 500;
+   NGX_ERROR too is 500.  The log line was written where it happened. */
+void ngx_http_acr_fail_errno(ngx_http_request_t *r, ngx_int_t err);
+
+/* sends only a status and what headers were added, and ends the request */
+void ngx_http_acr_send_status(ngx_http_request_t *r, ngx_uint_t status);
+
+/* sends a body from memory of r->pool, and ends the request; type: static */
+void ngx_http_acr_send_body(ngx_http_request_t *r, ngx_uint_t status,
+    const char *type, u_char *p, size_t n);
+
+/*
+ * Sends a blob's or manifest's file with 200 (ranges and conditions are
+ * nginx's), and ends the request.  type: Content-Type, in r->pool.  Sets
+ * Docker-Content-Digest, ETag and Cache-Control: by_tag tells which.
+ * If the file is not there: missing with the digest, after a log line.
+ */
+void ngx_http_acr_send_file(ngx_http_request_t *r, acr_digest_t *digest,
+    off_t size, ngx_str_t *type, ngx_uint_t by_tag, acr_error_e missing);
+
+/* adds a header; key is static text, value stays referred to.  NGX_ERROR: no
+   memory */
+ngx_int_t ngx_http_acr_header(ngx_http_request_t *r, const char *key,
+    ngx_str_t *value);
+
+/* the same with the value made by ngx_sprintf in r->pool (at most 4 KiB) */
+ngx_int_t ngx_http_acr_header_printf(ngx_http_request_t *r, const char *key,
+    const char *fmt, ...);
+
+/* sets Location to the path made by ngx_sprintf (percent-encoded already
+   where needed), relative or absolute as acr_location says */
+ngx_int_t ngx_http_acr_location(ngx_http_request_t *r, const char *fmt, ...);
+
+/* "sha256:<hex>" in r->pool; data is NULL if there is no memory */
+ngx_str_t ngx_http_acr_digest_text(ngx_http_request_t *r,
+    const acr_digest_t *digest);
+
+/*
+ * Parses a digest of a path or query, and notes it in ctx->digest.  NGX_OK,
+ * or NGX_DONE after it has failed the request with DIGEST_INVALID (UNSUPPORTED
+ * algorithms too: status 400).
+ */
+ngx_int_t ngx_http_acr_need_digest(ngx_http_request_t *r, acr_digest_t *digest,
+    ngx_str_t *text);
+
+/*
+ * The decoded value of the first query parameter of that name.  NGX_OK;
+ * NGX_DECLINED if there is none; NGX_ERROR if the query is malformed or there
+ * is no memory.
+ */
+ngx_int_t ngx_http_acr_arg(ngx_http_request_t *r, const char *name,
+    ngx_str_t *value);
+
+/*
+ * The paging parameters "n" and "last" (OCI distribution-spec "Listing
+ * Tags"): *n is 1000 without n, and never more.  *last is empty
+ * without it.  NGX_OK, or NGX_DONE after it has failed the request.
+ */
+ngx_int_t ngx_http_acr_page(ngx_http_request_t *r, ngx_uint_t *n,
+    ngx_str_t *last);
+
+/*
+ * Adds the Link of RFC 8288 to the next page: path (of the request, as we
+ * write it) with n, last and, unless it is NULL, artifactType.
+ */
+ngx_int_t ngx_http_acr_link_next(ngx_http_request_t *r, ngx_str_t *path,
+    ngx_uint_t n, ngx_str_t *last, ngx_str_t *artifact_type);
+
+
+#endif /* NGX_HTTP_ACR_RESPONSE_H */

@@ -1,0 +1,39 @@
+
+/*
+ * The disk step of every change, (c) of DESIGN "Push": under the lock of the
+ * tag or digest, asks Redis what it is now, makes the links on disk equal to
+ * that, notes the mark, and takes the entry out of "pending".  So the order of
+ * writers does not matter, and whoever finds an old entry can do it again.
+ */
+
+#ifndef NGX_HTTP_ACR_SETTLE_H
+#define NGX_HTTP_ACR_SETTLE_H
+
+#include "ngx_http_acr_step.h"
+
+
+/*
+ * Settles n names of the repository in ctx (digests "sha256:..." and tags),
+ * one after the other, then continues with next(r, data, NGX_OK).  seq is what
+ * the script returned, decimal.  token is that of
+ * ngx_http_acr_store_tag_prepare(), or NULL.  What they refer to must live
+ * until then.
+ *
+ * If it cannot be done the request is answered with 503 or the store's error;
+ * the entry stays pending and is settled later.
+ */
+void ngx_http_acr_settle(ngx_http_request_t *r, ngx_str_t *names,
+    ngx_uint_t n, ngx_str_t *seq, ngx_str_t *token,
+    ngx_http_acr_next_pt next, void *data);
+
+/*
+ * The same without a request: done(data, rc) with NGX_OK, NGX_ERROR (Redis or
+ * lock) or an errno value.  Everything is copied.  NGX_ERROR: no memory (done
+ * is not called then).
+ */
+ngx_int_t ngx_http_acr_settle_one(ngx_http_acr_registry_t *registry,
+    ngx_str_t *repository, ngx_str_t *name, uint64_t seq, ngx_str_t *token,
+    ngx_http_acr_done_pt done, void *data);
+
+
+#endif /* NGX_HTTP_ACR_SETTLE_H */

@@ -1,0 +1,190 @@
+
+/*
+ * The directory: layout (DESIGN "Layout on disk"), and the steps by which
+ * content gets there for good (DESIGN "Push").
+ *
+ * Every function here may block: it is to be called in a thread, except the
+ * ones that only write paths.  None touches a request, a pool or a
+ * connection.  They return NGX_OK or an errno value (ENOSPC, EIO...), after
+ * one log line with the path, unless said otherwise.  Names, tags, digests
+ * and uuids were checked by the caller.
+ */
+
+#ifndef NGX_HTTP_ACR_STORE_H
+#define NGX_HTTP_ACR_STORE_H
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "../oci/acr_digest.h"
+#include "../oci/acr_hash.h"
+
+
+#define NGX_HTTP_ACR_UUID_LEN   36
+
+/* the directory of one registry */
+
+typedef struct {
+    ngx_str_t    root;                 /* acr_root: absolute, no slash at its
+                                          end, zero-terminated */
+    ngx_flag_t   fsync;                /* acr_fsync */
+    ngx_str_t    node;                 /* acr_node: file name in acr/nodes */
+    ngx_uint_t   slot;                 /* this worker's number */
+} ngx_http_acr_store_t;
+
+
+/* --- configuration, at start */
+
+/*
+ * Makes the directories that every volume has (docker/registry/v2/blobs and
+ * /repositories, acr/locks, acr/nodes), owned by uid and gid if we are root,
+ * and checks that the worker (uid, gid) may write there and that blobs and
+ * repositories are on one file system.  acr/epoch is made with a random
+ * content if it is missing.  NULL, or why not: a static text.  err is set to
+ * an errno value or 0, and path (PATH_MAX bytes) to what it is about.
+ */
+const char *ngx_http_acr_store_prepare(ngx_http_acr_store_t *store, uid_t uid,
+    gid_t gid, ngx_err_t *err, char *path);
+
+
+/* --- content */
+
+/*
+ * Writes the path of a blob's data, zero-terminated, into buf, which has room
+ * for ngx_http_acr_store_path_max(store) bytes; returns its length.
+ */
+size_t ngx_http_acr_store_blob_path(ngx_http_acr_store_t *store,
+    acr_digest_t *digest, u_char *buf);
+
+#define ngx_http_acr_store_path_max(store)  ((store)->root.len + 1024)
+
+/*
+ * Stores n bytes as the blob (a manifest): temporary file, sync, commit.
+ */
+ngx_int_t ngx_http_acr_store_put(ngx_http_acr_store_t *store,
+    acr_digest_t *digest, u_char *p, size_t n, ngx_log_t *log);
+
+
+/* --- staging files of upload sessions:
+       repositories/<name>/_uploads/<uuid>/<file> */
+
+/*
+ * Opens the staging file for writing at offset, making what is missing.
+ *
+ * from is the name of the file so far (empty: none yet).  If it is the same
+ * as file, it goes on there: it must have at least offset bytes and is cut to
+ * them.  If it is another, the first offset bytes of from are copied into
+ * file, which is made anew (FICLONE, else copy_file_range, else read and
+ * write), and from is left alone.
+ *
+ * *fd is set on NGX_OK.  ENOENT: from is gone or shorter than offset.
+ */
+ngx_int_t ngx_http_acr_store_stage(ngx_http_acr_store_t *store,
+    ngx_str_t *repository, ngx_str_t *uuid, ngx_str_t *from, ngx_str_t *file,
+    off_t offset, int *fd, ngx_log_t *log);
+
+/* fdatasync, unless acr_fsync is off */
+ngx_int_t ngx_http_acr_store_sync(ngx_http_acr_store_t *store, int fd,
+    ngx_log_t *log);
+
+/* hashes the first size bytes of the open file with h (which is initialised) */
+ngx_int_t ngx_http_acr_store_hash(int fd, off_t size, acr_hash_t *h,
+    ngx_log_t *log);
+
+/*
+ * The staging file becomes the blob: syncs it, makes the directory, renames
+ * under the digest's lock (over a file that is there: this also heals one
+ * that is broken), syncs the directories; then removes the session's
+ * directory.  The descriptor stays the caller's.
+ */
+ngx_int_t ngx_http_acr_store_commit(ngx_http_acr_store_t *store,
+    ngx_str_t *repository, ngx_str_t *uuid, ngx_str_t *file, int fd,
+    acr_digest_t *digest, ngx_log_t *log);
+
+/* removes the session's directory; what is not there is no error */
+ngx_int_t ngx_http_acr_store_discard(ngx_http_acr_store_t *store,
+    ngx_str_t *repository, ngx_str_t *uuid, ngx_log_t *log);
+
+/*
+ * Removes the directories of sessions in which nothing was written for age
+ * seconds, in all repositories; sets *removed to their number.
+ */
+ngx_int_t ngx_http_acr_store_sweep(ngx_http_acr_store_t *store, time_t age,
+    ngx_uint_t *removed, ngx_log_t *log);
+
+
+/* --- links: what a repository holds, and what its tags name */
+
+#define NGX_HTTP_ACR_LAYER     1       /* _layers/<alg>/<hex>/link */
+#define NGX_HTTP_ACR_REVISION  2       /* _manifests/revisions/... */
+
+/* makes the link durable, with every directory above it; one that is there
+   and whole is left alone */
+ngx_int_t ngx_http_acr_store_link(ngx_http_acr_store_t *store,
+    ngx_str_t *repository, ngx_uint_t kind, acr_digest_t *digest,
+    ngx_log_t *log);
+
+/*
+ * Step (a) of a tag's put: tags/<tag>/index/<alg>/<hex>/link, and a temporary
+ * file beside current/link that has the digest, all durable.  token (a uuid)
+ * makes the temporary file's name.
+ */
+ngx_int_t ngx_http_acr_store_tag_prepare(ngx_http_acr_store_t *store,
+    ngx_str_t *repository, ngx_str_t *tag, acr_digest_t *digest,
+    ngx_str_t *token, ngx_log_t *log);
+
+/* the put was refused after all: removes the temporary file */
+void ngx_http_acr_store_tag_abandon(ngx_http_acr_store_t *store,
+    ngx_str_t *repository, ngx_str_t *tag, ngx_str_t *token, ngx_log_t *log);
+
+
+/* --- step (c): makes the disk equal to what Redis says now */
+
+/*
+ * The lock of a tag or a digest of a repository: an OFD lock on one of 1,024
+ * files in acr/locks, by a hash of "<repository> <name>".  Does not wait.
+ * NGX_OK with *fd set, NGX_AGAIN if somebody has it, or an errno value.
+ * Closing *fd gives it back.
+ */
+ngx_int_t ngx_http_acr_store_lock(ngx_http_acr_store_t *store,
+    ngx_str_t *repository, ngx_str_t *name, int *fd, ngx_log_t *log);
+
+/*
+ * With the tag's lock held.  digest: current/link becomes it, durably (by
+ * renaming the temporary file of token if there is one and it says so).
+ * NULL: current/link goes, durably, then the rest of the tag's directory as
+ * far as nothing new is in it.  A link that is right already is left alone.
+ */
+ngx_int_t ngx_http_acr_store_tag_apply(ngx_http_acr_store_t *store,
+    ngx_str_t *repository, ngx_str_t *tag, acr_digest_t *digest,
+    ngx_str_t *token, ngx_log_t *log);
+
+/*
+ * With the digest's lock held: kinds (NGX_HTTP_ACR_LAYER, ..._REVISION or'ed)
+ * are the links that are to be there; the others go.  Durable.
+ */
+ngx_int_t ngx_http_acr_store_links_apply(ngx_http_acr_store_t *store,
+    ngx_str_t *repository, acr_digest_t *digest, ngx_uint_t kinds,
+    ngx_log_t *log);
+
+
+/* --- marks: acr/nodes/<node> */
+
+/*
+ * Notes the highest sequence that this worker has acknowledged (microseconds,
+ * decimal in the file, with the boot id): one line of 64 bytes in its slot.
+ * Threads may call it at once; the highest wins.  Not synced: it survives a
+ * kill, and the boot id tells whether there was a power loss since.
+ */
+ngx_int_t ngx_http_acr_store_mark(ngx_http_acr_store_t *store, uint64_t seq,
+    ngx_log_t *log);
+
+/*
+ * The highest mark of all nodes, decimal, and the content of acr/epoch, both
+ * zero-terminated in buffers of 64 bytes.  "0" if there is none.
+ */
+ngx_int_t ngx_http_acr_store_marks(ngx_http_acr_store_t *store, char *mark,
+    char *epoch, ngx_log_t *log);
+
+
+#endif /* NGX_HTTP_ACR_STORE_H */
