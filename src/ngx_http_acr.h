@@ -24,6 +24,7 @@
 #include "oci/acr_range.h"
 
 #include "meta/ngx_http_acr_meta.h"
+#include "store/ngx_http_acr_ring.h"
 #include "store/ngx_http_acr_store.h"
 
 
@@ -41,7 +42,6 @@ typedef struct {
 
     time_t                     upload_expires;
     ngx_event_t                keeper;     /* timer of the background work */
-    void                      *keeping;    /* its state */
 } ngx_http_acr_registry_t;
 
 
@@ -65,6 +65,7 @@ typedef struct {
     size_t                     max_manifest_size;
     ngx_bufs_t                 upload_buffers;      /* large ones: a transfer */
     ngx_uint_t                 upload_pool;         /* large ones: a worker */
+    ngx_http_acr_buffers_t     large;               /* of this worker */
     time_t                     upload_expires;
 
     ngx_flag_t                 fsync;
@@ -76,9 +77,12 @@ typedef struct {
 } ngx_http_acr_loc_conf_t;
 
 
+typedef struct ngx_http_acr_body_s  ngx_http_acr_body_t;
+
 typedef struct {
     ngx_http_acr_loc_conf_t   *conf;
     ngx_http_acr_registry_t   *registry;
+    ngx_http_acr_body_t       *body;       /* that is being read */
 
     const char                *operation;  /* static, e.g. "blob_get" */
     ngx_str_t                  repository; /* checked by the router */

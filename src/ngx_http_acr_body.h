@@ -11,9 +11,8 @@
 #define NGX_HTTP_ACR_BODY_H
 
 #include "ngx_http_acr.h"
+#include "ngx_http_acr_step.h"
 
-
-typedef struct ngx_http_acr_body_s  ngx_http_acr_body_t;
 
 /*
  * Takes from the n bytes (n > 0) at p; returns how many, or NGX_ERROR when it
@@ -46,14 +45,26 @@ void ngx_http_acr_body_read(ngx_http_request_t *r,
 void ngx_http_acr_body_resume(ngx_http_request_t *r);
 
 /*
+ * What done does with an rc that nginx gave: ends the request, with an answer
+ * if there is somebody to read it.
+ */
+void ngx_http_acr_body_failed(ngx_http_request_t *r, ngx_int_t rc);
+
+/*
+ * Makes nginx's buffer for this body at least size bytes, whatever
+ * client_body_buffer_size says; to be called before reading.  NGX_ERROR: no
+ * memory.
+ */
+ngx_int_t ngx_http_acr_body_buffer(ngx_http_request_t *r, size_t size);
+
+/*
  * Reads a whole body of at most max bytes into memory that grows as it
- * arrives.  next(r, data, rc): NGX_OK with *p and *n set (memory of a cleanup
- * of r->pool).  Failures end the request, a longer body with 413
+ * arrives.  next(r, data, NGX_OK) with *p and *n set; the memory is freed with
+ * r->pool, and so p itself must live that long.  Failures end the request, a longer body with 413
  * SIZE_INVALID, and next is not called.
  */
 void ngx_http_acr_body_collect(ngx_http_request_t *r, size_t max, u_char **p,
-    size_t *n, void (*next)(ngx_http_request_t *r, void *data, ngx_int_t rc),
-    void *data);
+    size_t *n, ngx_http_acr_next_pt next, void *data);
 
 
 #endif /* NGX_HTTP_ACR_BODY_H */

@@ -36,6 +36,13 @@ void ngx_http_acr_send_body(ngx_http_request_t *r, ngx_uint_t status,
     const char *type, u_char *p, size_t n);
 
 /*
+ * What the functions below and above end with: sends b, of which size bytes
+ * are the body, and ends the request.  type: with a len of 0, none.
+ */
+void ngx_http_acr_send_buf(ngx_http_request_t *r, ngx_uint_t status,
+    ngx_str_t *type, off_t size, ngx_buf_t *b);
+
+/*
  * Sends a blob's or manifest's file with 200 (ranges and conditions are
  * nginx's), and ends the request.  type: Content-Type, in r->pool.  Sets
  * Docker-Content-Digest, ETag and Cache-Control: by_tag tells which.
@@ -49,13 +56,22 @@ void ngx_http_acr_send_file(ngx_http_request_t *r, acr_digest_t *digest,
 ngx_int_t ngx_http_acr_header(ngx_http_request_t *r, const char *key,
     ngx_str_t *value);
 
-/* the same with the value made by ngx_sprintf in r->pool (at most 4 KiB) */
+/* the same with the value made by ngx_sprintf in r->pool; less than 4 KiB */
 ngx_int_t ngx_http_acr_header_printf(ngx_http_request_t *r, const char *key,
     const char *fmt, ...);
 
 /* sets Location to the path made by ngx_sprintf (percent-encoded already
    where needed), relative or absolute as acr_location says */
 ngx_int_t ngx_http_acr_location(ngx_http_request_t *r, const char *fmt, ...);
+
+/*
+ * Deals with a request body that nobody has read, so that it is never run as
+ * the next request: nginx reads it away, or, if it is too large for that or
+ * the client waits for "100 Continue", the connection closes after the
+ * answer.  The functions above do it; a handler that will read no body does
+ * it first.
+ */
+void ngx_http_acr_discard(ngx_http_request_t *r);
 
 /* "sha256:<hex>" in r->pool; data is NULL if there is no memory */
 ngx_str_t ngx_http_acr_digest_text(ngx_http_request_t *r,

@@ -1,181 +1,144 @@
 
-/*
- * Steps of a request that leave the event loop.
- */
-
+#include "ngx_http_acr_response.h"
 #include "ngx_http_acr_step.h"
 
 
-/* how long an exiting worker waits before it looks again */
-#define NGX_HTTP_ACR_STEP_GUARD  60000
-
-
 typedef struct {
-    ngx_http_request_t    *request;
-    ngx_thread_pool_t     *pool;
-    ngx_http_acr_work_pt   work;
-    ngx_http_acr_next_pt   next;
-    void                  *data;
-    ngx_int_t              rc;
-    ngx_event_t            delay;
+    ngx_http_request_t      *request;
+    void                    *data;
+    ngx_http_acr_work_pt     work;
+    ngx_http_acr_next_pt     next;
+    ngx_http_acr_answer_pt   answer;
+    ngx_http_acr_task_t      task;
+    ngx_event_t              timer;
 } ngx_http_acr_step_t;
 
 
-static ngx_thread_task_t *ngx_http_acr_step_create(ngx_http_request_t *r,
-    ngx_thread_pool_t *pool, ngx_http_acr_work_pt work, void *data,
-    ngx_http_acr_next_pt next);
-static ngx_int_t ngx_http_acr_step_post(ngx_thread_task_t *task);
-static void ngx_http_acr_step_thread(void *data, ngx_log_t *log);
-static void ngx_http_acr_step_event(ngx_event_t *ev);
-static void ngx_http_acr_step_delayed(ngx_event_t *ev);
-static void ngx_http_acr_step_done(ngx_http_acr_step_t *step);
+static ngx_http_acr_step_t *ngx_http_acr_step_create(ngx_http_request_t *r,
+    void *data);
+static ngx_int_t ngx_http_acr_step_work(void *data, ngx_log_t *log);
+static void ngx_http_acr_step_done(void *data, ngx_int_t rc);
+static void ngx_http_acr_step_answer(void *data,
+    ngx_http_acr_meta_reply_t *reply);
+static void ngx_http_acr_step_timer(ngx_event_t *ev);
 
 
-ngx_int_t
-ngx_http_acr_run(ngx_http_request_t *r, ngx_thread_pool_t *pool,
+void
+ngx_http_acr_run(ngx_http_request_t *r, ngx_thread_pool_t *tp,
     ngx_http_acr_work_pt work, void *data, ngx_http_acr_next_pt next)
 {
-    ngx_thread_task_t  *task;
+    ngx_http_acr_step_t  *step;
 
-    task = ngx_http_acr_step_create(r, pool, work, data, next);
-    if (task == NULL) {
-        return NGX_ERROR;
+    step = ngx_http_acr_step_create(r, data);
+
+    if (step == NULL) {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return;
     }
 
-    if (ngx_http_acr_step_post(task) != NGX_OK) {
-        return NGX_ERROR;
+    step->work = work;
+    step->next = next;
+
+    step->task.work = ngx_http_acr_step_work;
+    step->task.done = ngx_http_acr_step_done;
+    step->task.data = step;
+
+    if (ngx_http_acr_task_post(&step->task, tp) != NGX_OK) {
+        ngx_http_acr_fail(r, ACR_E_UNAVAILABLE, "too much work is queued",
+                          NULL, NULL);
+        return;
     }
 
     ngx_http_acr_enter(r);
-
-    return NGX_OK;
 }
 
 
-ngx_int_t
-ngx_http_acr_run_later(ngx_http_request_t *r, ngx_msec_t delay,
-    ngx_thread_pool_t *pool, ngx_http_acr_work_pt work, void *data,
-    ngx_http_acr_next_pt next)
+void
+ngx_http_acr_ask(ngx_http_request_t *r, ngx_uint_t script, ngx_str_t *args,
+    ngx_uint_t nargs, ngx_http_acr_answer_pt next, void *data)
 {
-    ngx_thread_task_t    *task;
+    ngx_http_acr_ctx_t   *ctx;
     ngx_http_acr_step_t  *step;
 
-    task = ngx_http_acr_step_create(r, pool, work, data, next);
-    if (task == NULL) {
-        return NGX_ERROR;
+    step = ngx_http_acr_step_create(r, data);
+
+    if (step == NULL) {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return;
     }
 
-    step = task->ctx;
+    step->answer = next;
 
-    step->delay.data = task;
-    step->delay.handler = ngx_http_acr_step_delayed;
-    step->delay.log = ngx_cycle->log;
+    ctx = ngx_http_acr_get_ctx(r);
 
-    ngx_add_timer(&step->delay, delay);
+    if (ngx_http_acr_meta_call(ctx->registry->meta, script, args, nargs,
+                               ngx_http_acr_step_answer, step)
+        != NGX_OK)
+    {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return;
+    }
 
     ngx_http_acr_enter(r);
-
-    return NGX_OK;
 }
 
 
-static ngx_thread_task_t *
-ngx_http_acr_step_create(ngx_http_request_t *r, ngx_thread_pool_t *pool,
-    ngx_http_acr_work_pt work, void *data, ngx_http_acr_next_pt next)
+void
+ngx_http_acr_later(ngx_http_request_t *r, ngx_msec_t delay,
+    ngx_http_acr_next_pt next, void *data)
 {
-    ngx_thread_task_t    *task;
     ngx_http_acr_step_t  *step;
 
-    task = ngx_thread_task_alloc(r->pool, sizeof(ngx_http_acr_step_t));
-    if (task == NULL) {
+    step = ngx_http_acr_step_create(r, data);
+
+    if (step == NULL) {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return;
+    }
+
+    step->next = next;
+    step->timer.data = step;
+    step->timer.handler = ngx_http_acr_step_timer;
+    step->timer.log = ngx_cycle->log;
+
+    ngx_add_timer(&step->timer, delay);
+
+    ngx_http_acr_enter(r);
+}
+
+
+static ngx_http_acr_step_t *
+ngx_http_acr_step_create(ngx_http_request_t *r, void *data)
+{
+    ngx_http_acr_step_t  *step;
+
+    step = ngx_pcalloc(r->pool, sizeof(ngx_http_acr_step_t));
+
+    if (step == NULL) {
         return NULL;
     }
 
-    step = task->ctx;
-
-    ngx_memzero(step, sizeof(ngx_http_acr_step_t));
-
     step->request = r;
-    step->pool = pool;
-    step->work = work;
-    step->next = next;
     step->data = data;
 
-    task->handler = ngx_http_acr_step_thread;
-    task->event.data = task;
-    task->event.handler = ngx_http_acr_step_event;
-    task->event.log = ngx_cycle->log;
-
-    return task;
+    return step;
 }
 
 
 static ngx_int_t
-ngx_http_acr_step_post(ngx_thread_task_t *task)
-{
-    ngx_http_acr_step_t  *step;
-
-    step = task->ctx;
-
-    if (ngx_thread_task_post(step->pool, task) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    ngx_add_timer(&task->event, NGX_HTTP_ACR_STEP_GUARD);
-
-    return NGX_OK;
-}
-
-
-static void
-ngx_http_acr_step_thread(void *data, ngx_log_t *log)
+ngx_http_acr_step_work(void *data, ngx_log_t *log)
 {
     ngx_http_acr_step_t  *step = data;
 
-    step->rc = step->work(step->data, log);
+    return step->work(step->data, log);
 }
 
 
 static void
-ngx_http_acr_step_event(ngx_event_t *ev)
+ngx_http_acr_step_done(void *data, ngx_int_t rc)
 {
-    ngx_thread_task_t  *task;
+    ngx_http_acr_step_t *step = data;
 
-    task = ev->data;
-
-    if (ev->timedout && !ev->complete) {
-        ev->timedout = 0;
-        ngx_add_timer(ev, NGX_HTTP_ACR_STEP_GUARD);
-        return;
-    }
-
-    if (ev->timer_set) {
-        ngx_del_timer(ev);
-    }
-
-    ngx_http_acr_step_done(task->ctx);
-}
-
-
-static void
-ngx_http_acr_step_delayed(ngx_event_t *ev)
-{
-    ngx_thread_task_t    *task;
-    ngx_http_acr_step_t  *step;
-
-    task = ev->data;
-    step = task->ctx;
-
-    if (ngx_http_acr_step_post(task) != NGX_OK) {
-        step->rc = NGX_ERROR;
-        ngx_http_acr_step_done(step);
-    }
-}
-
-
-static void
-ngx_http_acr_step_done(ngx_http_acr_step_t *step)
-{
     ngx_connection_t    *c;
     ngx_http_request_t  *r;
 
@@ -183,10 +146,47 @@ ngx_http_acr_step_done(ngx_http_acr_step_t *step)
     c = r->connection;
 
     if (ngx_http_acr_leave(r) == NGX_OK) {
-        step->next(r, step->data, step->rc);
+        step->next(r, step->data, rc);
     }
 
-    ngx_http_acr_run_posted(c);
+    ngx_http_run_posted_requests(c);
+}
+
+
+static void
+ngx_http_acr_step_answer(void *data, ngx_http_acr_meta_reply_t *reply)
+{
+    ngx_http_acr_step_t *step = data;
+
+    ngx_connection_t    *c;
+    ngx_http_request_t  *r;
+
+    r = step->request;
+    c = r->connection;
+
+    if (ngx_http_acr_leave(r) == NGX_OK) {
+
+        if (reply->status == NGX_HTTP_ACR_META_DOWN) {
+            ngx_http_acr_fail(r, ACR_E_UNAVAILABLE, "the index does not "
+                              "answer", NULL, NULL);
+
+        } else if (reply->status == NGX_HTTP_ACR_META_BEHIND) {
+            ngx_http_acr_fail(r, ACR_E_UNAVAILABLE, "the index is not "
+                              "complete", NULL, NULL);
+
+        } else {
+            step->answer(r, step->data, reply);
+        }
+    }
+
+    ngx_http_run_posted_requests(c);
+}
+
+
+static void
+ngx_http_acr_step_timer(ngx_event_t *ev)
+{
+    ngx_http_acr_step_done(ev->data, NGX_OK);
 }
 
 
@@ -239,11 +239,4 @@ ngx_http_acr_finalize(ngx_http_request_t *r, ngx_int_t rc)
     }
 
     ngx_http_finalize_request(r, rc);
-}
-
-
-void
-ngx_http_acr_run_posted(ngx_connection_t *c)
-{
-    ngx_http_run_posted_requests(c);
 }

@@ -1,0 +1,172 @@
+
+#include "ngx_http_acr_api.h"
+
+
+typedef struct {
+    acr_digest_t   digest;
+    ngx_str_t      seq;
+} ngx_http_acr_blob_t;
+
+
+static ngx_http_acr_blob_t *ngx_http_acr_blob_begin(ngx_http_request_t *r,
+    ngx_http_acr_ctx_t *ctx);
+static void ngx_http_acr_blob_found(ngx_http_request_t *r, void *data,
+    ngx_http_acr_meta_reply_t *reply);
+static void ngx_http_acr_blob_deleted(ngx_http_request_t *r, void *data,
+    ngx_http_acr_meta_reply_t *reply);
+static void ngx_http_acr_blob_settled(ngx_http_request_t *r, void *data,
+    ngx_int_t rc);
+
+
+/* GET, HEAD /v2/<name>/blobs/<digest> */
+
+void
+ngx_http_acr_blob_get(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
+{
+    ngx_str_t             args[3];
+    ngx_http_acr_blob_t  *blob;
+
+    blob = ngx_http_acr_blob_begin(r, ctx);
+    if (blob == NULL) {
+        return;
+    }
+
+    args[0] = ctx->repository;
+    args[1] = ctx->digest;
+
+    /* who asks whether it is there relies on it a little later */
+
+    if (r->method == NGX_HTTP_HEAD) {
+        ngx_str_set(&args[2], "1");
+
+    } else {
+        ngx_str_set(&args[2], "0");
+    }
+
+    ngx_http_acr_ask(r, ACR_SCRIPT_BLOB_STAT, args, 3,
+                     ngx_http_acr_blob_found, blob);
+}
+
+
+static void
+ngx_http_acr_blob_found(ngx_http_request_t *r, void *data,
+    ngx_http_acr_meta_reply_t *reply)
+{
+    ngx_http_acr_blob_t *blob = data;
+
+    off_t                size;
+    ngx_http_acr_ctx_t  *ctx;
+    static ngx_str_t     type = ngx_string("application/octet-stream");
+
+    ctx = ngx_http_acr_get_ctx(r);
+
+    if (reply->status == NGX_HTTP_ACR_META_MISS) {
+        ngx_http_acr_fail(r, ACR_E_BLOB_UNKNOWN, NULL, "digest",
+                          &ctx->digest);
+        return;
+    }
+
+    size = NGX_ERROR;
+
+    if (reply->status == NGX_HTTP_ACR_META_OK && reply->n) {
+        size = ngx_atoof(reply->v[0].data, reply->v[0].len);
+    }
+
+    if (size == NGX_ERROR) {
+        ngx_http_acr_fail(r, ACR_E_UNKNOWN, "unexpected answer of the index",
+                          NULL, NULL);
+        return;
+    }
+
+    ngx_http_acr_send_file(r, &blob->digest, size, &type, 0,
+                           ACR_E_BLOB_UNKNOWN);
+}
+
+
+/* DELETE /v2/<name>/blobs/<digest> */
+
+void
+ngx_http_acr_blob_delete(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
+{
+    ngx_str_t             args[3];
+    ngx_http_acr_blob_t  *blob;
+
+    blob = ngx_http_acr_blob_begin(r, ctx);
+    if (blob == NULL) {
+        return;
+    }
+
+    args[0] = ctx->repository;
+    args[1] = ctx->digest;
+    ngx_str_null(&args[2]);
+
+    ctx->committing = 1;
+
+    ngx_http_acr_ask(r, ACR_SCRIPT_BLOB_DELETE, args, 3,
+                     ngx_http_acr_blob_deleted, blob);
+}
+
+
+static void
+ngx_http_acr_blob_deleted(ngx_http_request_t *r, void *data,
+    ngx_http_acr_meta_reply_t *reply)
+{
+    ngx_http_acr_blob_t *blob = data;
+
+    ngx_http_acr_ctx_t  *ctx;
+
+    ctx = ngx_http_acr_get_ctx(r);
+
+    if (reply->status == NGX_HTTP_ACR_META_UNKNOWN) {
+        ngx_http_acr_fail(r, ACR_E_BLOB_UNKNOWN, NULL, "digest",
+                          &ctx->digest);
+        return;
+    }
+
+    if (reply->status != NGX_HTTP_ACR_META_OK || reply->n == 0) {
+        ngx_http_acr_fail(r, ACR_E_UNKNOWN, "unexpected answer of the index",
+                          NULL, NULL);
+        return;
+    }
+
+    blob->seq.len = reply->v[0].len;
+    blob->seq.data = ngx_pstrdup(r->pool, &reply->v[0]);
+
+    if (blob->seq.data == NULL) {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return;
+    }
+
+    ngx_http_acr_settle(r, &ctx->digest, 1, &blob->seq, NULL,
+                        ngx_http_acr_blob_settled, blob);
+}
+
+
+static void
+ngx_http_acr_blob_settled(ngx_http_request_t *r, void *data, ngx_int_t rc)
+{
+    ngx_http_acr_send_status(r, NGX_HTTP_ACCEPTED);
+}
+
+
+/* NULL: the request has failed */
+
+static ngx_http_acr_blob_t *
+ngx_http_acr_blob_begin(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
+{
+    ngx_http_acr_blob_t  *blob;
+
+    blob = ngx_pcalloc(r->pool, sizeof(ngx_http_acr_blob_t));
+    if (blob == NULL) {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return NULL;
+    }
+
+    if (ngx_http_acr_need_digest(r, &blob->digest, &ctx->reference)
+        != NGX_OK)
+    {
+        return NULL;
+    }
+
+    return blob;
+}

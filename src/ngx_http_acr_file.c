@@ -1,0 +1,277 @@
+
+#include "ngx_http_acr_response.h"
+
+
+static ngx_int_t ngx_http_acr_file_open(ngx_http_request_t *r,
+    acr_digest_t *digest, off_t size, ngx_str_t *path,
+    ngx_open_file_info_t *of);
+static ngx_int_t ngx_http_acr_file_try(ngx_http_request_t *r,
+    ngx_open_file_cache_t *cache, ngx_str_t *path, ngx_open_file_info_t *of);
+static ngx_int_t ngx_http_acr_file_headers(ngx_http_request_t *r,
+    ngx_str_t *digest, ngx_str_t *etag, ngx_uint_t by_tag);
+static ngx_uint_t ngx_http_acr_file_match(ngx_str_t *list, ngx_str_t *etag);
+
+
+void
+ngx_http_acr_send_file(ngx_http_request_t *r, acr_digest_t *digest, off_t size,
+    ngx_str_t *type, ngx_uint_t by_tag, acr_error_e missing)
+{
+    ngx_int_t              rc;
+    ngx_buf_t             *b;
+    ngx_str_t              path, text, etag;
+    ngx_open_file_info_t   of;
+
+    etag.data = ngx_pnalloc(r->pool, ACR_DIGEST_MAX + 2);
+    if (etag.data == NULL) {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return;
+    }
+
+    text.data = etag.data + 1;
+    text.len = acr_digest_print(text.data, digest);
+
+    etag.data[0] = '"';
+    etag.data[1 + text.len] = '"';
+    etag.len = text.len + 2;
+
+    rc = ngx_http_acr_file_open(r, digest, size, &path, &of);
+
+    if (rc == NGX_DECLINED) {
+        ngx_http_acr_fail(r, missing, "the content is missing", "digest",
+                          &text);
+        return;
+    }
+
+    if (rc != NGX_OK) {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return;
+    }
+
+    /*
+     * nginx would answer If-Match with its own page.  There is no date of
+     * modification, so conditions on it do not count.  Ranges are of GET
+     * only, and any range of nothing is nothing.
+     */
+
+    if (r->headers_in.if_match
+        && !ngx_http_acr_file_match(&r->headers_in.if_match->value, &etag))
+    {
+        ngx_http_acr_fail_status(r, NGX_HTTP_PRECONDITION_FAILED, missing,
+                                 "If-Match names other content", "digest",
+                                 &text);
+        return;
+    }
+
+    r->headers_in.if_match = NULL;
+    r->headers_in.if_modified_since = NULL;
+    r->headers_in.if_unmodified_since = NULL;
+
+    if (r->method == NGX_HTTP_HEAD) {
+        r->headers_in.range = NULL;
+    }
+
+    r->allow_ranges = size ? 1 : 0;
+
+    b = ngx_calloc_buf(r->pool);
+    if (b == NULL) {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return;
+    }
+
+    b->file = ngx_pcalloc(r->pool, sizeof(ngx_file_t));
+    if (b->file == NULL) {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return;
+    }
+
+    b->file_pos = 0;
+    b->file_last = size;
+    b->in_file = size ? 1 : 0;
+
+    b->file->fd = of.fd;
+    b->file->name = path;
+    b->file->log = r->connection->log;
+    b->file->directio = of.is_directio;
+
+    if (ngx_http_acr_file_headers(r, &text, &etag, by_tag) != NGX_OK) {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return;
+    }
+
+    ngx_http_acr_send_buf(r, NGX_HTTP_OK, type, size, b);
+}
+
+
+/*
+ * Opens the blob's file and checks its size.  NGX_DECLINED: it is not there;
+ * NGX_ERROR: anything else.  Both after a log line.
+ */
+
+static ngx_int_t
+ngx_http_acr_file_open(ngx_http_request_t *r, acr_digest_t *digest, off_t size,
+    ngx_str_t *path, ngx_open_file_info_t *of)
+{
+    size_t                     len;
+    ngx_int_t                  rc;
+    ngx_http_acr_ctx_t        *ctx;
+    ngx_http_acr_store_t      *store;
+    ngx_http_core_loc_conf_t  *clcf;
+    u_char                     text[ACR_DIGEST_MAX];
+
+    ctx = ngx_http_acr_get_ctx(r);
+    store = &ctx->registry->store;
+
+    path->data = ngx_pnalloc(r->pool, ngx_http_acr_store_path_max(store));
+    if (path->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    path->len = ngx_http_acr_store_blob_path(store, digest, path->data);
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+    rc = ngx_http_acr_file_try(r, clcf->open_file_cache, path, of);
+
+    /*
+     * nginx's cache, or the client of a network file system, may remember
+     * what was there before: ask once more, past the cache.
+     */
+
+    if ((rc != NGX_OK && (of->err == NGX_ENOENT || of->err == ESTALE))
+        || (rc == NGX_OK && of->size != size))
+    {
+        rc = ngx_http_acr_file_try(r, NULL, path, of);
+    }
+
+    len = acr_digest_print(text, digest);
+
+    if (rc != NGX_OK) {
+
+        if (of->err == 0) {
+            return NGX_ERROR;
+        }
+
+        ngx_log_error(NGX_LOG_CRIT, r->connection->log, of->err,
+                      "acr: %s \"%V\" failed, repository: \"%V\", "
+                      "digest: \"%*s\"",
+                      of->failed, path, &ctx->repository, len, text);
+
+        return (of->err == NGX_ENOENT || of->err == NGX_ENOTDIR
+                || of->err == ESTALE)
+               ? NGX_DECLINED : NGX_ERROR;
+    }
+
+    if (!of->is_file || of->size != size) {
+        ngx_log_error(NGX_LOG_ALERT, r->connection->log, 0,
+                      "acr: \"%V\" is no file of %O bytes (but of %O), "
+                      "repository: \"%V\", digest: \"%*s\"",
+                      path, size, of->size, &ctx->repository, len, text);
+
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_acr_file_try(ngx_http_request_t *r, ngx_open_file_cache_t *cache,
+    ngx_str_t *path, ngx_open_file_info_t *of)
+{
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+    ngx_memzero(of, sizeof(ngx_open_file_info_t));
+
+    of->read_ahead = clcf->read_ahead;
+    of->directio = clcf->directio;
+    of->valid = clcf->open_file_cache_valid;
+    of->min_uses = clcf->open_file_cache_min_uses;
+    of->events = clcf->open_file_cache_events;
+
+    /* of->errors is 0: what is missing now may be there in a moment */
+
+    if (ngx_http_set_disable_symlinks(r, clcf, path, of) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_open_cached_file(cache, path, of, r->pool);
+}
+
+
+static ngx_int_t
+ngx_http_acr_file_headers(ngx_http_request_t *r, ngx_str_t *digest,
+    ngx_str_t *etag, ngx_uint_t by_tag)
+{
+    ngx_table_elt_t   *h;
+    static ngx_str_t   revalidate = ngx_string("no-cache");
+    static ngx_str_t   immutable =
+                             ngx_string("private, max-age=31536000, immutable");
+
+    h = ngx_list_push(&r->headers_out.headers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memzero(h, sizeof(ngx_table_elt_t));
+
+    h->hash = 1;
+    ngx_str_set(&h->key, "ETag");
+    h->value = *etag;
+
+    r->headers_out.etag = h;
+
+    if (ngx_http_acr_header(r, "Docker-Content-Digest", digest) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_acr_header(r, "Cache-Control",
+                               by_tag ? &revalidate : &immutable);
+}
+
+
+/* if the list of entity tags of If-Match has ours */
+
+static ngx_uint_t
+ngx_http_acr_file_match(ngx_str_t *list, ngx_str_t *etag)
+{
+    u_char  *p, *end, *last;
+
+    if (list->len == 1 && list->data[0] == '*') {
+        return 1;
+    }
+
+    last = list->data + list->len;
+
+    for (p = list->data; p < last; p = end + 1) {
+
+        end = ngx_strlchr(p, last, ',');
+
+        if (end == NULL) {
+            end = last;
+        }
+
+        while (p < end && (*p == ' ' || *p == '\t')) {
+            p++;
+        }
+
+        if ((size_t) (end - p) < etag->len
+            || ngx_memcmp(p, etag->data, etag->len) != 0)
+        {
+            continue;
+        }
+
+        p += etag->len;
+
+        while (p < end && (*p == ' ' || *p == '\t')) {
+            p++;
+        }
+
+        if (p == end) {
+            return 1;
+        }
+    }
+
+    return 0;
+}

@@ -1,0 +1,432 @@
+
+#include "ngx_http_acr_response.h"
+#include "ngx_http_acr_settle.h"
+
+
+#define NGX_HTTP_ACR_SETTLE_RETRY  5         /* ms between tries to lock */
+#define NGX_HTTP_ACR_SETTLE_TRIES  2000
+
+
+/* one name that is being settled: of its own pool, whoever waits for it */
+
+typedef struct {
+    ngx_pool_t               *pool;
+    ngx_http_acr_registry_t  *registry;
+    ngx_str_t                 repository;
+    ngx_str_t                 name;
+    ngx_str_t                 token;
+    uint64_t                  seq;
+
+    ngx_uint_t                tries;
+    int                       lock;
+
+    /* what Redis says: the digest of a tag, or the kinds of a digest */
+    u_char                    now[ACR_DIGEST_MAX];
+    ngx_str_t                 what;
+
+    ngx_http_acr_task_t       task;
+    ngx_event_t               timer;
+    ngx_http_acr_done_pt      done;
+    void                     *data;
+} ngx_http_acr_settle_t;
+
+
+/* the names of a request */
+
+typedef struct {
+    ngx_http_request_t       *request;
+    ngx_str_t                *names;
+    ngx_uint_t                n;
+    uint64_t                  seq;
+    ngx_str_t                *token;
+    ngx_http_acr_next_pt      next;
+    void                     *data;
+} ngx_http_acr_settle_list_t;
+
+
+static void ngx_http_acr_settle_next(ngx_http_request_t *r,
+    ngx_http_acr_settle_list_t *list);
+static void ngx_http_acr_settle_next_done(void *data, ngx_int_t rc);
+static void ngx_http_acr_settle_post(ngx_http_acr_settle_t *settle,
+    ngx_http_acr_work_pt work, ngx_http_acr_done_pt done);
+static ngx_int_t ngx_http_acr_settle_lock(void *data, ngx_log_t *log);
+static void ngx_http_acr_settle_locked(void *data, ngx_int_t rc);
+static void ngx_http_acr_settle_timer(ngx_event_t *ev);
+static void ngx_http_acr_settle_now(void *data,
+    ngx_http_acr_meta_reply_t *reply);
+static ngx_int_t ngx_http_acr_settle_apply(void *data, ngx_log_t *log);
+static void ngx_http_acr_settle_applied(void *data, ngx_int_t rc);
+static void ngx_http_acr_settle_dropped(void *data,
+    ngx_http_acr_meta_reply_t *reply);
+static void ngx_http_acr_settle_end(ngx_http_acr_settle_t *settle,
+    ngx_int_t rc);
+
+
+void
+ngx_http_acr_settle(ngx_http_request_t *r, ngx_str_t *names, ngx_uint_t n,
+    ngx_str_t *seq, ngx_str_t *token, ngx_http_acr_next_pt next, void *data)
+{
+    ngx_int_t                    number;
+    ngx_http_acr_settle_list_t  *list;
+
+    list = ngx_palloc(r->pool, sizeof(ngx_http_acr_settle_list_t));
+    number = ngx_atoi(seq->data, seq->len);
+
+    if (list == NULL || number == NGX_ERROR) {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return;
+    }
+
+    list->request = r;
+    list->names = names;
+    list->n = n;
+    list->seq = number;
+    list->token = token;
+    list->next = next;
+    list->data = data;
+
+    ngx_http_acr_settle_next(r, list);
+}
+
+
+static void
+ngx_http_acr_settle_next(ngx_http_request_t *r,
+    ngx_http_acr_settle_list_t *list)
+{
+    ngx_http_acr_ctx_t  *ctx;
+
+    if (list->n == 0) {
+        list->next(r, list->data, NGX_OK);
+        return;
+    }
+
+    ctx = ngx_http_acr_get_ctx(r);
+
+    if (ngx_http_acr_settle_one(ctx->registry, &ctx->repository, list->names,
+                                list->seq, list->token,
+                                ngx_http_acr_settle_next_done, list)
+        != NGX_OK)
+    {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return;
+    }
+
+    list->names++;
+    list->n--;
+
+    ngx_http_acr_enter(r);
+}
+
+
+static void
+ngx_http_acr_settle_next_done(void *data, ngx_int_t rc)
+{
+    ngx_http_acr_settle_list_t *list = data;
+
+    ngx_connection_t    *c;
+    ngx_http_request_t  *r;
+
+    r = list->request;
+    c = r->connection;
+
+    if (ngx_http_acr_leave(r) == NGX_OK) {
+
+        if (rc == NGX_OK) {
+            ngx_http_acr_settle_next(r, list);
+
+        } else if (rc == NGX_ERROR) {
+            ngx_http_acr_fail(r, ACR_E_UNAVAILABLE,
+                              "the change could not be completed yet", NULL,
+                              NULL);
+
+        } else {
+            ngx_http_acr_fail_errno(r, rc);
+        }
+    }
+
+    ngx_http_run_posted_requests(c);
+}
+
+
+ngx_int_t
+ngx_http_acr_settle_one(ngx_http_acr_registry_t *registry,
+    ngx_str_t *repository, ngx_str_t *name, uint64_t seq, ngx_str_t *token,
+    ngx_http_acr_done_pt done, void *data)
+{
+    ngx_pool_t             *pool;
+    ngx_http_acr_settle_t  *settle;
+
+    pool = ngx_create_pool(2048, ngx_cycle->log);
+
+    if (pool == NULL) {
+        return NGX_ERROR;
+    }
+
+    settle = ngx_pcalloc(pool, sizeof(ngx_http_acr_settle_t));
+
+    if (settle == NULL) {
+        goto failed;
+    }
+
+    settle->pool = pool;
+    settle->registry = registry;
+    settle->seq = seq;
+    settle->lock = -1;
+    settle->done = done;
+    settle->data = data;
+
+    settle->repository.len = repository->len;
+    settle->repository.data = ngx_pstrdup(pool, repository);
+    settle->name.len = name->len;
+    settle->name.data = ngx_pstrdup(pool, name);
+
+    if (settle->repository.data == NULL || settle->name.data == NULL) {
+        goto failed;
+    }
+
+    if (token) {
+        settle->token.len = token->len;
+        settle->token.data = ngx_pstrdup(pool, token);
+
+        if (settle->token.data == NULL) {
+            goto failed;
+        }
+    }
+
+    settle->task.data = settle;
+    settle->task.work = ngx_http_acr_settle_lock;
+    settle->task.done = ngx_http_acr_settle_locked;
+
+    if (ngx_http_acr_task_post(&settle->task, registry->slow) != NGX_OK) {
+        goto failed;
+    }
+
+    return NGX_OK;
+
+failed:
+
+    ngx_destroy_pool(pool);
+
+    return NGX_ERROR;
+}
+
+
+static void
+ngx_http_acr_settle_post(ngx_http_acr_settle_t *settle,
+    ngx_http_acr_work_pt work, ngx_http_acr_done_pt done)
+{
+    settle->task.work = work;
+    settle->task.done = done;
+
+    if (ngx_http_acr_task_post(&settle->task, settle->registry->slow)
+        != NGX_OK)
+    {
+        ngx_http_acr_settle_end(settle, NGX_ERROR);
+    }
+}
+
+
+static ngx_int_t
+ngx_http_acr_settle_lock(void *data, ngx_log_t *log)
+{
+    ngx_http_acr_settle_t *settle = data;
+
+    return ngx_http_acr_store_lock(&settle->registry->store,
+                                   &settle->repository, &settle->name,
+                                   &settle->lock, log);
+}
+
+
+static void
+ngx_http_acr_settle_locked(void *data, ngx_int_t rc)
+{
+    ngx_http_acr_settle_t *settle = data;
+
+    ngx_str_t  args[2];
+
+    if (rc == NGX_AGAIN) {
+
+        if (++settle->tries == NGX_HTTP_ACR_SETTLE_TRIES) {
+            ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                          "acr: \"%V\" of \"%V\" stays locked",
+                          &settle->name, &settle->repository);
+
+            ngx_http_acr_settle_end(settle, NGX_ERROR);
+            return;
+        }
+
+        settle->timer.data = settle;
+        settle->timer.handler = ngx_http_acr_settle_timer;
+        settle->timer.log = ngx_cycle->log;
+
+        ngx_add_timer(&settle->timer, NGX_HTTP_ACR_SETTLE_RETRY);
+        return;
+    }
+
+    if (rc != NGX_OK) {
+        ngx_http_acr_settle_end(settle, rc);
+        return;
+    }
+
+    args[0] = settle->repository;
+    args[1] = settle->name;
+
+    if (ngx_http_acr_meta_call(settle->registry->meta, ACR_SCRIPT_LINK_NOW,
+                               args, 2, ngx_http_acr_settle_now, settle)
+        != NGX_OK)
+    {
+        ngx_http_acr_settle_end(settle, NGX_ERROR);
+    }
+}
+
+
+static void
+ngx_http_acr_settle_timer(ngx_event_t *ev)
+{
+    ngx_http_acr_settle_post(ev->data, ngx_http_acr_settle_lock,
+                             ngx_http_acr_settle_locked);
+}
+
+
+static void
+ngx_http_acr_settle_now(void *data, ngx_http_acr_meta_reply_t *reply)
+{
+    ngx_http_acr_settle_t *settle = data;
+
+    switch (reply->status) {
+
+    case NGX_HTTP_ACR_META_OK:
+
+        if (reply->n < 1 || reply->v[0].len > sizeof(settle->now)) {
+            ngx_http_acr_settle_end(settle, NGX_ERROR);
+            return;
+        }
+
+        settle->what.data = settle->now;
+        settle->what.len = reply->v[0].len;
+        ngx_memcpy(settle->now, reply->v[0].data, reply->v[0].len);
+        break;
+
+    case NGX_HTTP_ACR_META_MISS:
+        break;
+
+    default:
+        ngx_http_acr_settle_end(settle, NGX_ERROR);
+        return;
+    }
+
+    ngx_http_acr_settle_post(settle, ngx_http_acr_settle_apply,
+                             ngx_http_acr_settle_applied);
+}
+
+
+static ngx_int_t
+ngx_http_acr_settle_apply(void *data, ngx_log_t *log)
+{
+    ngx_http_acr_settle_t *settle = data;
+
+    ngx_int_t              rc;
+    ngx_uint_t             kinds, i;
+    acr_digest_t           digest;
+    ngx_http_acr_store_t  *store;
+
+    store = &settle->registry->store;
+
+    if (acr_digest_parse(&digest, settle->name.data, settle->name.len)
+        == ACR_OK)
+    {
+        kinds = 0;
+
+        for (i = 0; i < settle->what.len; i++) {
+            kinds |= (settle->what.data[i] == 'b') ? NGX_HTTP_ACR_LAYER
+                                                   : NGX_HTTP_ACR_REVISION;
+        }
+
+        rc = ngx_http_acr_store_links_apply(store, &settle->repository,
+                                            &digest, kinds, log);
+
+    } else if (settle->what.len == 0) {
+        rc = ngx_http_acr_store_tag_apply(store, &settle->repository,
+                                          &settle->name, NULL, NULL, log);
+
+    } else if (acr_digest_parse(&digest, settle->what.data, settle->what.len)
+               == ACR_OK)
+    {
+        rc = ngx_http_acr_store_tag_apply(store, &settle->repository,
+                                          &settle->name, &digest,
+                                          settle->token.len ? &settle->token
+                                                            : NULL,
+                                          log);
+
+    } else {
+        ngx_log_error(NGX_LOG_ALERT, log, 0,
+                      "acr: tag \"%V\" of \"%V\" names \"%V\", no digest",
+                      &settle->name, &settle->repository, &settle->what);
+        rc = NGX_ERROR;
+    }
+
+    if (rc == NGX_OK && settle->seq) {
+        rc = ngx_http_acr_store_mark(store, settle->seq, log);
+    }
+
+    return rc;
+}
+
+
+static void
+ngx_http_acr_settle_applied(void *data, ngx_int_t rc)
+{
+    ngx_http_acr_settle_t *settle = data;
+
+    ngx_str_t  args[3];
+
+    if (rc != NGX_OK) {
+        ngx_http_acr_settle_end(settle, rc);
+        return;
+    }
+
+    args[0] = settle->repository;
+    args[1] = settle->name;
+    args[2] = settle->what;
+
+    if (ngx_http_acr_meta_call(settle->registry->meta,
+                               ACR_SCRIPT_PENDING_DONE, args, 3,
+                               ngx_http_acr_settle_dropped, settle)
+        != NGX_OK)
+    {
+        ngx_http_acr_settle_end(settle, NGX_ERROR);
+    }
+}
+
+
+/*
+ * The disk is right, so this is a success even if the entry stays: because
+ * Redis has gone, or because somebody has changed the name again, who waits
+ * for our lock now.
+ */
+
+static void
+ngx_http_acr_settle_dropped(void *data, ngx_http_acr_meta_reply_t *reply)
+{
+    ngx_http_acr_settle_end(data, NGX_OK);
+}
+
+
+static void
+ngx_http_acr_settle_end(ngx_http_acr_settle_t *settle, ngx_int_t rc)
+{
+    void                  *data;
+    ngx_http_acr_done_pt   done;
+
+    done = settle->done;
+    data = settle->data;
+
+    if (settle->lock != -1 && close(settle->lock) == -1) {
+        ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, ngx_errno,
+                      "acr: close() of a lock failed");
+    }
+
+    ngx_destroy_pool(settle->pool);
+
+    done(data, rc);
+}

@@ -1,0 +1,149 @@
+
+/*
+ * Content: staging files and manifests become blobs.
+ */
+
+#include "ngx_http_acr_store_path.h"
+
+
+#define NGX_HTTP_ACR_STORE_HASH_BUF  65536
+
+
+static ngx_int_t ngx_http_acr_store_rename_blob(ngx_http_acr_store_t *store,
+    ngx_http_acr_store_path_t *from, acr_digest_t *digest, ngx_log_t *log);
+
+
+ngx_int_t
+ngx_http_acr_store_put(ngx_http_acr_store_t *store, acr_digest_t *digest,
+    u_char *p, size_t n, ngx_log_t *log)
+{
+    ngx_int_t                  rc;
+    ngx_http_acr_store_path_t  path;
+
+    rc = ngx_http_acr_store_write_temp(store, &path, p, n, log);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    rc = ngx_http_acr_store_rename_blob(store, &path, digest, log);
+
+    if (rc != NGX_OK) {
+        (void) ngx_http_acr_store_unlink(&path, log);
+    }
+
+    return rc;
+}
+
+
+ngx_int_t
+ngx_http_acr_store_commit(ngx_http_acr_store_t *store, ngx_str_t *repository,
+    ngx_str_t *uuid, ngx_str_t *file, int fd, acr_digest_t *digest,
+    ngx_log_t *log)
+{
+    ngx_int_t                  rc;
+    ngx_http_acr_store_path_t  path;
+
+    rc = ngx_http_acr_store_sync(store, fd, log);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    ngx_http_acr_store_path_session(&path, store, repository, uuid);
+    ngx_http_acr_store_path_add(&path, "/", 1);
+    ngx_http_acr_store_path_add(&path, file->data, file->len);
+
+    rc = ngx_http_acr_store_rename_blob(store, &path, digest, log);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    /* the blob is there for good: what is left of the session is only logged,
+       and sweep removes it some day */
+
+    (void) ngx_http_acr_store_discard(store, repository, uuid, log);
+
+    return NGX_OK;
+}
+
+
+/*
+ * The lock keeps a collector, which asks once more and then unlinks under the
+ * same lock, from removing what is being stored again.
+ */
+
+static ngx_int_t
+ngx_http_acr_store_rename_blob(ngx_http_acr_store_t *store,
+    ngx_http_acr_store_path_t *from, acr_digest_t *digest, ngx_log_t *log)
+{
+    int                        lock;
+    ngx_int_t                  rc;
+    ngx_http_acr_store_path_t  to;
+
+    ngx_http_acr_store_path_set(&to, store, NGX_HTTP_ACR_STORE_BLOBS);
+    ngx_http_acr_store_path_add(&to, digest->alg->name,
+                                digest->alg->name_len);
+    ngx_http_acr_store_path_add(&to, "/", 1);
+    ngx_http_acr_store_path_add(&to, digest->hex, 2);
+    ngx_http_acr_store_path_add(&to, "/", 1);
+    ngx_http_acr_store_path_add(&to, digest->hex, digest->alg->hex_len);
+    ngx_http_acr_store_path_add(&to, "/data", sizeof("/data") - 1);
+
+    rc = ngx_http_acr_store_lock_blob(store, digest, &lock, log);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    rc = ngx_http_acr_store_rename(store, from, &to, log);
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_acr_store_sync_above(store, &to, log);
+
+        if (rc == NGX_DECLINED) {
+            rc = ngx_http_acr_store_failed(log, ENOENT, "fsync()", to.data);
+        }
+    }
+
+    (void) close(lock);
+
+    return rc;
+}
+
+
+ngx_int_t
+ngx_http_acr_store_hash(int fd, off_t size, acr_hash_t *h, ngx_log_t *log)
+{
+    off_t    offset;
+    size_t   len;
+    ssize_t  n;
+    u_char   buf[NGX_HTTP_ACR_STORE_HASH_BUF];
+
+    offset = 0;
+
+    while (offset < size) {
+        len = (size_t) ngx_min(size - offset, (off_t) sizeof(buf));
+
+        n = pread(fd, buf, len, offset);
+
+        if (n == -1) {
+
+            if (ngx_errno == EINTR) {
+                continue;
+            }
+
+            return ngx_http_acr_store_fd_failed(log, ngx_errno, "pread()",
+                                                fd);
+        }
+
+        if (n == 0) {
+
+            /* shorter than it must be: somebody else has cut it */
+
+            return ngx_http_acr_store_fd_failed(log, EIO, "pread()", fd);
+        }
+
+        acr_hash_update(h, buf, n);
+        offset += n;
+    }
+
+    return NGX_OK;
+}

@@ -1,0 +1,153 @@
+
+/*
+ * What the files of src/store share: paths, and the operations on files that
+ * everything durable is made of.  Nobody outside of src/store includes this.
+ *
+ * "Durable" means: the file's data is synced before it gets its name, the
+ * directory is synced after that, and so is the parent of every directory
+ * that was made on the way.  With acr_fsync off nothing is synced.
+ *
+ * Directories may be removed by others at any time while they are empty, so
+ * whatever needs one tries first, makes directories on ENOENT, and tries
+ * again a limited number of times.
+ *
+ * Functions that take a log return NGX_OK or an errno value after one log
+ * line, unless said otherwise.
+ */
+
+#ifndef NGX_HTTP_ACR_STORE_PATH_H
+#define NGX_HTTP_ACR_STORE_PATH_H
+
+#include "ngx_http_acr_store.h"
+
+
+#define NGX_HTTP_ACR_STORE_BLOBS         "/docker/registry/v2/blobs/"
+#define NGX_HTTP_ACR_STORE_REPOSITORIES  "/docker/registry/v2/repositories/"
+
+#define NGX_HTTP_ACR_STORE_DIR_ACCESS    0755
+#define NGX_HTTP_ACR_STORE_FILE_ACCESS   0644
+
+#define NGX_HTTP_ACR_STORE_TRIES         64
+
+#define ngx_http_acr_store_gone(err)     ((err) == ENOENT || (err) == ESTALE)
+
+
+/* always zero-terminated; empty once something did not fit */
+
+typedef struct {
+    size_t     len;
+    char       data[PATH_MAX];
+} ngx_http_acr_store_path_t;
+
+
+/* --- building */
+
+void ngx_http_acr_store_path_set(ngx_http_acr_store_path_t *path,
+    ngx_http_acr_store_t *store, const char *below);
+
+/* repositories/<name> and what is below */
+void ngx_http_acr_store_path_repository(ngx_http_acr_store_path_t *path,
+    ngx_http_acr_store_t *store, ngx_str_t *repository, const char *below);
+
+/* repositories/<name>/_uploads/<uuid> */
+void ngx_http_acr_store_path_session(ngx_http_acr_store_path_t *path,
+    ngx_http_acr_store_t *store, ngx_str_t *repository, ngx_str_t *uuid);
+
+void ngx_http_acr_store_path_add(ngx_http_acr_store_path_t *path,
+    const void *p, size_t n);
+
+/* appends "<alg>/<hex>" */
+void ngx_http_acr_store_path_digest(ngx_http_acr_store_path_t *path,
+    acr_digest_t *digest);
+
+/* back to a length it had before */
+void ngx_http_acr_store_path_cut(ngx_http_acr_store_path_t *path, size_t len);
+
+/* 32 random hex digits, zero-terminated; NGX_OK or an errno value, no log */
+ngx_int_t ngx_http_acr_store_random(char *buf);
+
+#define NGX_HTTP_ACR_STORE_RANDOM  32
+
+
+/* --- files */
+
+/* logs "acr: <operation> "<path>" failed", returns err */
+ngx_int_t ngx_http_acr_store_failed(ngx_log_t *log, ngx_err_t err,
+    const char *operation, const char *path);
+
+/* the same for a file of which only the descriptor is known */
+ngx_int_t ngx_http_acr_store_fd_failed(ngx_log_t *log, ngx_err_t err,
+    const char *operation, int fd);
+
+/*
+ * Makes the directories above path, which lies in the store's root (that one
+ * is not made: it is missing if the volume is not mounted), durably.
+ * NGX_AGAIN, without a log line, if one vanished meanwhile.
+ */
+ngx_int_t ngx_http_acr_store_make(ngx_http_acr_store_t *store,
+    ngx_http_acr_store_path_t *path, ngx_log_t *log);
+
+/* opens; with O_CREAT it makes the directories above */
+ngx_int_t ngx_http_acr_store_open(ngx_http_acr_store_t *store,
+    ngx_http_acr_store_path_t *path, int flags, int *fd, ngx_log_t *log);
+
+/* renames, making the directories above to; syncs nothing else */
+ngx_int_t ngx_http_acr_store_rename(ngx_http_acr_store_t *store,
+    ngx_http_acr_store_path_t *from, ngx_http_acr_store_path_t *to,
+    ngx_log_t *log);
+
+/* syncs the directory that path lies in; NGX_DECLINED, without a log line, if
+   it is gone */
+ngx_int_t ngx_http_acr_store_sync_above(ngx_http_acr_store_t *store,
+    ngx_http_acr_store_path_t *path, ngx_log_t *log);
+
+/* makes the file with this content, synced, but not the directory */
+ngx_int_t ngx_http_acr_store_write(ngx_http_acr_store_t *store,
+    ngx_http_acr_store_path_t *path, const void *p, size_t n, ngx_log_t *log);
+
+/*
+ * The same in acr/tmp, under a new name that is put in path: a place that is
+ * on the same file system, and that neither Distribution nor a walk of the
+ * repositories looks at.  What a crash leaves there, sweep removes.
+ */
+ngx_int_t ngx_http_acr_store_write_temp(ngx_http_acr_store_t *store,
+    ngx_http_acr_store_path_t *path, const void *p, size_t n, ngx_log_t *log);
+
+/* what is not there is no error */
+ngx_int_t ngx_http_acr_store_unlink(ngx_http_acr_store_path_t *path,
+    ngx_log_t *log);
+
+/* what is not there, or not empty, is no error */
+ngx_int_t ngx_http_acr_store_rmdir(ngx_http_acr_store_path_t *path,
+    ngx_log_t *log);
+
+
+/* --- trees */
+
+/* calls visit for every name in the directory but "." and ".."; path is
+   extended by it meanwhile.  A directory that is not there, or is none, is
+   no error.  Goes on after an error and returns the first one. */
+
+typedef ngx_int_t (*ngx_http_acr_store_visit_pt)(
+    ngx_http_acr_store_path_t *path, const char *name, void *data,
+    ngx_log_t *log);
+
+ngx_int_t ngx_http_acr_store_each(ngx_http_acr_store_path_t *path,
+    ngx_http_acr_store_visit_pt visit, void *data, ngx_log_t *log);
+
+/* removes a tree; what others put there meanwhile stays, and is no error */
+ngx_int_t ngx_http_acr_store_prune(ngx_http_acr_store_path_t *path,
+    ngx_log_t *log);
+
+/* trees are this deep at most (the names of repositories aside) */
+#define NGX_HTTP_ACR_STORE_DEPTH  8
+
+
+/* --- locks */
+
+/* the lock of a blob, "blob <digest>"; waits up to ten seconds, then EBUSY */
+ngx_int_t ngx_http_acr_store_lock_blob(ngx_http_acr_store_t *store,
+    acr_digest_t *digest, int *fd, ngx_log_t *log);
+
+
+#endif /* NGX_HTTP_ACR_STORE_PATH_H */
