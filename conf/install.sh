@@ -19,7 +19,6 @@ missing() {
 # What invoke-rc.d asks before it starts a service.  An administrator's own
 # is put back, also by the next run if this one is killed.
 forbid() {
-    restore
     if [ -e $POLICY ] || [ -L $POLICY ]; then
         mv $POLICY $POLICY.acr
     fi
@@ -52,25 +51,23 @@ disable() {
 
 apt() {
     DEBIAN_FRONTEND=noninteractive apt-get -q -y \
-        -o DPkg::Lock::Timeout=600 "$@" < /dev/null
+        -o DPkg::Lock::Timeout=600 "$@" < /dev/null >> "$log" 2>&1 9>&-
 }
 
-install_packages() {
-    apt install --no-install-recommends "$@"
-}
-
-if [ -z "$(missing "$@")" ]; then
+packages=$(missing "$@")
+if [ -z "$packages" ] && ! grep -qs "$MARK" $POLICY; then
     exit 0
 fi
 
 if [ "$(id -u)" != 0 ]; then
-    echo "install.sh: not installed: $(missing "$@")" >&2
+    echo "install.sh: not installed: $packages" >&2
     echo "install.sh: root can install it, with apt-get install" >&2
     exit 1
 fi
 
 exec 9> /run/acr-install.lock
 flock 9
+restore
 
 packages=$(missing "$@")
 if [ -z "$packages" ]; then
@@ -78,15 +75,20 @@ if [ -z "$packages" ]; then
 fi
 
 before=$(services)
-trap restore EXIT
+log=$(mktemp)
+trap 'restore; rm -f "$log"' EXIT
 trap 'exit 1' HUP INT TERM
 forbid
 
+echo "install.sh: apt-get install $packages"
+
+# The lists of packages may be missing, or older than what there is.
+set -- install --no-install-recommends
 # shellcheck disable=SC2086
-install_packages $packages 9>&- || {
-    apt update 9>&-
-    install_packages $packages 9>&-
-}
+if ! apt "$@" $packages && ! { apt update && apt "$@" $packages; }; then
+    cat "$log" >&2
+    exit 1
+fi
 
 for service in $(services); do
     printf '%s\n' "$before" | grep -qxF -- "$service" \

@@ -190,6 +190,11 @@ sub put {
               $o{sparse} // 0, 'bob', scalar(@tags), @tags, @refs / 2, @refs);
 }
 
+sub check {
+    my ($repo, $sparse, @refs) = @_;
+    return s_('manifest_check', $repo, $sparse, @refs / 2, @refs);
+}
+
 sub get  { return s_('manifest_get', @_) }
 sub refs { return r('HGET', key('refs', $_[0]), $_[1]) }
 
@@ -207,7 +212,8 @@ sub events { return r('XLEN', key('events')) }
 
 # Every key of the registry, but not what only grows.
 sub left {
-    my %skip = map { key($_) => 1 } qw(state seq events candidates pending);
+    my %skip = map { key($_) => 1 }
+               qw(state seq events candidates pending behind);
     return [sort grep { !$skip{$_} } @{r('KEYS', '*')}];
 }
 
@@ -242,6 +248,8 @@ subtest join => sub {
              'and is reported as behind');
     reply_is(s_('join', 'run6', '5', 'e8'), ['behind', 'run6:e8:behind'],
              'behind stays behind through a restart');
+
+    is(r('GET', key('behind')), '1800000000000001', 'since this sequence');
 
     r('FLUSHALL');
     reply_is(s_('join', 'run7', '9007199254740993', 'e9'),
@@ -280,7 +288,7 @@ subtest 'state refused' => sub {
     is_deeply([sort @{r('KEYS', '*')}], [sort @$before], 'no key changed');
     is(r('GET', key('seq')), $seq, 'nor the sequence');
     r('DEL', key('state'));
-    reply_is(s_('tag_now', 'r', 'none'), ['miss', ''],
+    reply_is(s_('link_now', 'r', 'none'), ['miss', ''],
              'a lookup without a state says so');
 };
 
@@ -373,6 +381,7 @@ subtest blobs => sub {
     is_deeply(last_event(), {seq => $last, action => 'blob_commit',
               repository => 'r', digest => $A, tag => '', actor => 'bob'},
               'the event');
+    reply_is(s_('pending_list', 0, 10), ['ok', "r\@$A"], 'it is pending');
     ok(candidate('r', $A), 'a new link is a candidate');
     ok(!defined candidate($A), 'the digest alone is none any more');
     reply_is(s_('catalog', '', 10), ['ok', '0', $S, 'r'], 'in the catalog');
@@ -459,8 +468,9 @@ subtest manifests => sub {
     reply_is(put('r', $M, subject => $B), ['collecting', $B],
              'the subject is being collected');
     r('DEL', key('collecting'));
-    is(r('EXISTS', key('manifests', 'r'), key('refs', 'r'), key('tag', 'r'),
-         key('pending')), '0', 'a refused manifest changes nothing');
+    is(r('EXISTS', key('manifests', 'r'), key('refs', 'r'), key('tag', 'r')),
+       '0', 'a refused manifest changes nothing');
+    is(r('ZSCORE', key('pending'), "r\@$M"), undef, 'and is not pending');
     is(r('GET', key('seq')) . ' ' . events(), "$seq $n", 'and is no event');
 
     my $media = 'application/vnd.oci.image.manifest.v1+json';
@@ -476,8 +486,9 @@ subtest manifests => sub {
     reply_is(get('r', 't', 'digest'), ['miss', $S], 'a tag is no digest');
     reply_is(get('q', 't', 'tag'), ['miss', $S], 'another repository');
     is(r('HGET', key('tag', 'r'), 't'), "$M $last", 'the time of the tag');
-    reply_is(s_('pending_list', 0, 10), ['ok', 'r:t', 'r:u'],
-             'the tags are pending');
+    is_deeply([sort grep { !/\@(?:$A|$B)\z/ }
+               @{r('ZRANGE', key('pending'), 0, -1)}],
+              ['r:t', 'r:u', "r\@$M"], 'it and its tags are pending');
     is_deeply([map { refs('r', $_) } $A, $B, $C], [1, 1, 1],
               'a digest named twice counts once');
     ok(!defined candidate('r', $A), 'what is referred to is no candidate');
@@ -578,8 +589,8 @@ subtest tags => sub {
     is_deeply(r('ZRANGE', key('tagsof', 'r', $N), 0, -1), ['t'], 'tags of');
     reply_is([@{s_('manifest_delete', $S, 'r', $M, 'bob', 9)}[2, 3]],
              ['0', 'u'], 'delete of the old digest takes only its own');
-    reply_is(s_('tag_now', 'r', 't'), ['ok', $N, $S], 'now');
-    reply_is(s_('tag_now', 'r', 'u'), ['miss', $S], 'gone');
+    reply_is(s_('link_now', 'r', 't'), ['ok', $N, $S], 'now');
+    reply_is(s_('link_now', 'r', 'u'), ['miss', $S], 'gone');
     reply_is(get('r', 't', 'tag')->[1], $N, 'the moved one stays');
 
     r('DEL', key('pending'));
@@ -602,6 +613,7 @@ subtest tags => sub {
 subtest pending => sub {
     fresh();
     put('r', $M, tags => ['t']);
+    r('ZREM', key('pending'), "r\@$M");
     reply_is(s_('pending_done', $S, 'r', 't', $N), ['changed'],
              'the tag is another digest');
     reply_is(s_('pending_done', $S, 'r', 't', ''), ['changed'],
@@ -622,6 +634,88 @@ subtest pending => sub {
     reply_is(s_('pending_list', 1500, 10), ['ok', 'r:a'], 'by a higher age');
     reply_is(s_('pending_list', 500, 1), ['ok', 'r:a'], 'no more than n');
     reply_is(s_('pending_list', 500, 0), ['ok'], 'none of them');
+};
+
+subtest 'pending digests' => sub {
+    fresh();
+    my $done = sub { return s_('pending_done', $S, 'r', @_)->[0] };
+    my $now = sub { return s_('link_now', 'r', $_[0]) };
+    my $list = sub { return [sort grep { $_ ne 'ok' }
+                             @{s_('pending_list', 0, 10)}] };
+    reply_is($now->($A), ['miss', $S], 'nothing yet');
+    blob('r', $A);
+    reply_is($now->($A), ['ok', 'b', $S], 'a blob');
+    reply_is(s_('link_now', 'q', $A), ['miss', $S], 'another repository');
+    put('r', $A, tags => ['t']);
+    reply_is($now->($A), ['ok', 'bm', $S], 'and a manifest');
+    is_deeply($list->(), ['r:t', "r\@$A"],
+              'the digest and the tag');
+    is($done->($A, 'b'), 'changed', 'not only a blob');
+    is($done->($A, ''), 'changed', 'not gone');
+    is($done->($A, 'bm'), 'ok', 'done');
+    reply_is(s_('pending_list', 0, 10), ['ok', 'r:t'], 'the tag is not');
+    is($done->('t', $A), 'ok', 'but now');
+    is($done->($A, 'bm'), 'ok', 'twice');
+
+    s_('blob_delete', $S, 'r', $A, 'bob');
+    reply_is(s_('pending_list', 0, 10), ['ok', "r\@$A"], 'blob_delete');
+    reply_is($now->($A), ['ok', 'm', $S], 'a manifest still');
+    is($done->($A, 'bm'), 'changed', 'no blob any more');
+    is($done->($A, 'm'), 'ok', 'done');
+    s_('manifest_delete', $S, 'r', $A, 'bob', 9);
+    is_deeply($list->(), ['r:t', "r\@$A"],
+              'manifest_delete');
+    reply_is($now->($A), ['miss', $S], 'gone');
+    is($done->($A, 'm'), 'changed', 'no manifest any more');
+    is($done->($A, ''), 'ok', 'done as gone');
+};
+
+subtest 'links while behind' => sub {
+    fresh();
+    put('r', $M, tags => ['old', 'moved']);
+    blob('r', $A);
+    my $seq = r('GET', key('seq'));
+    $S = s_('join', 'run2', $seq + 5, 'e2')->[1];
+    is($S, 'run2:e2:behind', 'behind');
+    is(r('GET', key('behind')), $seq + 5, 'since the mark');
+    reply_is(s_('link_now', 'r', 'old'), ['miss', $S],
+             'a tag from before proves nothing');
+    reply_is(get('r', 'old', 'tag')->[1], $M, 'but is answered');
+    reply_is(s_('link_now', 'r', $A), ['ok', 'b', $S], 'a digest is no tag');
+    put('r', $N, tags => ['moved', 'new']);
+    reply_is(s_('link_now', 'r', $_), ['ok', $N, $S], "$_ is of now")
+        for qw(moved new);
+    $S = s_('join', 'run3', '0', 'e3')->[1];
+    reply_is(s_('link_now', 'r', 'new'), ['miss', $S],
+             'after another restart it may be old again');
+};
+
+subtest manifest_check => sub {
+    fresh();
+    blob('r', $A);
+    put('r', $M);
+    my $before = r('KEYS', '*');
+    my $seq = r('GET', key('seq'));
+    reply_is(check('r', 0), ['ok', $S], 'no references');
+    reply_is(check('r', 0, 'b', $A, 'm', $M, 'm', $A, 'o', $N), ['ok', $S],
+             'all there');
+    reply_is(check('r', 0, 'b', $A, 'b', $B, 'b', $C), ['missing', $B, $S],
+             'the first that is missing');
+    reply_is(check('q', 0, 'b', $A), ['missing', $A, $S],
+             'in that repository');
+    reply_is(check('r', 0, 'b', $M), ['missing', $M, $S],
+             'a manifest is no blob');
+    reply_is(check('r', 0, 'm', $N), ['missing', $N, $S], 'a manifest');
+    reply_is(check('r', 1, 'm', $N), ['ok', $S], 'not needed with sparse');
+    reply_is(check('r', 1, 'b', $B), ['missing', $B, $S], 'blobs are');
+    is(check('r', 0, map { ('o', dig($_)) } 1 .. 1000)->[0], 'ok',
+       'the most references');
+    for ([map { ('o', dig($_)) } 1 .. 1001], ['z', $A], ['o']) {
+        is(ref check('r', 0, @$_), 'HASH', 'wrong references');
+    }
+    is(ref s_('manifest_check', 'r', 0), 'HASH', 'none at all');
+    is_deeply([sort @{r('KEYS', '*')}], [sort @$before], 'it writes nothing');
+    is(r('GET', key('seq')), $seq, 'nor takes a sequence');
 };
 
 # --- removal in slices
@@ -652,7 +746,7 @@ subtest 'delete in slices' => sub {
     push(@got, @tags);
     reply_is(get('r', $M, 'digest'), ['miss', $S], 'the manifest is hidden');
     reply_is(get('r', 'v02500', 'tag'), ['miss', $S], 'and every tag of it');
-    reply_is(s_('tag_now', 'r', 'v02500'), ['miss', $S], 'on disk too');
+    reply_is(s_('link_now', 'r', 'v02500'), ['miss', $S], 'on disk too');
     reply_is(s_('pending_done', $S, 'r', 'v02500', $M), ['changed'],
              'no link to it is right');
     reply_is(s_('referrers', 'r', $B, '', '', 9), ['ok', '0', $S, ''],
@@ -673,7 +767,8 @@ subtest 'delete in slices' => sub {
     push(@got, @tags);
     is_deeply([sort @got], [grep { !/^v02[34]00/ } @all],
               'each tag once, but not the moved and the deleted one');
-    is(r('ZCARD', key('pending')), 2500, 'all are pending');
+    is((grep { /^r:/ } @{r('ZRANGE', key('pending'), 0, -1)}), 2500,
+       'all are pending');
     is(events(), $n + 3, 'one delete is one event');
     reply_is(s_('tags_list', 'r', '', 9),
              ['ok', '1', '0', $S, 'other', 'v02400'], 'the others stay');
@@ -820,6 +915,28 @@ subtest referrers => sub {
         $calls++;
     }
     is("$calls @got", '3 {}', 'a rare type takes three calls');
+};
+
+subtest 'referrers by bytes' => sub {
+    fresh();
+    my $sub = dig('s');
+    my @all = sort map { dig("big$_") } 1 .. 7;
+    my $i = 0;
+    my %size = map { $_ => (400000, 400000, 248576, 1, 2000000, 5, 6)[$i++] }
+               @all;
+    put('r', $_, subject => $sub, descriptor => 'x' x $size{$_}, atype => 'a')
+        for @all;
+    for my $atype ('', 'a') {
+        my ($last, $more, @calls) = ('', 1);
+        while ($more && @calls < 9) {
+            my ($ok, $m, $st, $l, @page) =
+                @{s_('referrers', 'r', $sub, $atype, $last, 1000)};
+            push(@calls, join(' ', map { length } @page));
+            ($more, $last) = ($m, $l);
+        }
+        is_deeply(\@calls, ['400000 400000 248576', '1', '2000000', '5 6'],
+                  "1 MiB a call, or one: type '$atype'");
+    }
 };
 
 # --- feed and stream

@@ -29,6 +29,7 @@ end
 local seq = next_seq()
 redis.call('HSET', P .. 'blobs:' .. repo, digest, ARGV[4])
 hold(repo, digest)
+pending(repo, digest)
 touch(repo, digest)
 if uuid ~= '' then
     redis.call('DEL', session)

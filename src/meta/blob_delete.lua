@@ -12,6 +12,7 @@ end
 
 local seq = next_seq()
 redis.call('HDEL', P .. 'blobs:' .. repo, digest)
+pending(repo, digest)
 let_go(repo, digest)
 tidy(repo)
 

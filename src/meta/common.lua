@@ -7,9 +7,14 @@ end
 
 local P = KEYS[1] .. ':'
 local LIMIT = 1000
+local BAD_REFS = 'ERR 0 to 1000 references, of two arguments'
 
 local function state()
     return redis.call('GET', P .. 'state') or ''
+end
+
+local function is_behind(s)
+    return string.sub(s, -7) == ':behind'
 end
 
 -- True if the caller does not know the present state.
@@ -118,8 +123,56 @@ local function tag_digest(repo, tag)
     return digest and is_manifest(repo, digest) and digest
 end
 
-local function pending(repo, tag)
-    redis.call('ZADD', P .. 'pending', now(), repo .. ':' .. tag)
+-- What the links on disk of a name have to say: of a tag its digest; of a
+-- digest (which has a colon) "b", "m" or "bm": it is a blob, a manifest of the
+-- repository.  "" if there is to be none.
+local function link(repo, name)
+    if not string.find(name, ':', 1, true) then
+        return tag_digest(repo, name) or ''
+    end
+    return (is_blob(repo, name) and 'b' or '')
+           .. (is_manifest(repo, name) and 'm' or '')
+end
+
+-- A name's member of pending.
+local function member(repo, name)
+    return repo .. (string.find(name, ':', 1, true) and '@' or ':') .. name
+end
+
+local function pending(repo, name)
+    redis.call('ZADD', P .. 'pending', now(), member(repo, name))
+end
+
+-- References: their number at ARGV[at], then the kind and digest of each, and
+-- nothing behind them.  The number, or nil if that is not so.
+local function count_refs(at)
+    local n = tonumber(ARGV[at]) or -1
+    if n < 0 or n > LIMIT or n % 1 ~= 0 or #ARGV ~= at + 2 * n then
+        return nil
+    end
+    return n
+end
+
+-- The first reference that has to be there and is not, or nil; and the error
+-- reply if a kind is wrong.  Kind b: a blob, m: a manifest or blob (not with
+-- sparse), o: optional.
+local function missing_ref(repo, sparse, at, n)
+    for i = 1, n do
+        local kind, ref = ARGV[at + 2 * i - 1], ARGV[at + 2 * i]
+        if kind == 'b' then
+            if not is_blob(repo, ref) then
+                return ref
+            end
+        elseif kind == 'm' then
+            if not sparse and not is_manifest(repo, ref)
+                and not is_blob(repo, ref)
+            then
+                return ref
+            end
+        elseif kind ~= 'o' then
+            return nil, redis.error_reply('ERR a kind is b, m or o')
+        end
+    end
 end
 
 -- One slice of the removal of a manifest that is hidden already: up to limit

@@ -5,10 +5,6 @@
 -- on, so its sequence proves nothing); only a finished rebuild ends that.
 local run_id, mark, epoch = ARGV[1], ARGV[2], ARGV[3]
 
-local function is_behind(s)
-    return string.sub(s, -7) == ':behind'
-end
-
 local function digits(s)
     s = string.gsub(s, '^0+', '')
     return s
@@ -34,7 +30,9 @@ if is_behind(old) or less(seq, mark) then
     if less(seq, mark) then
         -- The sequence does not go back, whatever was lost.
         redis.call('SET', P .. 'seq', mark)
+        seq = mark
     end
+    redis.call('SET', P .. 'behind', seq == '' and '0' or seq)
     new = new .. ':behind'
     redis.call('SET', P .. 'state', new)
     return {'behind', new}

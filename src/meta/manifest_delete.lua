@@ -8,16 +8,17 @@ if refused() then
 end
 
 local repo, digest = ARGV[2], ARGV[3]
-local member = repo .. ' ' .. digest
+local entry = repo .. ' ' .. digest
 local first = is_manifest(repo, digest)
-if not first and not redis.call('ZSCORE', P .. 'removing', member) then
+if not first and not redis.call('ZSCORE', P .. 'removing', entry) then
     return {'unknown'}
 end
 
 local seq = next_seq()
 if first then
     redis.call('HDEL', P .. 'manifests:' .. repo, digest)
-    redis.call('ZADD', P .. 'removing', now(), member)
+    redis.call('ZADD', P .. 'removing', now(), entry)
+    pending(repo, digest)
     local subject = redis.call('HGET', P .. 'subject:' .. repo, digest)
     if subject then
         redis.call('ZREM', P .. 'referrers:' .. repo .. ':' .. subject,

@@ -1,8 +1,8 @@
 -- KEYS[1] prefix
 -- ARGV state, repo, digest, size, mediaType, subject (""), artifactType (""),
 -- descriptor ("" without subject), sparse (0|1), actor, ntags, tag...,
--- nrefs, then for each reference its kind and digest; kind b: the blob must
--- be there, m: manifest or blob (not with sparse), o: optional
+-- nrefs, then for each reference its kind (b, m, o) and digest; which of them
+-- must be there is missing_ref's
 -- Returns {"ok", seq} | {"missing", digest} | {"collecting", digest}
 -- | {"state"}.
 if refused() then
@@ -17,13 +17,11 @@ local ntags = tonumber(ARGV[11]) or -1
 if ntags < 0 or ntags > 100 then
     return redis.error_reply('ERR 0 to 100 tags')
 end
-local nrefs = tonumber(ARGV[12 + ntags]) or -1
-if nrefs < 0 or nrefs > LIMIT or nrefs % 1 ~= 0
-    or #ARGV ~= 12 + ntags + 2 * nrefs
-then
-    return redis.error_reply('ERR 0 to 1000 references, of two arguments')
-end
 local base = 12 + ntags
+local nrefs = count_refs(base)
+if not nrefs then
+    return redis.error_reply(BAD_REFS)
+end
 
 -- A removal of this digest is under way: help it, so that what it has still
 -- to remove is not taken for part of the new manifest.
@@ -48,26 +46,18 @@ if redis.call('EXISTS', P .. 'collecting') == 1 then
     end
 end
 
-for i = 1, nrefs do
-    local kind, ref = ARGV[base + 2 * i - 1], ARGV[base + 2 * i]
-    if kind == 'b' then
-        if not is_blob(repo, ref) then
-            return {'missing', ref}
-        end
-    elseif kind == 'm' then
-        if not sparse and not is_manifest(repo, ref)
-            and not is_blob(repo, ref)
-        then
-            return {'missing', ref}
-        end
-    elseif kind ~= 'o' then
-        return redis.error_reply('ERR the kind of a reference is b, m or o')
-    end
+local missing, wrong = missing_ref(repo, sparse, base, nrefs)
+if wrong then
+    return wrong
+end
+if missing then
+    return {'missing', missing}
 end
 
 local seq = next_seq()
 redis.call('HSET', P .. 'manifests:' .. repo, digest, size .. ' ' .. media)
 hold(repo, digest)
+pending(repo, digest)
 
 -- Each digest counts once for each manifest, however often it is named.
 local uses = P .. 'uses:' .. repo .. ':' .. digest

@@ -28,8 +28,12 @@ typedef enum {
     NGX_HTTP_ACR_META_DOWN = 0,        /* no answer: not connected, deadline,
                                           error of Redis.  A mutation may or
                                           may not have happened. */
-    NGX_HTTP_ACR_META_BEHIND,          /* a lookup missed, but this Redis is
-                                          behind: no answer either */
+    NGX_HTTP_ACR_META_BEHIND,          /* this Redis is behind, and the answer
+                                          would be that something is not there
+                                          (a miss, a missing reference, a
+                                          delete of what is unknown), or a
+                                          list: no answer either, and nothing
+                                          has changed */
     NGX_HTTP_ACR_META_OK,
     NGX_HTTP_ACR_META_MISS,
     NGX_HTTP_ACR_META_UNKNOWN,
@@ -49,7 +53,8 @@ typedef struct {
 } ngx_http_acr_meta_reply_t;
 
 
-/* always called exactly once for each call, never before the call returned */
+/* always called exactly once for each call (but see ngx_http_acr_meta_close()),
+   never before the call returned */
 typedef void (*ngx_http_acr_meta_pt)(void *data,
     ngx_http_acr_meta_reply_t *reply);
 
@@ -60,18 +65,22 @@ typedef struct {
     ngx_str_t     text;                /* as configured, for log lines */
     ngx_str_t     host;                /* or the path of a unix socket */
     in_port_t     port;                /* 0: a unix socket */
+    ngx_str_t    *addrs;               /* the host's, looked up at start */
+    ngx_uint_t    naddrs;
     ngx_str_t     user;                /* empty: AUTH without a user */
     ngx_str_t     password;            /* empty: no AUTH */
     ngx_uint_t    db;
     ngx_msec_t    timeout;             /* of a command, and of connecting */
     ngx_flag_t    ssl;
+    void         *ssl_ctx;             /* SSL_CTX; NULL without ssl */
 } ngx_http_acr_meta_conf_t;
 
 
 /*
- * Fills conf from the arguments of acr_redis: the address (unix:<path>,
- * <host>[:<port>], <IPv4>, [<IPv6>]:<port>), then user=, password=,
- * password_file= (its first line), db=, timeout=, ssl=on|off in any order.
+ * Fills conf from cf->args of acr_redis, of which the first is the directive:
+ * the address (unix:<path>, <host>[:<port>], <IPv4>, [<IPv6>]:<port>), then
+ * user=, password=, password_file= (its first line), db=, timeout=,
+ * ssl=on|off, ssl_ca=<file> (instead of the system's) in any order.
  * NGX_CONF_OK, or NGX_CONF_ERROR after it logged what is wrong.
  */
 char *ngx_http_acr_meta_conf(ngx_conf_t *cf, ngx_http_acr_meta_conf_t *conf,
@@ -97,7 +106,11 @@ ngx_http_acr_meta_t *ngx_http_acr_meta_create(ngx_pool_t *pool,
     ngx_http_acr_meta_conf_t *conf, ngx_str_t *name, ngx_thread_pool_t *tp,
     ngx_http_acr_meta_marks_pt marks, void *data, ngx_log_t *log);
 
-/* to be called from exit_process: closes the connection */
+/*
+ * To be called from exit_process: closes the connection.  Calls that were not
+ * answered (there are none unless the worker was told to quit at once) are
+ * never called back.
+ */
 void ngx_http_acr_meta_close(ngx_http_acr_meta_t *meta);
 
 /*
@@ -105,9 +118,11 @@ void ngx_http_acr_meta_close(ngx_http_acr_meta_t *meta);
  * put before them where the script is a mutation.  They may be freed when
  * this returns.
  *
- * Where the state is refused, joins and asks once more.  Where nothing is
- * connected the callback gets DOWN at once (by a posted event), except in
- * the first second of a worker, when the call waits for the connection.
+ * Where the state is another one, joins and asks once more.  Where nothing is
+ * connected and joined the callback gets DOWN at once (by a posted event),
+ * except in the first second of a worker and after a loss, when the call
+ * waits until that second is over.  So a call takes at most two seconds and
+ * two time-outs, mostly far less.
  *
  * NGX_OK, or NGX_ERROR: no memory (the callback is not called then).
  */

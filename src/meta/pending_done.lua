@@ -1,12 +1,13 @@
--- KEYS[1] prefix  ARGV state, repo, tag, digest ("" = the tag is gone)
+-- KEYS[1] prefix  ARGV state, repo, name (a tag, or a digest), what its links
+-- on disk say now: the digest, the kinds (as link_now), "" = there is none
 -- Returns {"ok"} | {"changed"} | {"state"}.
 if refused() then
     return {'state'}
 end
 
-local repo, tag = ARGV[2], ARGV[3]
-if (tag_digest(repo, tag) or '') ~= ARGV[4] then
+local repo, name = ARGV[2], ARGV[3]
+if link(repo, name) ~= ARGV[4] then
     return {'changed'}
 end
-redis.call('ZREM', P .. 'pending', repo .. ':' .. tag)
+redis.call('ZREM', P .. 'pending', member(repo, name))
 return {'ok'}

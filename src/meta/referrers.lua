@@ -1,7 +1,8 @@
 -- KEYS[1] prefix  ARGV repo, subject, artifactType ("" = any), last, n
 -- Returns {"ok", more (0|1), state, last_digest_looked_at, descriptor...}.
--- Looks at up to 1000 digests; with more = 1 the next call starts after the
--- last one looked at, even if this call found nothing.
+-- Looks at up to 1000 digests, and finds descriptors of 1 MiB altogether (one
+-- alone may be larger); with more = 1 the next call starts after the last one
+-- looked at, even if this call found nothing.
 local repo, atype, last = ARGV[1], ARGV[3], ARGV[4]
 local n = bounded(ARGV[5], 0, LIMIT)
 local look = atype == '' and n or n > 0 and LIMIT or 0
@@ -12,16 +13,19 @@ if atype ~= '' and #list > 0 then
     types = redis.call('HMGET', P .. 'atype:' .. repo, unpack(list))
 end
 
-local found = {}
+local found, room = {}, 1048576
 for i, digest in ipairs(list) do
-    if #found == n then
+    local descriptor = (atype == '' or types[i] == atype)
+                       and redis.call('HGET', P .. 'descriptor:' .. repo,
+                                      digest)
+    room = room - (descriptor and #descriptor or 0)
+    if #found == n or #found > 0 and room < 0 then
         more = 1
         break
     end
     last = digest
-    if atype == '' or types[i] == atype then
-        found[#found + 1] = redis.call('HGET', P .. 'descriptor:' .. repo,
-                                       digest) or nil
+    if descriptor then
+        found[#found + 1] = descriptor
     end
 end
 return reply({'ok', tostring(more), state(), last}, found)

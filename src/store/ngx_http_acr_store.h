@@ -37,11 +37,12 @@ typedef struct {
 
 /*
  * Makes the directories that every volume has (docker/registry/v2/blobs and
- * /repositories, acr/locks, acr/nodes), owned by uid and gid if we are root,
- * and checks that the worker (uid, gid) may write there and that blobs and
- * repositories are on one file system.  acr/epoch is made with a random
- * content if it is missing.  NULL, or why not: a static text.  err is set to
- * an errno value or 0, and path (PATH_MAX bytes) to what it is about.
+ * /repositories, acr/locks, acr/nodes, acr/tmp), owned by uid and gid if we
+ * are root, and checks that the worker (uid, gid) may write there, that blobs,
+ * repositories and temporary files are on one file system, and that it has
+ * locks.  acr/epoch is made with a random content if it is missing.  NULL, or
+ * why not: a static text that ends where the path is to follow.  err is set
+ * to an errno value or 0, and path (PATH_MAX bytes) to what it is about.
  */
 const char *ngx_http_acr_store_prepare(ngx_http_acr_store_t *store, uid_t uid,
     gid_t gid, ngx_err_t *err, char *path);
@@ -94,8 +95,9 @@ ngx_int_t ngx_http_acr_store_hash(int fd, off_t size, acr_hash_t *h,
 /*
  * The staging file becomes the blob: syncs it, makes the directory, renames
  * under the digest's lock (over a file that is there: this also heals one
- * that is broken), syncs the directories; then removes the session's
- * directory.  The descriptor stays the caller's.
+ * that is broken), syncs the directories.  What else the session has stays,
+ * since another request may own it by now.  The descriptor stays the
+ * caller's.
  */
 ngx_int_t ngx_http_acr_store_commit(ngx_http_acr_store_t *store,
     ngx_str_t *repository, ngx_str_t *uuid, ngx_str_t *file, int fd,

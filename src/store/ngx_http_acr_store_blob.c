@@ -52,17 +52,7 @@ ngx_http_acr_store_commit(ngx_http_acr_store_t *store, ngx_str_t *repository,
     ngx_http_acr_store_path_add(&path, "/", 1);
     ngx_http_acr_store_path_add(&path, file->data, file->len);
 
-    rc = ngx_http_acr_store_rename_blob(store, &path, digest, log);
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
-    /* the blob is there for good: what is left of the session is only logged,
-       and sweep removes it some day */
-
-    (void) ngx_http_acr_store_discard(store, repository, uuid, log);
-
-    return NGX_OK;
+    return ngx_http_acr_store_rename_blob(store, &path, digest, log);
 }
 
 

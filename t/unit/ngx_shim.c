@@ -24,7 +24,7 @@ char       shim_logged[2 * PATH_MAX];
 int        shim_lines;
 
 int        shim_fail_sync, shim_fail_copy, shim_clone, shim_short;
-int        shim_no_sleep;
+int        shim_no_sleep, shim_no_sync;
 
 static char             shim_root[PATH_MAX];
 static pid_t            shim_owner;
@@ -127,10 +127,10 @@ shim_store(void)
 const char *
 shim_path(const char *fmt, ...)
 {
-    int          n;
-    va_list      args;
-    static int   next;
-    static char  buf[SHIM_BUFFERS][PATH_MAX];
+    int                   n;
+    va_list               args;
+    static __thread int   next;
+    static __thread char  buf[SHIM_BUFFERS][PATH_MAX];
 
     next = (next + 1) % SHIM_BUFFERS;
 
@@ -361,14 +361,22 @@ shim_note_sync(int fd)
 int
 __wrap_fsync(int fd)
 {
-    return shim_note_sync(fd) == -1 ? -1 : __real_fsync(fd);
+    if (shim_note_sync(fd) == -1) {
+        return -1;
+    }
+
+    return shim_no_sync ? 0 : __real_fsync(fd);
 }
 
 
 int
 __wrap_fdatasync(int fd)
 {
-    return shim_note_sync(fd) == -1 ? -1 : __real_fdatasync(fd);
+    if (shim_note_sync(fd) == -1) {
+        return -1;
+    }
+
+    return shim_no_sync ? 0 : __real_fdatasync(fd);
 }
 
 

@@ -9,16 +9,17 @@
 #define NGX_SHIM_H
 
 #include "ngx_http_acr_store_path.h"
+#include "tap.h"
 
 
 /* the store, prepared, with fsync on; made at the first call */
 ngx_http_acr_store_t *shim_store(void);
 
-/* root/<path>, in one of several static buffers */
+/* root/<path>, in one of several buffers of the thread */
 const char *shim_path(const char *fmt, ...)
     __attribute__((format(printf, 1, 2)));
 
-/* as ngx_str_t, digest of a text; in one of several static buffers */
+/* as ngx_str_t; digest of a text; its hex digits; "sha256:<hex>" */
 ngx_str_t *shim_str(const char *s);
 acr_digest_t *shim_digest(const char *content);
 const char *shim_hex(acr_digest_t *digest);
@@ -55,6 +56,7 @@ extern int  shim_fail_copy;       /* errno for copy_file_range() */
 extern int  shim_clone;           /* FICLONE works, by copying it all */
 extern int  shim_short;           /* write() writes one byte, or EINTR */
 extern int  shim_no_sleep;        /* usleep() returns at once */
+extern int  shim_no_sync;         /* so do fsync() and fdatasync() */
 
 
 #endif /* NGX_SHIM_H */
