@@ -15,8 +15,9 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include <ngx_thread_pool.h>
 
-#include "acr_scripts.h"               /* enum ACR_SCRIPT_..., made by embed.sh */
+#include "acr_scripts.h"               /* enum ACR_SCRIPT_..., by embed.sh */
 
 
 typedef struct ngx_http_acr_meta_s  ngx_http_acr_meta_t;

@@ -1,8 +1,6 @@
 
-#include "ngx_http_acr_redis.h"
+#include "ngx_http_acr_redis_core.h"
 #include "ngx_http_acr_redis_ssl.h"
-
-#include <ngx_event.h>
 
 
 /* between attempts to connect; at first a few milliseconds */
@@ -11,39 +9,6 @@
 
 /* a connection that lasted so long was good: try again at once */
 #define NGX_HTTP_ACR_REDIS_STABLE     10000
-
-#define NGX_HTTP_ACR_REDIS_REASON     512
-
-
-struct ngx_http_acr_redis_s {
-    ngx_http_acr_meta_conf_t     *conf;
-    ngx_http_acr_redis_state_pt   handler;
-    void                         *data;
-    ngx_log_t                    *log;
-
-    redisAsyncContext            *context;
-    ngx_connection_t             *connection;
-    void                         *ssl;       /* of the context, or NULL */
-    ngx_queue_t                   commands;  /* in flight, the oldest first */
-
-    ngx_event_t                   deadline;  /* of the oldest command */
-    ngx_event_t                   connect;   /* timer: connects */
-    ngx_event_t                   drop;      /* posted: gives up the context */
-
-    ngx_uint_t                    attempts;
-    ngx_msec_t                    delay;
-    ngx_msec_t                    since;     /* usable since */
-
-    u_char                        text[NGX_HTTP_ACR_REDIS_REASON];
-    ngx_str_t                     reason;    /* why it was lost, in text */
-    ngx_uint_t                    level;
-
-    unsigned                      alive:1;   /* connecting or connected */
-    unsigned                      ready:1;   /* takes commands */
-    unsigned                      usable:1;
-    unsigned                      missed:1;  /* the loss was logged */
-    unsigned                      closed:1;
-};
 
 
 typedef struct {
@@ -56,8 +21,6 @@ typedef struct {
 
 
 static void ngx_http_acr_redis_connect(ngx_event_t *ev);
-static ngx_int_t ngx_http_acr_redis_attach(ngx_http_acr_redis_t *redis);
-static void ngx_http_acr_redis_keepalive(ngx_http_acr_redis_t *redis);
 static ngx_int_t ngx_http_acr_redis_greet(ngx_http_acr_redis_t *redis);
 static ngx_int_t ngx_http_acr_redis_greeting(ngx_http_acr_redis_t *redis,
     ngx_http_acr_redis_pt handler, ngx_str_t *args, ngx_uint_t n);
@@ -69,22 +32,10 @@ static ngx_int_t ngx_http_acr_redis_send(ngx_http_acr_redis_t *redis,
 static void ngx_http_acr_redis_reply(redisAsyncContext *ac, void *reply,
     void *privdata);
 static void ngx_http_acr_redis_deadline(ngx_event_t *ev);
-static void ngx_http_acr_redis_fail(ngx_http_acr_redis_t *redis,
-    const char *reason);
 static void ngx_http_acr_redis_drop(ngx_event_t *ev);
-static void ngx_http_acr_redis_lost(ngx_http_acr_redis_t *redis,
-    redisAsyncContext *ac);
 static void ngx_http_acr_redis_log(ngx_http_acr_redis_t *redis,
     ngx_str_t *reason);
 static void ngx_http_acr_redis_again(ngx_http_acr_redis_t *redis);
-
-static void ngx_http_acr_redis_read(ngx_event_t *rev);
-static void ngx_http_acr_redis_write(ngx_event_t *wev);
-static void ngx_http_acr_redis_add_read(void *data);
-static void ngx_http_acr_redis_del_read(void *data);
-static void ngx_http_acr_redis_add_write(void *data);
-static void ngx_http_acr_redis_del_write(void *data);
-static void ngx_http_acr_redis_cleanup(void *data);
 
 
 ngx_http_acr_redis_t *
@@ -183,101 +134,10 @@ ngx_http_acr_redis_connect(ngx_event_t *ev)
     if (ngx_http_acr_redis_attach(redis) != NGX_OK
         || ngx_http_acr_redis_greet(redis) != NGX_OK)
     {
-        ngx_http_acr_redis_fail(redis, "no connection, or no memory");
+        ngx_http_acr_redis_fail(redis, redis->context->c.err
+                                       ? redis->context->c.errstr
+                                       : "no connection, or no memory");
     }
-}
-
-
-/* makes the socket that hiredis has opened known to nginx */
-
-static ngx_int_t
-ngx_http_acr_redis_attach(ngx_http_acr_redis_t *redis)
-{
-    ngx_connection_t   *c;
-    redisAsyncContext  *ac;
-
-    ac = redis->context;
-
-    c = ngx_get_connection(ac->c.fd, redis->log);
-
-    if (c == NULL) {
-        return NGX_ERROR;
-    }
-
-    c->data = redis;
-    c->read->handler = ngx_http_acr_redis_read;
-    c->read->log = redis->log;
-    c->write->handler = ngx_http_acr_redis_write;
-    c->write->log = redis->log;
-
-    redis->connection = c;
-
-    ac->ev.data = redis;
-    ac->ev.addRead = ngx_http_acr_redis_add_read;
-    ac->ev.delRead = ngx_http_acr_redis_del_read;
-    ac->ev.addWrite = ngx_http_acr_redis_add_write;
-    ac->ev.delWrite = ngx_http_acr_redis_del_write;
-    ac->ev.cleanup = ngx_http_acr_redis_cleanup;
-
-    if (redis->conf->port) {
-        ngx_http_acr_redis_keepalive(redis);
-    }
-
-#if (NGX_HTTP_ACR_REDIS_SSL)
-
-    if (redis->conf->ssl_ctx) {
-        redis->ssl = ngx_http_acr_redis_ssl_start(ac, redis->conf);
-
-        if (redis->ssl == NULL) {
-            return NGX_ERROR;
-        }
-    }
-
-#endif
-
-    return NGX_OK;
-}
-
-
-/* finds out that a peer has vanished while there are no commands */
-
-static void
-ngx_http_acr_redis_keepalive(ngx_http_acr_redis_t *redis)
-{
-    int           value;
-    ngx_socket_t  fd;
-
-    fd = redis->connection->fd;
-    value = 1;
-
-    if (setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &value, sizeof(int)) == -1) {
-        goto failed;
-    }
-
-#if (NGX_HAVE_KEEPALIVE_TUNABLE)
-
-    value = 15;
-
-    if (setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &value, sizeof(int)) == -1) {
-        goto failed;
-    }
-
-    value = 5;
-
-    if (setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &value, sizeof(int))
-        == -1)
-    {
-        goto failed;
-    }
-
-#endif
-
-    return;
-
-failed:
-
-    ngx_log_error(NGX_LOG_ALERT, redis->log, ngx_socket_errno,
-                  "acr: setsockopt() for keepalive failed");
 }
 
 
@@ -529,7 +389,7 @@ ngx_http_acr_redis_reset(ngx_http_acr_redis_t *redis, ngx_uint_t level,
 }
 
 
-static void
+void
 ngx_http_acr_redis_fail(ngx_http_acr_redis_t *redis, const char *reason)
 {
     ngx_str_t  text;
@@ -571,12 +431,7 @@ ngx_http_acr_redis_drop(ngx_event_t *ev)
 }
 
 
-/*
- * hiredis gives up the context.  Depending on its version, the commands are
- * told first or the events removed, so both come here.
- */
-
-static void
+void
 ngx_http_acr_redis_lost(ngx_http_acr_redis_t *redis, redisAsyncContext *ac)
 {
     ngx_str_t    reason;
@@ -676,150 +531,4 @@ ngx_http_acr_redis_text(u_char *p, u_char *last, const char *text, size_t len)
     }
 
     return p;
-}
-
-
-/* hiredis may free the context in these two, and the connection with it */
-
-static void
-ngx_http_acr_redis_read(ngx_event_t *rev)
-{
-    ngx_connection_t      *c;
-    ngx_http_acr_redis_t  *redis;
-
-    c = rev->data;
-    redis = c->data;
-
-    if (redis->alive) {
-        redisAsyncHandleRead(redis->context);
-    }
-}
-
-
-static void
-ngx_http_acr_redis_write(ngx_event_t *wev)
-{
-    ngx_connection_t      *c;
-    ngx_http_acr_redis_t  *redis;
-
-    c = wev->data;
-    redis = c->data;
-
-    if (redis->alive) {
-        redisAsyncHandleWrite(redis->context);
-    }
-}
-
-
-/*
- * Level-triggered, since hiredis reads 16 KiB and then waits for the next
- * event.
- */
-
-static void
-ngx_http_acr_redis_add_read(void *data)
-{
-    ngx_http_acr_redis_t *redis = data;
-
-    ngx_event_t  *rev;
-
-    rev = redis->connection->read;
-
-    if (!rev->active
-        && ngx_add_event(rev, NGX_READ_EVENT, NGX_LEVEL_EVENT) != NGX_OK)
-    {
-        ngx_http_acr_redis_fail(redis, "its events cannot be awaited");
-    }
-}
-
-
-static void
-ngx_http_acr_redis_del_read(void *data)
-{
-    ngx_http_acr_redis_t *redis = data;
-
-    ngx_event_t  *rev;
-
-    rev = redis->connection->read;
-
-    if (rev->active && ngx_del_event(rev, NGX_READ_EVENT, 0) != NGX_OK) {
-        ngx_http_acr_redis_fail(redis, "its events cannot be awaited");
-    }
-}
-
-
-static void
-ngx_http_acr_redis_add_write(void *data)
-{
-    ngx_http_acr_redis_t *redis = data;
-
-    ngx_event_t  *wev;
-
-    wev = redis->connection->write;
-
-    if (!wev->active
-        && ngx_add_event(wev, NGX_WRITE_EVENT, NGX_LEVEL_EVENT) != NGX_OK)
-    {
-        ngx_http_acr_redis_fail(redis, "its events cannot be awaited");
-    }
-}
-
-
-static void
-ngx_http_acr_redis_del_write(void *data)
-{
-    ngx_http_acr_redis_t *redis = data;
-
-    ngx_event_t  *wev;
-
-    wev = redis->connection->write;
-
-    if (wev->active && ngx_del_event(wev, NGX_WRITE_EVENT, 0) != NGX_OK) {
-        ngx_http_acr_redis_fail(redis, "its events cannot be awaited");
-    }
-}
-
-
-/* hiredis closes the socket itself, right after this */
-
-static void
-ngx_http_acr_redis_cleanup(void *data)
-{
-    ngx_http_acr_redis_t *redis = data;
-
-    ngx_connection_t  *c;
-
-    if (redis->context) {
-        ngx_http_acr_redis_lost(redis, redis->context);
-    }
-
-    redis->context = NULL;
-    redis->ssl = NULL;
-
-    c = redis->connection;
-    redis->connection = NULL;
-
-    if (ngx_del_conn) {
-        ngx_del_conn(c, NGX_CLOSE_EVENT);
-
-    } else {
-        if (c->read->active) {
-            ngx_del_event(c->read, NGX_READ_EVENT, NGX_CLOSE_EVENT);
-        }
-
-        if (c->write->active) {
-            ngx_del_event(c->write, NGX_WRITE_EVENT, NGX_CLOSE_EVENT);
-        }
-    }
-
-    if (c->read->posted) {
-        ngx_delete_posted_event(c->read);
-    }
-
-    if (c->write->posted) {
-        ngx_delete_posted_event(c->write);
-    }
-
-    ngx_free_connection(c);
-    c->fd = (ngx_socket_t) -1;
 }

@@ -72,7 +72,7 @@ clients(podman => sub {
     $c->runs('manifest add', @podman, 'manifest', 'add', '--tls-verify=false',
              '--arch', 'arm64', $list, "docker://$at/made:1");
     $c->runs('manifest push --all', @podman, 'manifest', 'push', '-q', '--all',
-             '--tls-verify=false', @policy, $list, "docker://$list");
+             '--tls-verify=false', $list, "docker://$list");
     $output = $c->runs('inspect', 'skopeo', 'inspect', '--raw',
                        '--tls-verify=false', "docker://$list");
     is(eval { scalar(@{json($output)->{manifests}}) }, 2, 'it has both');
@@ -87,7 +87,7 @@ clients(podman => sub {
     like($output, qr/\Q$at\E\/image/, 'finds it in the catalogue');
     $output = $c->runs('search --list-tags', @podman, 'search', '--list-tags',
                        '--tls-verify=false', "$at/image");
-    like($output, qr/ 1\s.* v2s2\s/s, 'lists the tags');
+    like($output, qr/ v2s2\s/, 'lists the tags');
 
     $output = $c->fails('pull of an unknown tag', @pull, "$at/image:unknown");
     like($output, qr/manifest unknown/, 'the reason is told');

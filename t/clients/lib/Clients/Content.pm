@@ -186,6 +186,23 @@ sub json {
 }
 
 
+# only(DIRECTORY, NAME): a layout in which nothing but NAME is
+sub only {
+    my ($self, $dir, $name) = @_;
+
+    for my $digest (@{$self->digests($self->{$name})}) {
+        my $blob = 'blobs/' . ($digest =~ s{:}{/}r);
+        make_path("$dir/blobs/sha256");
+        link("$self->{dir}/$blob", "$dir/$blob") or die "$dir/$blob: $!";
+    }
+
+    put_file("$dir/oci-layout", '{"imageLayoutVersion":"1.0.0"}');
+    put_file("$dir/index.json", $JSON->encode({
+        schemaVersion => 2, manifests => [$self->{$name}],
+    }));
+}
+
+
 sub descriptor {
     my ($layer) = @_;
 

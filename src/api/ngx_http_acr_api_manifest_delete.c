@@ -1,0 +1,251 @@
+
+#include "ngx_http_acr_manifest.h"
+
+
+/* tags that one call removes, and that are settled before the next */
+#define NGX_HTTP_ACR_DELETE_TAGS  100
+
+
+/*
+ * The deletion of a manifest, or of one tag.  Its tags are worked off in
+ * slices, all in this memory, so that their number does not matter.
+ */
+
+typedef struct {
+    ngx_http_acr_ctx_t   *ctx;
+    ngx_str_t             names[NGX_HTTP_ACR_DELETE_TAGS];
+    ngx_uint_t            nnames;
+    u_char                text[NGX_HTTP_ACR_DELETE_TAGS][ACR_TAG_MAX];
+    ngx_str_t             seq;
+    u_char                number[NGX_INT64_LEN];
+    unsigned              begun:1;     /* it is hidden: by us */
+    unsigned              more:1;      /* tags are left */
+} ngx_http_acr_delete_t;
+
+
+static void ngx_http_acr_delete_tag(ngx_http_request_t *r,
+    ngx_http_acr_delete_t *del);
+static void ngx_http_acr_delete_tag_gone(ngx_http_request_t *r, void *data,
+    ngx_http_acr_meta_reply_t *reply);
+static void ngx_http_acr_delete_slice(ngx_http_request_t *r,
+    ngx_http_acr_delete_t *del);
+static void ngx_http_acr_delete_slice_gone(ngx_http_request_t *r, void *data,
+    ngx_http_acr_meta_reply_t *reply);
+static void ngx_http_acr_delete_slice_settled(ngx_http_request_t *r,
+    void *data, ngx_int_t rc);
+static void ngx_http_acr_delete_settled(ngx_http_request_t *r, void *data,
+    ngx_int_t rc);
+static ngx_int_t ngx_http_acr_delete_seq(ngx_http_acr_delete_t *del,
+    ngx_http_acr_meta_reply_t *reply);
+static ngx_int_t ngx_http_acr_delete_names(ngx_http_acr_delete_t *del,
+    ngx_str_t *tags, ngx_uint_t n);
+static void ngx_http_acr_delete_unknown(ngx_http_request_t *r,
+    ngx_http_acr_ctx_t *ctx);
+
+
+/* DELETE /v2/<name>/manifests/<reference> */
+
+void
+ngx_http_acr_manifest_delete(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
+{
+    ngx_int_t               rc;
+    acr_digest_t            digest;
+    ngx_http_acr_delete_t  *del;
+
+    rc = ngx_http_acr_manifest_reference(r, ctx, &digest,
+                                         ACR_E_MANIFEST_UNKNOWN);
+    if (rc == NGX_DONE) {
+        return;
+    }
+
+    del = ngx_pcalloc(r->pool, sizeof(ngx_http_acr_delete_t));
+
+    if (del == NULL) {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return;
+    }
+
+    del->ctx = ctx;
+    ctx->committing = 1;
+
+    if (rc == NGX_OK) {
+        ngx_http_acr_delete_slice(r, del);
+
+    } else {
+        ngx_http_acr_delete_tag(r, del);
+    }
+}
+
+
+static void
+ngx_http_acr_delete_tag(ngx_http_request_t *r, ngx_http_acr_delete_t *del)
+{
+    ngx_str_t  args[3];
+
+    args[0] = del->ctx->repository;
+    args[1] = del->ctx->reference;
+    ngx_str_null(&args[2]);
+
+    ngx_http_acr_ask(r, ACR_SCRIPT_TAG_DELETE, args, 3,
+                     ngx_http_acr_delete_tag_gone, del);
+}
+
+
+static void
+ngx_http_acr_delete_tag_gone(ngx_http_request_t *r, void *data,
+    ngx_http_acr_meta_reply_t *reply)
+{
+    ngx_http_acr_delete_t *del = data;
+
+    if (reply->status == NGX_HTTP_ACR_META_UNKNOWN) {
+        ngx_http_acr_delete_unknown(r, del->ctx);
+        return;
+    }
+
+    if (ngx_http_acr_delete_seq(del, reply) != NGX_OK) {
+        ngx_http_acr_manifest_unexpected(r);
+        return;
+    }
+
+    ngx_http_acr_settle(r, &del->ctx->reference, 1, &del->seq, NULL,
+                        ngx_http_acr_delete_settled, del);
+}
+
+
+static void
+ngx_http_acr_delete_slice(ngx_http_request_t *r, ngx_http_acr_delete_t *del)
+{
+    u_char     limit[NGX_INT_T_LEN];
+    ngx_str_t  args[4];
+
+    args[0] = del->ctx->repository;
+    args[1] = del->ctx->digest;
+    ngx_str_null(&args[2]);
+
+    args[3].data = limit;
+    args[3].len = ngx_sprintf(limit, "%ui",
+                              (ngx_uint_t) NGX_HTTP_ACR_DELETE_TAGS)
+                  - limit;
+
+    ngx_http_acr_ask(r, ACR_SCRIPT_MANIFEST_DELETE, args, 4,
+                     ngx_http_acr_delete_slice_gone, del);
+}
+
+
+static void
+ngx_http_acr_delete_slice_gone(ngx_http_request_t *r, void *data,
+    ngx_http_acr_meta_reply_t *reply)
+{
+    ngx_http_acr_delete_t *del = data;
+
+    if (reply->status == NGX_HTTP_ACR_META_UNKNOWN) {
+
+        if (!del->begun) {
+            ngx_http_acr_delete_unknown(r, del->ctx);
+            return;
+        }
+
+        /* somebody else has removed the rest */
+
+        del->more = 0;
+        ngx_http_acr_delete_slice_settled(r, del, NGX_OK);
+        return;
+    }
+
+    if (ngx_http_acr_delete_seq(del, reply) != NGX_OK
+        || reply->n < 2
+        || ngx_http_acr_delete_names(del, &reply->v[2], reply->n - 2)
+           != NGX_OK)
+    {
+        ngx_http_acr_manifest_unexpected(r);
+        return;
+    }
+
+    del->begun = 1;
+    del->more = (reply->v[1].len == 1 && reply->v[1].data[0] == '1');
+
+    ngx_http_acr_settle(r, del->names, del->nnames, &del->seq, NULL,
+                        ngx_http_acr_delete_slice_settled, del);
+}
+
+
+/* the digest comes last, so that the links on disk never name what is gone */
+
+static void
+ngx_http_acr_delete_slice_settled(ngx_http_request_t *r, void *data,
+    ngx_int_t rc)
+{
+    ngx_http_acr_delete_t *del = data;
+
+    if (del->more) {
+        ngx_http_acr_delete_slice(r, del);
+        return;
+    }
+
+    ngx_http_acr_settle(r, &del->ctx->digest, 1, &del->seq, NULL,
+                        ngx_http_acr_delete_settled, del);
+}
+
+
+static void
+ngx_http_acr_delete_settled(ngx_http_request_t *r, void *data, ngx_int_t rc)
+{
+    ngx_http_acr_send_status(r, NGX_HTTP_ACCEPTED);
+}
+
+
+/* NGX_DECLINED: the script has not answered as it should */
+
+static ngx_int_t
+ngx_http_acr_delete_seq(ngx_http_acr_delete_t *del,
+    ngx_http_acr_meta_reply_t *reply)
+{
+    if (reply->status != NGX_HTTP_ACR_META_OK
+        || reply->n == 0
+        || reply->v[0].len > sizeof(del->number))
+    {
+        return NGX_DECLINED;
+    }
+
+    del->seq.data = del->number;
+    del->seq.len = reply->v[0].len;
+    ngx_memcpy(del->number, reply->v[0].data, del->seq.len);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_acr_delete_names(ngx_http_acr_delete_t *del, ngx_str_t *tags,
+    ngx_uint_t n)
+{
+    ngx_uint_t  i;
+
+    if (n > NGX_HTTP_ACR_DELETE_TAGS) {
+        return NGX_DECLINED;
+    }
+
+    for (i = 0; i < n; i++) {
+
+        if (!acr_tag_valid(tags[i].data, tags[i].len)) {
+            return NGX_DECLINED;
+        }
+
+        ngx_memcpy(del->text[i], tags[i].data, tags[i].len);
+
+        del->names[i].data = del->text[i];
+        del->names[i].len = tags[i].len;
+    }
+
+    del->nnames = n;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_acr_delete_unknown(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
+{
+    ngx_http_acr_fail(r, ACR_E_MANIFEST_UNKNOWN, NULL, "reference",
+                      &ctx->reference);
+}

@@ -1,0 +1,89 @@
+
+/*
+ * What the files of manifests and lists share.
+ */
+
+#ifndef NGX_HTTP_ACR_MANIFEST_H
+#define NGX_HTTP_ACR_MANIFEST_H
+
+#include "ngx_http_acr_api.h"
+
+
+/*
+ * Reads the reference of the path.  NGX_OK: a digest, noted in ctx->digest;
+ * NGX_DECLINED: a tag; NGX_DONE after it has failed the request: with
+ * DIGEST_INVALID if there is a colon, else with bad_tag.
+ */
+ngx_int_t ngx_http_acr_manifest_reference(ngx_http_request_t *r,
+    ngx_http_acr_ctx_t *ctx, acr_digest_t *digest, acr_error_e bad_tag);
+
+/* fails the request: a script has not answered as its head says */
+void ngx_http_acr_manifest_unexpected(ngx_http_request_t *r);
+
+
+/*
+ * Sends a page of names, which are safe in JSON by their syntax: head, the
+ * names as strings, tail.  n is what was asked for; with more there is a Link
+ * to the next page of path.
+ */
+
+typedef struct {
+    ngx_str_t    path;
+    ngx_str_t    head;
+    ngx_str_t    tail;
+    ngx_uint_t   n;
+} ngx_http_acr_list_t;
+
+void ngx_http_acr_list_send(ngx_http_request_t *r, ngx_http_acr_list_t *list,
+    ngx_str_t *more, ngx_str_t *names, ngx_uint_t nnames);
+
+
+/*
+ * A PUT at work:
+ *
+ *   ngx_http_acr_api_manifest_put.c  reads and checks
+ *   ngx_http_acr_manifest_commit.c   from a checked manifest to the answer
+ */
+
+/* "tag" parameters of the query; manifest_put.lua takes as many */
+#define NGX_HTTP_ACR_PUT_TAGS  100
+
+typedef struct {
+    ngx_http_acr_ctx_t        *ctx;
+    ngx_http_acr_store_t      *store;
+    ngx_str_t                  repository;
+
+    ngx_str_t                  content_type;
+    u_char                    *p;          /* the body */
+    size_t                     n;
+
+    acr_digest_t               digest;     /* of the reference, or only its
+                                              algorithm before the hash */
+    acr_digest_t               computed;
+    acr_manifest_t             manifest;
+    char                      *descriptor; /* if there is a subject */
+    ngx_str_t                  subject;
+
+    ngx_str_t                  names[1 + NGX_HTTP_ACR_PUT_TAGS];
+                                           /* the digest, and the tags */
+    ngx_uint_t                 ntags;
+    ngx_str_t                  token;
+
+    ngx_str_t                 *args;       /* of manifest_put.lua */
+    ngx_uint_t                 nargs;
+    ngx_uint_t                 tries;
+
+    /* why it is refused, once something was written */
+    ngx_int_t                  err;        /* errno, or 0 */
+    acr_error_e                error;
+    ngx_str_t                  missing;
+
+    unsigned                   by_digest:1;
+} ngx_http_acr_put_t;
+
+
+/* everything is checked: stores it, commits it, answers 201 */
+void ngx_http_acr_put_commit(ngx_http_request_t *r, ngx_http_acr_put_t *put);
+
+
+#endif /* NGX_HTTP_ACR_MANIFEST_H */

@@ -1,0 +1,268 @@
+
+/*
+ * From a checked manifest to the answer, DESIGN "Push", step 4: makes durable
+ * what can fail for want of space, commits it in the index, makes the links on
+ * disk equal to that.
+ */
+
+#include "ngx_http_acr_manifest.h"
+
+
+/* while the collector holds a digest, or a removal is under way */
+#define NGX_HTTP_ACR_PUT_RETRY  50           /* ms */
+#define NGX_HTTP_ACR_PUT_TRIES  200
+
+
+static ngx_int_t ngx_http_acr_put_write(void *data, ngx_log_t *log);
+static void ngx_http_acr_put_written(ngx_http_request_t *r, void *data,
+    ngx_int_t rc);
+static void ngx_http_acr_put_index(ngx_http_request_t *r, void *data,
+    ngx_int_t rc);
+static void ngx_http_acr_put_committed(ngx_http_request_t *r, void *data,
+    ngx_http_acr_meta_reply_t *reply);
+static void ngx_http_acr_put_collecting(ngx_http_request_t *r,
+    ngx_http_acr_put_t *put);
+static void ngx_http_acr_put_done(ngx_http_request_t *r, void *data,
+    ngx_int_t rc);
+static ngx_int_t ngx_http_acr_put_headers(ngx_http_request_t *r,
+    ngx_http_acr_put_t *put);
+
+static void ngx_http_acr_put_refuse(ngx_http_request_t *r,
+    ngx_http_acr_put_t *put);
+static ngx_int_t ngx_http_acr_put_abandon(void *data, ngx_log_t *log);
+static void ngx_http_acr_put_abandoned(ngx_http_request_t *r, void *data,
+    ngx_int_t rc);
+static void ngx_http_acr_put_refused(ngx_http_request_t *r, void *data,
+    ngx_int_t rc);
+
+
+/* from here on the change is carried to its end, whoever leaves */
+
+void
+ngx_http_acr_put_commit(ngx_http_request_t *r, ngx_http_acr_put_t *put)
+{
+    put->ctx->committing = 1;
+
+    ngx_http_acr_run(r, put->ctx->registry->slow, ngx_http_acr_put_write, put,
+                     ngx_http_acr_put_written);
+}
+
+
+static ngx_int_t
+ngx_http_acr_put_write(void *data, ngx_log_t *log)
+{
+    ngx_http_acr_put_t *put = data;
+
+    ngx_int_t   rc;
+    ngx_uint_t  i;
+
+    rc = ngx_http_acr_store_put(put->store, &put->digest, put->p, put->n, log);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    rc = ngx_http_acr_store_link(put->store, &put->repository,
+                                 NGX_HTTP_ACR_REVISION, &put->digest, log);
+
+    for (i = 1; rc == NGX_OK && i <= put->ntags; i++) {
+        rc = ngx_http_acr_store_tag_prepare(put->store, &put->repository,
+                                            &put->names[i], &put->digest,
+                                            &put->token, log);
+    }
+
+    return rc;
+}
+
+
+static void
+ngx_http_acr_put_written(ngx_http_request_t *r, void *data, ngx_int_t rc)
+{
+    ngx_http_acr_put_t *put = data;
+
+    if (rc != NGX_OK) {
+        put->err = rc;
+        ngx_http_acr_put_refuse(r, put);
+        return;
+    }
+
+    ngx_http_acr_put_index(r, put, NGX_OK);
+}
+
+
+static void
+ngx_http_acr_put_index(ngx_http_request_t *r, void *data, ngx_int_t rc)
+{
+    ngx_http_acr_put_t *put = data;
+
+    ngx_http_acr_ask(r, ACR_SCRIPT_MANIFEST_PUT, put->args, put->nargs,
+                     ngx_http_acr_put_committed, put);
+}
+
+
+static void
+ngx_http_acr_put_committed(ngx_http_request_t *r, void *data,
+    ngx_http_acr_meta_reply_t *reply)
+{
+    ngx_http_acr_put_t *put = data;
+
+    ngx_str_t  seq;
+
+    if (reply->n == 0) {
+        ngx_http_acr_manifest_unexpected(r);
+        return;
+    }
+
+    switch (reply->status) {
+
+    case NGX_HTTP_ACR_META_OK:
+        seq = reply->v[0];
+
+        ngx_http_acr_settle(r, put->names, 1 + put->ntags, &seq, &put->token,
+                            ngx_http_acr_put_done, put);
+        return;
+
+    case NGX_HTTP_ACR_META_COLLECTING:
+        ngx_http_acr_put_collecting(r, put);
+        return;
+
+    case NGX_HTTP_ACR_META_MISSING:
+        put->error = ACR_E_MANIFEST_BLOB_UNKNOWN;
+        put->missing.len = reply->v[0].len;
+        put->missing.data = ngx_pstrdup(r->pool, &reply->v[0]);
+
+        if (put->missing.data == NULL) {
+            put->err = NGX_ENOMEM;
+        }
+
+        ngx_http_acr_put_refuse(r, put);
+        return;
+
+    default:
+        ngx_http_acr_manifest_unexpected(r);
+    }
+}
+
+
+static void
+ngx_http_acr_put_collecting(ngx_http_request_t *r, ngx_http_acr_put_t *put)
+{
+    if (++put->tries < NGX_HTTP_ACR_PUT_TRIES) {
+        ngx_http_acr_later(r, NGX_HTTP_ACR_PUT_RETRY, ngx_http_acr_put_index,
+                           put);
+        return;
+    }
+
+    put->error = ACR_E_UNAVAILABLE;
+    ngx_http_acr_put_refuse(r, put);
+}
+
+
+static void
+ngx_http_acr_put_done(ngx_http_request_t *r, void *data, ngx_int_t rc)
+{
+    ngx_http_acr_put_t *put = data;
+
+    if (ngx_http_acr_put_headers(r, put) != NGX_OK) {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return;
+    }
+
+    ngx_http_acr_send_status(r, NGX_HTTP_CREATED);
+}
+
+
+static ngx_int_t
+ngx_http_acr_put_headers(ngx_http_request_t *r, ngx_http_acr_put_t *put)
+{
+    ngx_uint_t  i;
+
+    if (ngx_http_acr_location(r, "/v2/%V/manifests/%V", &put->repository,
+                              &put->names[0])
+        != NGX_OK
+        || ngx_http_acr_header(r, "Docker-Content-Digest", &put->names[0])
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (put->subject.len
+        && ngx_http_acr_header(r, "OCI-Subject", &put->subject) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    for (i = 1; put->by_digest && i <= put->ntags; i++) {
+
+        if (ngx_http_acr_header(r, "OCI-Tag", &put->names[i]) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * After something was written: takes it away as far as nobody else needs it.
+ * What the index says decides that, as after a change.
+ */
+
+static void
+ngx_http_acr_put_refuse(ngx_http_request_t *r, ngx_http_acr_put_t *put)
+{
+    ngx_http_acr_run(r, put->ctx->registry->slow, ngx_http_acr_put_abandon,
+                     put, ngx_http_acr_put_abandoned);
+}
+
+
+static ngx_int_t
+ngx_http_acr_put_abandon(void *data, ngx_log_t *log)
+{
+    ngx_http_acr_put_t *put = data;
+
+    ngx_uint_t  i;
+
+    for (i = 1; i <= put->ntags; i++) {
+        ngx_http_acr_store_tag_abandon(put->store, &put->repository,
+                                       &put->names[i], &put->token, log);
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_acr_put_abandoned(ngx_http_request_t *r, void *data, ngx_int_t rc)
+{
+    ngx_http_acr_put_t *put = data;
+
+    ngx_str_t  none;
+
+    /* no change, no sequence */
+
+    ngx_str_set(&none, "0");
+
+    ngx_http_acr_settle(r, put->names, 1 + put->ntags, &none, NULL,
+                        ngx_http_acr_put_refused, put);
+}
+
+
+static void
+ngx_http_acr_put_refused(ngx_http_request_t *r, void *data, ngx_int_t rc)
+{
+    ngx_http_acr_put_t *put = data;
+
+    if (put->err) {
+        ngx_http_acr_fail_errno(r, put->err);
+        return;
+    }
+
+    if (put->error == ACR_E_UNAVAILABLE) {
+        ngx_http_acr_fail(r, put->error, "a digest is being collected",
+                          "digest", &put->names[0]);
+        return;
+    }
+
+    ngx_http_acr_fail(r, put->error, NULL, "digest", &put->missing);
+}
