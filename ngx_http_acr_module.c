@@ -123,6 +123,13 @@ static ngx_command_t  ngx_http_acr_commands[] = {
       offsetof(ngx_http_acr_loc_conf_t, sparse_index),
       NULL },
 
+    { ngx_string("acr_sparse_image"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_acr_loc_conf_t, sparse_image),
+      NULL },
+
     { ngx_string("acr_max_blob_size"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_off_slot,
@@ -383,6 +390,7 @@ ngx_http_acr_create_loc_conf(ngx_conf_t *cf)
     conf->fsync = NGX_CONF_UNSET;
     conf->delete = NGX_CONF_UNSET;
     conf->sparse_index = NGX_CONF_UNSET;
+    conf->sparse_image = NGX_CONF_UNSET;
     conf->location = NGX_CONF_UNSET_UINT;
 
     return conf;
@@ -428,6 +436,7 @@ ngx_http_acr_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_value(conf->fsync, prev->fsync, 1);
     ngx_conf_merge_value(conf->delete, prev->delete, 1);
     ngx_conf_merge_value(conf->sparse_index, prev->sparse_index, 0);
+    ngx_conf_merge_value(conf->sparse_image, prev->sparse_image, 0);
     ngx_conf_merge_uint_value(conf->location, prev->location,
                               NGX_HTTP_ACR_LOCATION_RELATIVE);
 

@@ -71,6 +71,7 @@ typedef struct {
     ngx_flag_t                 fsync;
     ngx_flag_t                 delete;
     ngx_flag_t                 sparse_index;
+    ngx_flag_t                 sparse_image;
     ngx_uint_t                 location;
 
     ngx_http_acr_registry_t   *registry;

@@ -34,12 +34,9 @@ system=
 for dir in core event event/modules event/quic os/unix http http/modules \
            http/v2 http/v3
 do
-    for src in "$NGINX_SRC/src" "$NGINX_SRC"; do
-        if [ -d "$src/$dir" ]; then
-            quiet="$quiet -I$src/$dir --suppress=*:$src/$dir/*"
-            system="$system -isystem $src/$dir"
-        fi
-    done
+    dir=$NGINX_SRC/src/$dir
+    quiet="$quiet -I$dir --suppress=*:$dir/*"
+    system="$system -isystem $dir"
 done
 
 echo "cppcheck"

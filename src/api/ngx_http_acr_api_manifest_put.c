@@ -27,7 +27,7 @@ static ngx_int_t ngx_http_acr_put_prepare(ngx_http_request_t *r,
 static ngx_int_t ngx_http_acr_put_args(ngx_http_request_t *r,
     ngx_http_acr_put_t *put);
 static ngx_str_t *ngx_http_acr_put_references(ngx_str_t *arg, u_char *text,
-    acr_manifest_t *m);
+    acr_manifest_t *m, ngx_uint_t sparse);
 static ngx_str_t ngx_http_acr_put_text(const char *s);
 
 static void ngx_http_acr_put_check(ngx_http_request_t *r,
@@ -344,6 +344,7 @@ ngx_http_acr_put_args(ngx_http_request_t *r, ngx_http_acr_put_t *put)
     u_char          *text;
     size_t           n;
     ngx_str_t       *arg;
+    ngx_uint_t       sparse;
     acr_manifest_t  *m;
 
     m = &put->manifest;
@@ -383,7 +384,9 @@ ngx_http_acr_put_args(ngx_http_request_t *r, ngx_http_acr_put_t *put)
 
     ngx_memcpy(arg, &put->names[1], put->ntags * sizeof(ngx_str_t));
 
-    arg = ngx_http_acr_put_references(arg + put->ntags, text, m);
+    sparse = (put->ctx->conf->sparse_image && m->kind == ACR_MANIFEST_IMAGE);
+
+    arg = ngx_http_acr_put_references(arg + put->ntags, text, m, sparse);
 
     put->nargs = arg - put->args;
 
@@ -391,10 +394,14 @@ ngx_http_acr_put_args(ngx_http_request_t *r, ngx_http_acr_put_t *put)
 }
 
 
-/* their number, then the kind and digest of each */
+/*
+ * Their number, then the kind and digest of each.  The first one of an image
+ * is its config, which a sparse image has, too.
+ */
 
 static ngx_str_t *
-ngx_http_acr_put_references(ngx_str_t *arg, u_char *text, acr_manifest_t *m)
+ngx_http_acr_put_references(ngx_str_t *arg, u_char *text, acr_manifest_t *m,
+    ngx_uint_t sparse)
 {
     size_t            i;
     acr_reference_t  *ref;
@@ -407,7 +414,7 @@ ngx_http_acr_put_references(ngx_str_t *arg, u_char *text, acr_manifest_t *m)
     for (i = 0; i < m->nreferences; i++) {
         ref = &m->references[i];
 
-        *arg++ = ngx_http_acr_put_text(ref->optional ? "o"
+        *arg++ = ngx_http_acr_put_text(ref->optional || (sparse && i) ? "o"
                                        : ref->manifest ? "m" : "b");
 
         arg->data = text;

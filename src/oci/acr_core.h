@@ -19,6 +19,10 @@ typedef struct {
     size_t                len;
 } acr_text_t;
 
+/* 1 if the text is s, or begins with s, in upper or lower case of ASCII */
+int acr_text_is(const acr_text_t *text, const char *s);
+int acr_text_begins(const acr_text_t *text, const char *s);
+
 #define ACR_OK           0
 #define ACR_INVALID     -1     /* not of the required syntax */
 #define ACR_UNSUPPORTED -2     /* well-formed, but not something we can do */

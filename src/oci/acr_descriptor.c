@@ -97,9 +97,9 @@ acr_descriptor_read(acr_reference_t *reference, const json_t *object,
     }
 
     reference->optional =
-        acr_media_type_begins(&text,
+        acr_text_begins(&text,
                          "application/vnd.oci.image.layer.nondistributable.")
-        || acr_media_type_begins(&text,
+        || acr_text_begins(&text,
                          "application/vnd.docker.image.rootfs.foreign.");
 
     reference->size = (uint64_t)

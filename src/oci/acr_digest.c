@@ -4,10 +4,14 @@
 #include "acr_digest.h"
 
 
+/* at the place of its id */
+
 static const acr_algorithm_t  acr_algorithms[] = {
     { "sha256", sizeof("sha256") - 1, 64, ACR_SHA256 },
     { "sha512", sizeof("sha512") - 1, 128, ACR_SHA512 }
 };
+
+#define ACR_ALGORITHMS  (sizeof(acr_algorithms) / sizeof(acr_algorithms[0]))
 
 
 /* "component ( [+._-] component )*", a component being [a-z0-9]+ */
@@ -72,7 +76,7 @@ acr_algorithm(const unsigned char *p, size_t n)
     size_t                  i;
     const acr_algorithm_t  *alg;
 
-    for (i = 0; i < sizeof(acr_algorithms) / sizeof(acr_algorithms[0]); i++) {
+    for (i = 0; i < ACR_ALGORITHMS; i++) {
         alg = &acr_algorithms[i];
 
         if (alg->name_len == n && memcmp(alg->name, p, n) == 0) {
@@ -81,6 +85,13 @@ acr_algorithm(const unsigned char *p, size_t n)
     }
 
     return NULL;
+}
+
+
+const acr_algorithm_t *
+acr_algorithm_by_id(unsigned id)
+{
+    return id < ACR_ALGORITHMS ? &acr_algorithms[id] : NULL;
 }
 
 

@@ -30,6 +30,9 @@ typedef struct {
 /* the algorithm of that name ("sha256"), or NULL */
 const acr_algorithm_t *acr_algorithm(const unsigned char *p, size_t n);
 
+/* the algorithm with that id, or NULL */
+const acr_algorithm_t *acr_algorithm_by_id(unsigned id);
+
 /*
  * Parses "sha256:<64 lower-case hex digits>".  ACR_OK; ACR_UNSUPPORTED if it
  * has the general syntax of a digest with an algorithm that is not in the

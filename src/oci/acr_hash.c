@@ -147,23 +147,16 @@ acr_hash_restore(acr_hash_t *h, const unsigned char *p, size_t n)
         return ACR_INVALID;
     }
 
-    switch (p[1]) {
+    alg = acr_algorithm_by_id(p[1]);
 
-    case ACR_SHA256:
-        alg = acr_algorithm((const unsigned char *) "sha256", 6);
-        word = 4;
-        block = SHA256_CBLOCK;
-        break;
-
-    case ACR_SHA512:
-        alg = acr_algorithm((const unsigned char *) "sha512", 6);
-        word = 8;
-        block = SHA512_CBLOCK;
-        break;
-
-    default:
+    if (alg == NULL) {
         return ACR_INVALID;
     }
+
+    /* of both, the words are the digest, and a block is twice as long */
+
+    word = alg->hex_len / 2 / ACR_HASH_WORDS;
+    block = alg->hex_len;
 
     count = acr_hash_get(p + 2, 8);
 

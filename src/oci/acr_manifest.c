@@ -116,9 +116,9 @@ acr_manifest_content_type(acr_manifest_t *m, acr_text_t *type,
         return acr_manifest_fail(m, "Content-Type is not a media type");
     }
 
-    if (acr_media_type_is(type, "application/octet-stream")
-        || acr_media_type_is(type, "application/json")
-        || acr_media_type_begins(type, "text/"))
+    if (acr_text_is(type, "application/octet-stream")
+        || acr_text_is(type, "application/json")
+        || acr_text_begins(type, "text/"))
     {
         type->len = 0;
     }
@@ -149,7 +149,7 @@ acr_manifest_media_type(acr_manifest_t *m, json_t *root, acr_text_t *type)
             return acr_manifest_fail(m, "mediaType is not a media type");
         }
 
-        if (type->len && !acr_media_type_is(type, json_string_value(field))) {
+        if (type->len && !acr_text_is(type, json_string_value(field))) {
             return acr_manifest_fail(m, "mediaType contradicts Content-Type");
         }
 
@@ -187,14 +187,14 @@ acr_manifest_kind(acr_manifest_t *m, json_t *root, const acr_text_t *type)
     size_t   i;
     json_t  *version;
 
-    if (acr_media_type_begins(type, ACR_MANIFEST_DOCKER_SCHEMA1)) {
+    if (acr_text_begins(type, ACR_MANIFEST_DOCKER_SCHEMA1)) {
         return acr_manifest_fail(m, "Docker schema 1 is not supported");
     }
 
     m->kind = ACR_MANIFEST_OTHER;
 
     for (i = 0; i < ACR_MANIFEST_TYPES; i++) {
-        if (acr_media_type_is(type, acr_manifest_types[i].media_type)) {
+        if (acr_text_is(type, acr_manifest_types[i].media_type)) {
             m->kind = acr_manifest_types[i].kind;
             break;
         }

@@ -7,13 +7,6 @@
 #define ACR_MEDIA_TYPE_NAME_MAX  127
 
 
-static unsigned char
-acr_media_type_lower(unsigned char c)
-{
-    return (c >= 'A' && c <= 'Z') ? (unsigned char) (c | 0x20) : c;
-}
-
-
 static int
 acr_media_type_space(unsigned char c)
 {
@@ -30,9 +23,11 @@ acr_media_type_name(const unsigned char *p, size_t n)
     unsigned char  c;
 
     for (i = 0; i < n; i++) {
-        c = acr_media_type_lower(p[i]);
+        c = p[i];
 
-        if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9')) {
+        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')
+            || (c >= '0' && c <= '9'))
+        {
             continue;
         }
 
@@ -60,36 +55,6 @@ acr_media_type_valid(const unsigned char *p, size_t n)
     n -= len + 1;
 
     return n != 0 && acr_media_type_name(p, n) == n;
-}
-
-
-int
-acr_media_type_begins(const acr_text_t *text, const char *s)
-{
-    size_t  i, len;
-
-    len = strlen(s);
-
-    if (text->len < len) {
-        return 0;
-    }
-
-    for (i = 0; i < len; i++) {
-        if (acr_media_type_lower(text->data[i])
-            != acr_media_type_lower((unsigned char) s[i]))
-        {
-            return 0;
-        }
-    }
-
-    return 1;
-}
-
-
-int
-acr_media_type_is(const acr_text_t *text, const char *s)
-{
-    return text->len == strlen(s) && acr_media_type_begins(text, s);
 }
 
 

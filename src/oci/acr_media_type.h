@@ -1,6 +1,7 @@
 
 /*
- * Media types, RFC 6838 section 4.2: type "/" subtype.  They have no case.
+ * Media types, RFC 6838 section 4.2: type "/" subtype.  They have no
+ * case: acr_text_is() compares them.
  */
 
 #ifndef ACR_MEDIA_TYPE_H
@@ -12,10 +13,6 @@
 
 /* 1 if the text has the form of a media type, without parameters, else 0 */
 int acr_media_type_valid(const unsigned char *p, size_t n);
-
-/* 1 if the text is s, or begins with s, in any case */
-int acr_media_type_is(const acr_text_t *text, const char *s);
-int acr_media_type_begins(const acr_text_t *text, const char *s);
 
 /*
  * The media type of a text that may have parameters ("; charset=utf-8"),

@@ -40,26 +40,22 @@ acr_range_number(const unsigned char **p, const unsigned char *end,
 int
 acr_range_parse(acr_range_t *range, const unsigned char *p, size_t n)
 {
-    size_t                      i;
-    uint64_t                    first, last, total;
-    const unsigned char        *end;
-    static const unsigned char  unit[] = "bytes ";
+    int                   unit;
+    uint64_t              first, last, total;
+    acr_text_t            text;
+    const unsigned char  *end;
 
     end = p + n;
 
+    text.data = p;
+    text.len = n;
+
     /* RFC 9110 has the names of range units in any case */
 
-    for (i = 0; i < sizeof(unit) - 1 && i < n; i++) {
-        if ((i == sizeof(unit) - 2 ? p[i] : (p[i] | 0x20)) != unit[i]) {
-            break;
-        }
-    }
+    unit = acr_text_begins(&text, "bytes ");
 
-    if (i == sizeof(unit) - 1) {
-        p += i;
-
-    } else {
-        i = 0;
+    if (unit) {
+        p += sizeof("bytes ") - 1;
     }
 
     if (acr_range_number(&p, end, &first) != ACR_OK) {
@@ -74,9 +70,9 @@ acr_range_parse(acr_range_t *range, const unsigned char *p, size_t n)
         return ACR_INVALID;
     }
 
-    if (i) {
+    if (unit) {
 
-        /* the form with a unit has "/" and the whole length or a star */
+        /* then "/" follows, and the whole length or a star */
 
         if (p == end || *p++ != '/') {
             return ACR_INVALID;
@@ -85,11 +81,10 @@ acr_range_parse(acr_range_t *range, const unsigned char *p, size_t n)
         if (p < end && *p == '*') {
             p++;
 
-        } else {
-
-            if (acr_range_number(&p, end, &total) != ACR_OK || total <= last) {
-                return ACR_INVALID;
-            }
+        } else if (acr_range_number(&p, end, &total) != ACR_OK
+                   || total <= last)
+        {
+            return ACR_INVALID;
         }
     }
 

@@ -14,7 +14,7 @@ use Test::More;
 clients(buildah => sub {
     my ($c) = @_;
 
-    my $at = registry() . "/$c->{name}";
+    my $at = registry() . "/$c->{repo}";
     my $dir = $c->{dir};
     my $tree = layout()->{tree};
 

@@ -15,7 +15,7 @@ use Test::More;
 clients(dockerd => sub {
     my ($c) = @_;
 
-    my $at = registry() . "/$c->{name}";
+    my $at = registry() . "/$c->{repo}";
     my $dir = $c->{dir};
 
     plan(skip_all => 'no buildx of Debian')

@@ -15,7 +15,7 @@ use Test::More;
 clients(containerd => sub {
     my ($c) = @_;
 
-    my $name = $c->{name};
+    my $name = $c->{repo};
     my $at = registry() . "/$name";
     my $dir = $c->{dir};
     my $layout = layout();

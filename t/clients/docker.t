@@ -16,7 +16,7 @@ clients(dockerd => sub {
 
     plan(skip_all => 'no docker') if !$c->has('docker');
 
-    my $name = $c->{name};
+    my $name = $c->{repo};
     my $at = registry() . "/$name";
     my $dir = $c->{dir};
     my @docker = dockerd($c) or return;
@@ -126,10 +126,10 @@ sub remove {
 sub manifests {
     my ($c, @docker) = @_;
 
-    my $at = registry() . "/$c->{name}/list";
+    my $at = registry() . "/$c->{repo}/list";
     my @manifest = ('env', 'DOCKER_CLI_EXPERIMENTAL=enabled', @docker,
                     'manifest');
-    my $image = registry() . "/$c->{name}/many:1";
+    my $image = registry() . "/$c->{repo}/many:1";
 
     for my $arch (qw(amd64 arm64)) {
         $c->runs("tag $arch", @docker, 'tag', $image, "$at:$arch");

@@ -17,7 +17,7 @@ clients(notation => sub {
 
     plan(skip_all => 'no skopeo') if !$c->has('skopeo');
 
-    my $at = registry() . "/$c->{name}";
+    my $at = registry() . "/$c->{repo}";
     my $dir = $c->{dir};
     my $layout = layout();
     my $image = "$at/signed\@$layout->{image}{digest}";

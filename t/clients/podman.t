@@ -14,7 +14,7 @@ use Test::More;
 clients(podman => sub {
     my ($c) = @_;
 
-    my $name = $c->{name};
+    my $name = $c->{repo};
     my $at = registry() . "/$name";
     my $dir = $c->{dir};
     my $layout = layout();

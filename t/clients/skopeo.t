@@ -17,7 +17,7 @@ my $OCI = 'oci:' . layout()->{dir};
 clients(skopeo => sub {
     my ($c) = @_;
 
-    my $name = $c->{name};
+    my $name = $c->{repo};
     my $at = registry() . "/$name";
     my $dir = $c->{dir};
     my $layout = layout();

@@ -17,7 +17,7 @@ clients(umoci => sub {
 
     plan(skip_all => 'no skopeo') if !$c->has('skopeo');
 
-    my $at = registry() . "/$c->{name}";
+    my $at = registry() . "/$c->{repo}";
     my $dir = $c->{dir};
     my @copy = ('skopeo', '--policy', work() . '/policy.json', 'copy', '-q',
                 '--src-tls-verify=false', '--dest-tls-verify=false');
@@ -40,7 +40,7 @@ clients(umoci => sub {
     } @{json(slurp("$dir/layout/index.json"))->{manifests}};
 
     $c->runs('push', @copy, "oci:$dir/layout:2", "docker://$at/image:2");
-    stored('it is there', "$c->{name}/image", 2, $ref);
+    stored('it is there', "$c->{repo}/image", 2, $ref);
 
     $c->runs('pull', @copy, "docker://$at/image:2", "oci:$dir/back:2");
     $c->runs('unpack', 'umoci', 'unpack', '--image', "$dir/back:2",

@@ -43,8 +43,8 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 
     whole.data = p;
     whole.len = n;
-    check(acr_media_type_is(&whole, text));
-    check(acr_media_type_begins(&whole, text));
+    check(acr_text_is(&whole, text));
+    check(acr_text_begins(&whole, text));
 
     if (valid) {
         check(n <= ACR_MEDIA_TYPE_MAX);

@@ -83,22 +83,22 @@ main(void)
 
     text.data = tap_copy("Application/JSON", 16);
     text.len = 16;
-    ok(acr_media_type_is(&text, "application/json"), "in any case");
-    ok(acr_media_type_is(&text, "APPLICATION/json"), "of both");
-    ok(acr_media_type_begins(&text, "APPLICATION/"), "begins");
-    ok(acr_media_type_begins(&text, ""), "begins with nothing");
-    ok(!acr_media_type_is(&text, "application/"), "is not its beginning");
-    ok(!acr_media_type_is(&text, "application/json1"), "is not longer");
-    ok(!acr_media_type_begins(&text, "application/json1"), "nor begins so");
+    ok(acr_text_is(&text, "application/json"), "in any case");
+    ok(acr_text_is(&text, "APPLICATION/json"), "of both");
+    ok(acr_text_begins(&text, "APPLICATION/"), "begins");
+    ok(acr_text_begins(&text, ""), "begins with nothing");
+    ok(!acr_text_is(&text, "application/"), "is not its beginning");
+    ok(!acr_text_is(&text, "application/json1"), "is not longer");
+    ok(!acr_text_begins(&text, "application/json1"), "nor begins so");
     text.len = 0;
-    ok(acr_media_type_is(&text, "") && !acr_media_type_begins(&text, "a"),
+    ok(acr_text_is(&text, "") && !acr_text_begins(&text, "a"),
        "nothing");
 
     /* a bit of difference is no case: '@' and '`', '[' and '{' */
 
     text.data = tap_copy("@[", 2);
     text.len = 2;
-    ok(!acr_media_type_is(&text, "`{"), "only letters have a case");
+    ok(!acr_text_is(&text, "`{"), "only letters have a case");
 
     bare("a/b", "a/b");
     bare(" \ta/b \t", "a/b");

@@ -112,7 +112,8 @@ sub spew {
 # --- clients
 
 # clients(PROGRAM, TEST): runs the test as a subtest with the PROGRAM of this
-# system and those of the chroots.
+# system and those of the chroots.  The test is given an object with name, repo
+# (what its repositories begin with) and dir (for its files).
 sub clients {
     my ($program, $test) = @_;
 
@@ -130,6 +131,7 @@ sub clients {
         SKIP: {
             skip("$name: $reason", 1) if $reason;
             $self->{dir} = work() . "/$self->{name}";
+            $self->{repo} = "t$$/$self->{name}";
             make_path($self->{dir});
             subtest($name, sub {
                 eval { $test->($self); 1 } or fail("died: $@");
