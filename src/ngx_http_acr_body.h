@@ -60,8 +60,8 @@ ngx_int_t ngx_http_acr_body_buffer(ngx_http_request_t *r, size_t size);
 /*
  * Reads a whole body of at most max bytes into memory that grows as it
  * arrives.  next(r, data, NGX_OK) with *p and *n set; the memory is freed with
- * r->pool, and so p itself must live that long.  Failures end the request, a longer body with 413
- * SIZE_INVALID, and next is not called.
+ * r->pool, and so p itself must live that long.  Failures end the request, a
+ * longer body with 413 SIZE_INVALID, and next is not called.
  */
 void ngx_http_acr_body_collect(ngx_http_request_t *r, size_t max, u_char **p,
     size_t *n, ngx_http_acr_next_pt next, void *data);

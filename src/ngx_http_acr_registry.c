@@ -3,10 +3,12 @@
 #include "ngx_http_acr_settle.h"
 
 
-#define NGX_HTTP_ACR_KEEPER_TICK    5000     /* ms */
-#define NGX_HTTP_ACR_KEEPER_AGE     "10"     /* s: what is pending so long... */
-#define NGX_HTTP_ACR_KEEPER_SLICE   "100"    /* ... is settled, so many a tick */
-#define NGX_HTTP_ACR_KEEPER_SWEEP   720      /* ticks between sweeps: 1 hour */
+#define NGX_HTTP_ACR_KEEPER_TICK   5000      /* ms */
+#define NGX_HTTP_ACR_KEEPER_SWEEP  720       /* ticks between sweeps: 1 hour */
+
+/* what is pending for so many seconds is settled, so many entries a tick */
+#define NGX_HTTP_ACR_KEEPER_AGE    "10"
+#define NGX_HTTP_ACR_KEEPER_SLICE  "100"
 
 
 typedef struct {

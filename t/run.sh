@@ -52,7 +52,8 @@ for subject in "${subjects[@]-}"; do
     tests+=("${found[@]}")
 done
 
-make -j "$(nproc)"
+# one build at a time in this tree
+flock Makefile make -j "$(nproc)"
 
 # shellcheck disable=SC2086
 exec prove -j "$(nproc)" --timer ${PROVE_OPTIONS-} "${tests[@]}"

@@ -73,11 +73,18 @@ sub containerd {
     my ($c) = @_;
 
     my $dir = $c->{dir};
-    my $cri = 'io.containerd.grpc.v1.cri';
 
-    spew("$dir/config.toml", "version = 2\nroot = \"$dir/root\"\n"
-         . "state = \"$dir/state\"\ndisabled_plugins = [\"$cri\"]\n"
-         . "[grpc]\naddress = \"$dir/containerd.sock\"\n");
+    # From 2.1 on it fetches large layers in parts, several at once.
+    spew("$dir/config.toml", <<"CONF");
+version = 2
+root = "$dir/root"
+state = "$dir/state"
+disabled_plugins = ["io.containerd.grpc.v1.cri"]
+[grpc]
+address = "$dir/containerd.sock"
+[plugins."io.containerd.transfer.v1.local"]
+concurrent_layer_fetch_buffer = 1048576
+CONF
 
     my $log = $c->daemon('containerd', '-c', "$dir/config.toml");
     my @ctr = ('ctr', '-a', "$dir/containerd.sock");

@@ -106,5 +106,13 @@ main(void)
     ok(acr_algorithm(LIT("sha256\0")) == NULL, "nor with a zero byte");
     ok(acr_algorithm(LIT("")) == NULL, "nor the empty name");
 
+    ok(acr_algorithm_by_id(ACR_SHA256) == acr_algorithm(LIT("sha256")),
+       "sha256 by its id");
+    ok(acr_algorithm_by_id(ACR_SHA512) == acr_algorithm(LIT("sha512")),
+       "sha512 by its id");
+    ok(acr_algorithm_by_id(ACR_SHA512)->id == ACR_SHA512, "as it says");
+    ok(acr_algorithm_by_id(2) == NULL && acr_algorithm_by_id(255) == NULL,
+       "no other id");
+
     return done();
 }
