@@ -30,7 +30,10 @@ endif
 
 SOURCES =	ngx_http_acr_module.c $(wildcard src/*.c src/*/*.c)
 
-all:	$(BUILD)/$(MODULE)
+# One at a time: tests that build may run side by side.
+all:
+	@mkdir -p $(BUILD)
+	@flock $(BUILD)/lock $(MAKE) --no-print-directory $(BUILD)/$(MODULE)
 
 # A new file or another option configures anew.
 $(BUILD)/Makefile:	config Makefile $(BUILD)/sources

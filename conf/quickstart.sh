@@ -258,13 +258,14 @@ directories() {
         chgrp www-data "$data"
     fi
 
-    if ! as www-data test -x "$data" && as www-data test -x "${data%/*}/"; then
+    # one that was made for root alone, as mktemp -d does
+    if ! as www-data test -r "$data" -a -x "$data"; then
         chgrp www-data "$data"
-        chmod g+x "$data"
+        chmod g+rx "$data"
     fi
 
-    as www-data test -x "$data" \
-        || die "www-data must be able to enter $data"
+    as www-data test -r "$data" -a -x "$data" \
+        || die "www-data must be able to read $data"
 
     mkdir -p "$data"/{conf,logs,modules,run,tmp}
     install -d -m 750 -o "$redis_user" -g www-data "$data/redis"

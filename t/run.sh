@@ -12,7 +12,7 @@ PACKAGES=(
     nginx nginx-dev redis-server gcc libc6-dev make
     libhiredis-dev libjansson-dev libssl-dev
     perl curl ca-certificates openssl python3 procps iproute2 strace
-    clang cppcheck valgrind
+    clang libclang-rt-dev cppcheck valgrind
     docker.io containerd podman buildah skopeo umoci runc debootstrap jq
 )
 

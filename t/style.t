@@ -178,7 +178,7 @@ sub comments {
 }
 
 
-# A brace in the first column begins a function (nginx puts no other there).
+# A brace in the first column begins a function, but for initializers after "=".
 # Its name is in the first column too, under its type, and two empty lines are
 # above, or one and a line of the preprocessor or a comment for several.
 sub functions {
@@ -188,6 +188,8 @@ sub functions {
     my @lines = split(/\n/, code($content));
 
     for my $brace (grep { $lines[$_] eq '{' } 0 .. $#lines) {
+        next if $brace == 0 || $lines[$brace - 1] =~ /=$/;
+
         my $name = $brace - 1;
         $name-- while $name > 0 && $lines[$name] =~ /^\s/;
 

@@ -31,7 +31,9 @@ typedef struct {
     ngx_str_t             last;        /* digest that was looked at */
     u_char                digest[ACR_DIGEST_MAX];
 
-    /* what each call has found, with commas between */
+    ngx_uint_t            calls;
+
+    /* what they have found, with commas between */
     ngx_str_t             parts[NGX_HTTP_ACR_REFERRERS_CALLS];
     ngx_uint_t            nparts;
     size_t                size;
@@ -155,6 +157,7 @@ ngx_http_acr_referrers_found(ngx_http_request_t *r, void *data,
         return;
     }
 
+    ref->calls++;
     ref->more = (reply->v[0].len == 1 && reply->v[0].data[0] == '1');
 
     if (ref->more && ngx_http_acr_referrers_last(ref, &reply->v[1]) != NGX_OK)
@@ -172,7 +175,7 @@ ngx_http_acr_referrers_found(ngx_http_request_t *r, void *data,
 
     if (ref->more
         && ref->found < ref->n
-        && ref->nparts < NGX_HTTP_ACR_REFERRERS_CALLS
+        && ref->calls < NGX_HTTP_ACR_REFERRERS_CALLS
         && ref->size < NGX_HTTP_ACR_REFERRERS_SIZE)
     {
         ngx_http_acr_referrers_ask(r, ref);
@@ -210,6 +213,10 @@ ngx_http_acr_referrers_add(ngx_http_request_t *r,
     ngx_str_t   *part;
     ngx_uint_t   i;
 
+    if (n == 0) {
+        return NGX_OK;
+    }
+
     size = n;
 
     for (i = 0; i < n; i++) {
@@ -217,10 +224,6 @@ ngx_http_acr_referrers_add(ngx_http_request_t *r,
     }
 
     part = &ref->parts[ref->nparts++];
-
-    if (n == 0) {
-        return NGX_OK;
-    }
 
     part->data = ngx_pnalloc(r->pool, size);
 

@@ -10,8 +10,8 @@
 static const char *
 acr_json_measure(const unsigned char *p, size_t n)
 {
-    int       string;
-    size_t    i, depth, values;
+    int     string;
+    size_t  i, depth, values;
 
     depth = 0;
     values = 0;

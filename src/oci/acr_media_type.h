@@ -1,7 +1,7 @@
 
 /*
- * Media types, RFC 6838 section 4.2: type "/" subtype.  They have no
- * case: acr_text_is() compares them.
+ * Media types, RFC 6838 section 4.2: type "/" subtype.  They have no case:
+ * acr_text_is() compares them.
  */
 
 #ifndef ACR_MEDIA_TYPE_H
