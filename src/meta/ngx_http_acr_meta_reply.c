@@ -223,7 +223,7 @@ ngx_http_acr_meta_read(ngx_http_acr_meta_t *meta, ngx_uint_t script,
             continue;
         }
 
-        if (v[n].len != meta->state.len
+        if (v[n].len != meta->state.len || v[n].len == 0
             || ngx_memcmp(v[n].data, meta->state.data, v[n].len) != 0)
         {
             return NGX_AGAIN;

@@ -158,8 +158,8 @@ ngx_http_acr_redis_greet(ngx_http_acr_redis_t *redis)
     conf = redis->conf;
 
     if (conf->password.len) {
-        n = 0;
-        ngx_str_set(&args[n++], "AUTH");
+        ngx_str_set(&args[0], "AUTH");
+        n = 1;
 
         if (conf->user.len) {
             args[n++] = conf->user;
