@@ -1,8 +1,9 @@
 
 /*
- * A registry at work in a worker: its index, and the background work that the
- * keeper does: settling what a killed worker left pending, going on with
- * removals that were cut short, sweeping staging files of expired sessions.
+ * A registry at work in a worker: its index, and the keeper, which does the
+ * background work: it settles what a killed worker left pending, goes on with
+ * removals that were cut short, and sweeps staging files of expired sessions.
+ * DESIGN "Background work".
  */
 
 #ifndef NGX_HTTP_ACR_REGISTRY_H
@@ -15,6 +16,11 @@
 ngx_int_t ngx_http_acr_registry_start(ngx_http_acr_registry_t *registry,
     ngx_cycle_t *cycle);
 void ngx_http_acr_registry_stop(ngx_http_acr_registry_t *registry);
+
+/* arms registry->keeper, a timer that does not keep an exiting worker alive;
+   NGX_ERROR: no memory */
+ngx_int_t ngx_http_acr_keeper_start(ngx_http_acr_registry_t *registry,
+    ngx_cycle_t *cycle);
 
 
 #endif /* NGX_HTTP_ACR_REGISTRY_H */

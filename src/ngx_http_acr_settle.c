@@ -326,11 +326,13 @@ ngx_http_acr_settle_apply(void *data, ngx_log_t *log)
     ngx_http_acr_settle_t *settle = data;
 
     ngx_int_t              rc;
+    ngx_str_t             *token;
     ngx_uint_t             kinds, i;
     acr_digest_t           digest;
     ngx_http_acr_store_t  *store;
 
     store = &settle->registry->store;
+    token = settle->token.len ? &settle->token : NULL;
 
     if (acr_digest_parse(&digest, settle->name.data, settle->name.len)
         == ACR_OK)
@@ -347,15 +349,13 @@ ngx_http_acr_settle_apply(void *data, ngx_log_t *log)
 
     } else if (settle->what.len == 0) {
         rc = ngx_http_acr_store_tag_apply(store, &settle->repository,
-                                          &settle->name, NULL, NULL, log);
+                                          &settle->name, NULL, token, log);
 
     } else if (acr_digest_parse(&digest, settle->what.data, settle->what.len)
                == ACR_OK)
     {
         rc = ngx_http_acr_store_tag_apply(store, &settle->repository,
-                                          &settle->name, &digest,
-                                          settle->token.len ? &settle->token
-                                                            : NULL,
+                                          &settle->name, &digest, token,
                                           log);
 
     } else {

@@ -634,6 +634,10 @@ subtest pending => sub {
     reply_is(s_('pending_list', 1500, 10), ['ok', 'r:a'], 'by a higher age');
     reply_is(s_('pending_list', 500, 1), ['ok', 'r:a'], 'no more than n');
     reply_is(s_('pending_list', 500, 0), ['ok'], 'none of them');
+
+    r('ZADD', key('removing'), $now - 1000, "r $A", $now + 1000, "r $M");
+    reply_is(s_('removing_list', 500, 10), ['ok', "r $A"],
+             'removals by age too');
 };
 
 subtest 'pending digests' => sub {

@@ -225,6 +225,13 @@ local function page(key, last, n)
     return list, 0
 end
 
+-- Members of a zset of times that are at least age seconds old, oldest first.
+local function old_members(key, age, n)
+    local before = string.format('%.0f', now() - bounded(age, 0, 2 ^ 31))
+    return redis.call('ZRANGEBYSCORE', key, '-inf', before, 'LIMIT', 0,
+                      bounded(n, 0, LIMIT))
+end
+
 -- The reply head with the members of list behind it.
 local function reply(head, list)
     for _, member in ipairs(list) do

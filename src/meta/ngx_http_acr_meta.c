@@ -239,7 +239,10 @@ ngx_http_acr_meta_call_create(ngx_http_acr_meta_t *meta, ngx_uint_t script,
     for (i = 0; i < nargs; i++) {
         call->argv[n + i] = (char *) p;
         call->argvlen[n + i] = args[i].len;
-        p = ngx_cpymem(p, args[i].data, args[i].len);
+
+        if (args[i].len) {
+            p = ngx_cpymem(p, args[i].data, args[i].len);
+        }
     }
 
     return call;

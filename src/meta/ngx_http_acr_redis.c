@@ -8,7 +8,7 @@
 #define NGX_HTTP_ACR_REDIS_DELAY_MAX  2000
 
 /* a connection that lasted so long was good: try again at once */
-#define NGX_HTTP_ACR_REDIS_STABLE     10000
+#define NGX_HTTP_ACR_REDIS_STABLE     1000
 
 
 typedef struct {

@@ -1,0 +1,271 @@
+
+#include "ngx_http_acr_registry.h"
+#include "ngx_http_acr_settle.h"
+
+
+#define NGX_HTTP_ACR_KEEPER_TICK   5000      /* ms */
+#define NGX_HTTP_ACR_KEEPER_SWEEP  720       /* ticks between sweeps: 1 hour */
+
+/* what is unfinished for so many seconds is finished, so many a tick */
+#define NGX_HTTP_ACR_KEEPER_AGE    "10"
+#define NGX_HTTP_ACR_KEEPER_SLICE  "100"
+
+/* tags that are removed by one call */
+#define NGX_HTTP_ACR_KEEPER_TAGS   "100"
+
+
+typedef struct {
+    ngx_http_acr_registry_t  *registry;
+    ngx_http_acr_task_t       sweep;
+    ngx_uint_t                removed;       /* by the sweep */
+    ngx_uint_t                ticks;
+    ngx_uint_t                busy;          /* questions and entries */
+} ngx_http_acr_keeper_t;
+
+
+static void ngx_http_acr_keeper_tick(ngx_event_t *ev);
+static void ngx_http_acr_keeper_ask(ngx_http_acr_keeper_t *keeper,
+    ngx_uint_t script, ngx_str_t *args, ngx_uint_t n,
+    ngx_http_acr_meta_pt handler);
+static void ngx_http_acr_keeper_pending(void *data,
+    ngx_http_acr_meta_reply_t *reply);
+static void ngx_http_acr_keeper_settle(ngx_http_acr_keeper_t *keeper,
+    ngx_str_t *repository, ngx_str_t *name);
+static void ngx_http_acr_keeper_settled(void *data, ngx_int_t rc);
+static void ngx_http_acr_keeper_removing(void *data,
+    ngx_http_acr_meta_reply_t *reply);
+static void ngx_http_acr_keeper_removed(void *data,
+    ngx_http_acr_meta_reply_t *reply);
+static ngx_int_t ngx_http_acr_keeper_split(ngx_str_t *entry,
+    const char *separators, ngx_str_t *repository, ngx_str_t *name);
+static ngx_int_t ngx_http_acr_keeper_sweep(void *data, ngx_log_t *log);
+static void ngx_http_acr_keeper_swept(void *data, ngx_int_t rc);
+
+
+ngx_int_t
+ngx_http_acr_keeper_start(ngx_http_acr_registry_t *registry,
+    ngx_cycle_t *cycle)
+{
+    ngx_http_acr_keeper_t  *keeper;
+
+    keeper = ngx_pcalloc(cycle->pool, sizeof(ngx_http_acr_keeper_t));
+
+    if (keeper == NULL) {
+        return NGX_ERROR;
+    }
+
+    keeper->registry = registry;
+    keeper->sweep.work = ngx_http_acr_keeper_sweep;
+    keeper->sweep.done = ngx_http_acr_keeper_swept;
+    keeper->sweep.data = keeper;
+
+    registry->keeper.data = keeper;
+    registry->keeper.handler = ngx_http_acr_keeper_tick;
+    registry->keeper.log = cycle->log;
+    registry->keeper.cancelable = 1;
+
+    ngx_add_timer(&registry->keeper, NGX_HTTP_ACR_KEEPER_TICK);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_acr_keeper_tick(ngx_event_t *ev)
+{
+    ngx_str_t               args[2];
+    ngx_http_acr_keeper_t  *keeper;
+
+    keeper = ev->data;
+
+    if (ngx_exiting) {
+        return;
+    }
+
+    ngx_add_timer(ev, NGX_HTTP_ACR_KEEPER_TICK);
+
+    if (keeper->ticks++ % NGX_HTTP_ACR_KEEPER_SWEEP == 0
+        && !keeper->sweep.active)
+    {
+        (void) ngx_http_acr_task_post(&keeper->sweep,
+                                      keeper->registry->slow);
+    }
+
+    if (keeper->busy) {
+        return;
+    }
+
+    ngx_str_set(&args[0], NGX_HTTP_ACR_KEEPER_AGE);
+    ngx_str_set(&args[1], NGX_HTTP_ACR_KEEPER_SLICE);
+
+    ngx_http_acr_keeper_ask(keeper, ACR_SCRIPT_PENDING_LIST, args, 2,
+                            ngx_http_acr_keeper_pending);
+    ngx_http_acr_keeper_ask(keeper, ACR_SCRIPT_REMOVING_LIST, args, 2,
+                            ngx_http_acr_keeper_removing);
+}
+
+
+/* what cannot be asked now is asked at a later tick */
+
+static void
+ngx_http_acr_keeper_ask(ngx_http_acr_keeper_t *keeper, ngx_uint_t script,
+    ngx_str_t *args, ngx_uint_t n, ngx_http_acr_meta_pt handler)
+{
+    if (ngx_http_acr_meta_call(keeper->registry->meta, script, args, n,
+                               handler, keeper)
+        == NGX_OK)
+    {
+        keeper->busy++;
+    }
+}
+
+
+/* "<repository>:<tag>" or "<repository>@<digest>" */
+
+static void
+ngx_http_acr_keeper_pending(void *data, ngx_http_acr_meta_reply_t *reply)
+{
+    ngx_http_acr_keeper_t *keeper = data;
+
+    ngx_str_t   repository, name;
+    ngx_uint_t  i;
+
+    keeper->busy--;
+
+    if (reply->status != NGX_HTTP_ACR_META_OK || ngx_exiting) {
+        return;
+    }
+
+    for (i = 0; i < reply->n; i++) {
+        if (ngx_http_acr_keeper_split(&reply->v[i], ":@", &repository, &name)
+            == NGX_OK)
+        {
+            ngx_http_acr_keeper_settle(keeper, &repository, &name);
+        }
+    }
+}
+
+
+static void
+ngx_http_acr_keeper_settle(ngx_http_acr_keeper_t *keeper,
+    ngx_str_t *repository, ngx_str_t *name)
+{
+    if (ngx_http_acr_settle_one(keeper->registry, repository, name, 0, NULL,
+                                ngx_http_acr_keeper_settled, keeper)
+        == NGX_OK)
+    {
+        keeper->busy++;
+    }
+}
+
+
+static void
+ngx_http_acr_keeper_settled(void *data, ngx_int_t rc)
+{
+    ngx_http_acr_keeper_t *keeper = data;
+
+    keeper->busy--;
+}
+
+
+/* "<repository> <digest>": a slice of each; its tags are pending then */
+
+static void
+ngx_http_acr_keeper_removing(void *data, ngx_http_acr_meta_reply_t *reply)
+{
+    ngx_http_acr_keeper_t *keeper = data;
+
+    ngx_str_t   args[4];
+    ngx_uint_t  i;
+
+    keeper->busy--;
+
+    if (reply->status != NGX_HTTP_ACR_META_OK || ngx_exiting) {
+        return;
+    }
+
+    ngx_str_null(&args[2]);
+    ngx_str_set(&args[3], NGX_HTTP_ACR_KEEPER_TAGS);
+
+    for (i = 0; i < reply->n; i++) {
+        if (ngx_http_acr_keeper_split(&reply->v[i], " ", &args[0], &args[1])
+            == NGX_OK)
+        {
+            ngx_http_acr_keeper_ask(keeper, ACR_SCRIPT_MANIFEST_DELETE, args,
+                                    4, ngx_http_acr_keeper_removed);
+        }
+    }
+}
+
+
+static void
+ngx_http_acr_keeper_removed(void *data, ngx_http_acr_meta_reply_t *reply)
+{
+    ngx_http_acr_keeper_t *keeper = data;
+
+    keeper->busy--;
+}
+
+
+static ngx_int_t
+ngx_http_acr_keeper_split(ngx_str_t *entry, const char *separators,
+    ngx_str_t *repository, ngx_str_t *name)
+{
+    size_t        n;
+    acr_digest_t  digest;
+
+    for (n = 0; n < entry->len; n++) {
+        if (ngx_strchr(separators, entry->data[n])) {
+            break;
+        }
+    }
+
+    repository->data = entry->data;
+    repository->len = n;
+
+    name->data = entry->data + n + 1;
+    name->len = (n < entry->len) ? entry->len - n - 1 : 0;
+
+    if (acr_name_valid(repository->data, repository->len)
+        && (acr_tag_valid(name->data, name->len)
+            || acr_digest_parse(&digest, name->data, name->len) == ACR_OK))
+    {
+        return NGX_OK;
+    }
+
+    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                  "acr: an entry of unfinished work is no name: \"%V\"",
+                  entry);
+
+    return NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_http_acr_keeper_sweep(void *data, ngx_log_t *log)
+{
+    ngx_http_acr_keeper_t *keeper = data;
+
+    ngx_http_acr_registry_t  *registry;
+
+    registry = keeper->registry;
+
+    /* an hour more, since the session's last renewal may be later */
+
+    return ngx_http_acr_store_sweep(&registry->store,
+                                    registry->upload_expires + 3600,
+                                    &keeper->removed, log);
+}
+
+
+static void
+ngx_http_acr_keeper_swept(void *data, ngx_int_t rc)
+{
+    ngx_http_acr_keeper_t *keeper = data;
+
+    if (rc == NGX_OK && keeper->removed) {
+        ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
+                      "acr: %ui expired uploads removed from \"%V\"",
+                      keeper->removed, &keeper->registry->store.root);
+    }
+}
