@@ -135,8 +135,9 @@ ngx_http_acr_page(ngx_http_request_t *r, ngx_uint_t *n, ngx_str_t *last)
         }
 
         if (value.len == 0 || i < value.len) {
-            ngx_http_acr_fail(r, ACR_E_PAGINATION_NUMBER_INVALID,
-                              "\"n\" is no number", "n", &value);
+            ngx_http_acr_fail_status(r, NGX_HTTP_BAD_REQUEST,
+                                     ACR_E_UNSUPPORTED, "\"n\" is no number",
+                                     "n", &value);
             return NGX_DONE;
         }
     }
@@ -155,8 +156,8 @@ ngx_http_acr_page(ngx_http_request_t *r, ngx_uint_t *n, ngx_str_t *last)
 
 malformed:
 
-    ngx_http_acr_fail(r, ACR_E_PAGINATION_NUMBER_INVALID,
-                      "the query is malformed", "query", &r->args);
+    ngx_http_acr_fail_status(r, NGX_HTTP_BAD_REQUEST, ACR_E_UNSUPPORTED,
+                             "the query is malformed", "query", &r->args);
     return NGX_DONE;
 }
 

@@ -263,8 +263,9 @@ ngx_http_acr_send_buf(ngx_http_request_t *r, ngx_uint_t status,
 
     if (rc == NGX_HTTP_RANGE_NOT_SATISFIABLE && !r->header_sent) {
         ngx_http_acr_forget_headers(r);
-        ngx_http_acr_fail(r, ACR_E_RANGE_INVALID,
-                          "no part of the range exists", NULL, NULL);
+        ngx_http_acr_fail_status(r, NGX_HTTP_RANGE_NOT_SATISFIABLE,
+                                 ACR_E_SIZE_INVALID,
+                                 "no part of the range exists", NULL, NULL);
         return;
     }
 

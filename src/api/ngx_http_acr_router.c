@@ -151,7 +151,9 @@ ngx_http_acr_route(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
     acr_path_parse(&path, r->uri.data, r->uri.len);
 
     if (path.resource == ACR_PATH_NONE) {
-        ngx_http_acr_fail(r, ACR_E_NOT_FOUND, NULL, "path", &r->uri);
+        ngx_http_acr_fail_status(r, NGX_HTTP_NOT_FOUND, ACR_E_UNSUPPORTED,
+                                 "there is no such resource", "path",
+                                 &r->uri);
         return;
     }
 

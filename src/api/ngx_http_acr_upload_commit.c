@@ -124,12 +124,9 @@ ngx_http_acr_upload_mismatched(ngx_http_request_t *r, void *data,
 {
     ngx_http_acr_upload_t *u = data;
 
-    ngx_str_t  text;
-
-    text = ngx_http_acr_digest_text(r, &u->computed);
-
     ngx_http_acr_fail(r, ACR_E_DIGEST_INVALID,
-                      "the content has another digest", "digest", &text);
+                      "the content has another digest", "digest",
+                      &u->ctx->digest);
 }
 
 

@@ -3,6 +3,10 @@
  * The error codes of OCI distribution-spec "Error Codes", with the HTTP
  * status that each has when nothing more special is known.  One table: the
  * enumeration, the names and the messages all come from it.
+ *
+ * An answer of 4xx must have a code of the specification, so where it has none
+ * that fits, the nearest is used with a status of its own.  The last three are
+ * ours, and of 5xx.
  */
 
 #ifndef ACR_ERROR_H
@@ -22,14 +26,10 @@
     X(NAME_INVALID, 400, "invalid repository name")                          \
     X(NAME_UNKNOWN, 404, "repository name not known to registry")            \
     X(SIZE_INVALID, 413, "content is larger than this registry accepts")     \
-    X(TAG_INVALID, 400, "manifest tag is not a valid tag")                   \
     X(UNAUTHORIZED, 401, "authentication required")                          \
     X(DENIED, 403, "requested access to the resource is denied")             \
     X(UNSUPPORTED, 405, "the operation is unsupported")                      \
     X(TOOMANYREQUESTS, 429, "too many requests")                             \
-    X(NOT_FOUND, 404, "no such resource")                                    \
-    X(RANGE_INVALID, 416, "invalid content range")                           \
-    X(PAGINATION_NUMBER_INVALID, 400, "invalid number of results requested") \
     X(UNAVAILABLE, 503, "the registry is temporarily unavailable")           \
     X(STORAGE_FULL, 507, "the registry has no space left")                   \
     X(UNKNOWN, 500, "internal error")
