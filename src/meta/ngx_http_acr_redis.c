@@ -10,6 +10,10 @@
 /* a connection that lasted so long was good: try again at once */
 #define NGX_HTTP_ACR_REDIS_STABLE     1000
 
+/* lines about one loss, before there is only one in so many seconds */
+#define NGX_HTTP_ACR_REDIS_LINES      3
+#define NGX_HTTP_ACR_REDIS_LOG_TIME   60
+
 
 typedef struct {
     ngx_queue_t                   queue;
@@ -131,12 +135,12 @@ ngx_http_acr_redis_connect(ngx_event_t *ev)
         return;
     }
 
-    if (ngx_http_acr_redis_attach(redis) != NGX_OK
-        || ngx_http_acr_redis_greet(redis) != NGX_OK)
-    {
-        ngx_http_acr_redis_fail(redis, redis->context->c.err
-                                       ? redis->context->c.errstr
-                                       : "no connection, or no memory");
+    if (ngx_http_acr_redis_attach(redis) != NGX_OK) {
+        return;
+    }
+
+    if (ngx_http_acr_redis_greet(redis) != NGX_OK) {
+        ngx_http_acr_redis_fail(redis, "no memory");
     }
 }
 
@@ -357,16 +361,15 @@ ngx_http_acr_redis_usable(ngx_http_acr_redis_t *redis)
 
     redis->usable = 1;
     redis->since = ngx_current_msec;
-    redis->reason.len = 0;
 
-    if (redis->missed) {
+    if (redis->lines) {
 
         /* the level of the loss, so that no log has one without the other */
 
         ngx_log_error(NGX_LOG_ERR, redis->log, 0, "acr: Redis \"%V\" is back",
                       &redis->conf->text);
 
-        redis->missed = 0;
+        redis->lines = 0;
     }
 }
 
@@ -478,10 +481,21 @@ ngx_http_acr_redis_log(ngx_http_acr_redis_t *redis, ngx_str_t *reason)
     clean.data = text;
     clean.len = last - text;
 
-    if (redis->missed && clean.len == redis->reason.len
-        && ngx_memcmp(clean.data, redis->reason.data, clean.len) == 0)
-    {
-        return;
+    if (redis->lines) {
+
+        if (clean.len == redis->reason.len
+            && ngx_memcmp(clean.data, redis->reason.data, clean.len) == 0)
+        {
+            return;
+        }
+
+        /* the addresses of a name may fail in turn, each for its reason */
+
+        if (redis->lines >= NGX_HTTP_ACR_REDIS_LINES
+            && ngx_time() - redis->logged < NGX_HTTP_ACR_REDIS_LOG_TIME)
+        {
+            return;
+        }
     }
 
     ngx_log_error(redis->level, redis->log, 0, "acr: Redis \"%V\" %s: %V",
@@ -492,7 +506,8 @@ ngx_http_acr_redis_log(ngx_http_acr_redis_t *redis, ngx_str_t *reason)
 
     redis->reason.data = redis->text;
     redis->reason.len = clean.len;
-    redis->missed = 1;
+    redis->logged = ngx_time();
+    redis->lines++;
 }
 
 

@@ -40,11 +40,12 @@ struct ngx_http_acr_redis_s {
     u_char                        text[NGX_HTTP_ACR_REDIS_REASON];
     ngx_str_t                     reason;    /* why it was lost, in text */
     ngx_uint_t                    level;
+    ngx_uint_t                    lines;     /* logged since it was usable */
+    time_t                        logged;
 
     unsigned                      alive:1;   /* connecting or connected */
     unsigned                      ready:1;   /* takes commands */
     unsigned                      usable:1;
-    unsigned                      missed:1;  /* the loss was logged */
     unsigned                      closed:1;
 };
 
@@ -64,7 +65,8 @@ void ngx_http_acr_redis_lost(ngx_http_acr_redis_t *redis,
 
 /* --- ngx_http_acr_redis_event.c */
 
-/* makes the socket that hiredis has opened known to nginx */
+/* makes the socket that hiredis has opened known to nginx; NGX_ERROR after
+   ngx_http_acr_redis_fail() */
 ngx_int_t ngx_http_acr_redis_attach(ngx_http_acr_redis_t *redis);
 
 

@@ -27,12 +27,16 @@ ngx_http_acr_redis_attach(ngx_http_acr_redis_t *redis)
 {
     ngx_connection_t   *c;
     redisAsyncContext  *ac;
+#if (NGX_HTTP_ACR_REDIS_SSL)
+    const char         *reason;
+#endif
 
     ac = redis->context;
 
     c = ngx_get_connection(ac->c.fd, redis->log);
 
     if (c == NULL) {
+        ngx_http_acr_redis_fail(redis, "no free connections");
         return NGX_ERROR;
     }
 
@@ -58,9 +62,10 @@ ngx_http_acr_redis_attach(ngx_http_acr_redis_t *redis)
 #if (NGX_HTTP_ACR_REDIS_SSL)
 
     if (redis->conf->ssl_ctx) {
-        redis->ssl = ngx_http_acr_redis_ssl_start(ac, redis->conf);
+        redis->ssl = ngx_http_acr_redis_ssl_start(ac, redis->conf, &reason);
 
         if (redis->ssl == NULL) {
+            ngx_http_acr_redis_fail(redis, reason);
             return NGX_ERROR;
         }
     }

@@ -78,9 +78,11 @@ ngx_http_acr_redis_ssl_cleanup(void *data)
 
 void *
 ngx_http_acr_redis_ssl_start(redisAsyncContext *ac,
-    ngx_http_acr_meta_conf_t *conf)
+    ngx_http_acr_meta_conf_t *conf, const char **reason)
 {
     SSL  *ssl;
+
+    *reason = "TLS cannot be begun";
 
     ERR_clear_error();
 
@@ -90,11 +92,14 @@ ngx_http_acr_redis_ssl_start(redisAsyncContext *ac,
         return NULL;
     }
 
-    if (ngx_http_acr_redis_ssl_name(ssl, &conf->host) != NGX_OK
-        || redisInitiateSSL(&ac->c, ssl) != REDIS_OK)
-    {
+    if (ngx_http_acr_redis_ssl_name(ssl, &conf->host) != NGX_OK) {
         SSL_free(ssl);
-        ERR_clear_error();
+        return NULL;
+    }
+
+    if (redisInitiateSSL(&ac->c, ssl) != REDIS_OK) {
+        *reason = ngx_http_acr_redis_ssl_error(ssl, ac->c.errstr);
+        SSL_free(ssl);
         return NULL;
     }
 

@@ -20,9 +20,9 @@
 void *ngx_http_acr_redis_ssl_create(ngx_conf_t *cf, ngx_str_t *ca);
 
 /* begins TLS on a context that is connecting; returns its SSL, which belongs
-   to the context, or NULL */
+   to the context, or NULL with the reason */
 void *ngx_http_acr_redis_ssl_start(redisAsyncContext *ac,
-    ngx_http_acr_meta_conf_t *conf);
+    ngx_http_acr_meta_conf_t *conf, const char **reason);
 
 /* why the certificate was refused, or text if it was not */
 const char *ngx_http_acr_redis_ssl_error(void *ssl, const char *text);

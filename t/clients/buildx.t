@@ -93,9 +93,9 @@ sub dockerd {
         '--bridge=none', '--iptables=false', '--ip6tables=false',
         '--ip-forward=false', '--ip-masq=false');
 
-    my $up = wait_for(60, sub {
+    my $up = wait_for(sub {
         return -S "$dir/docker.sock" && ($c->run(@docker, 'version'))[0] == 0;
-    });
+    }, 60);
     ok($up, 'dockerd runs') or diag(slurp($log));
 
     return $up ? @docker : ();

@@ -47,6 +47,7 @@ die() {
 
 # The mirror that this machine uses.
 mirror() {
+    # shellcheck disable=SC2016
     apt-get indextargets --format '$(COMPONENT) $(REPO_URI)' \
         | awk '$1 == "main" && $2 ~ /\/debian\/$/ { print $2; exit }'
 }
@@ -94,6 +95,7 @@ install_packages() {
 missing() {
     local package
 
+    # shellcheck disable=SC2016
     for package in "${packages[@]}"; do
         chroot "$dir" dpkg-query -W -f '${db:Status-Status}\n' "$package" \
             2> /dev/null | grep -qx installed || return 0

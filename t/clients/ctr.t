@@ -89,10 +89,10 @@ CONF
     my $log = $c->daemon('containerd', '-c', "$dir/config.toml");
     my @ctr = ('ctr', '-a', "$dir/containerd.sock");
 
-    my $up = wait_for(60, sub {
+    my $up = wait_for(sub {
         return -S "$dir/containerd.sock"
                && ($c->run(@ctr, 'version'))[0] == 0;
-    });
+    }, 60);
     ok($up, 'containerd runs') or diag(slurp($log));
 
     return $up ? @ctr : ();

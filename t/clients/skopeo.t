@@ -79,7 +79,8 @@ clients(skopeo => sub {
 
     # a Helm chart
 
-    $c->runs('push a chart', @copy, "$OCI:chart", "docker://$at/charts/web:0.1");
+    $c->runs('push a chart', @copy, "$OCI:chart",
+             "docker://$at/charts/web:0.1");
     stored('it is there', "$name/charts/web", '0.1', $layout->{chart});
 
     # Other compression: the layers of a docker-archive have none, and the

@@ -32,13 +32,14 @@ use Test::More;
 use Time::HiRes qw(time);
 
 our @EXPORT = (qw(start node redis prepare finish answers refused wait_for
-                  parallel curl work_dir slurp),
+                  parallel curl curl_from work_dir slurp spew),
                @ACR::Content::EXPORT, @Test::More::EXPORT);
 
 my ($dir, @nodes, $count);
 my $test = $$;
 
 *slurp = \&ACR::Node::slurp;
+*spew = \&ACR::Node::spew;
 
 
 # a test that hangs ends all the same
@@ -267,16 +268,23 @@ sub parallel {
 }
 
 
-# curl(ARGUMENT...): an ACR::Answer
+# curl(ARGUMENT...): an ACR::Answer.  With -T - it sends what is in the file
+# that curl_from() has as its first argument, without a length.
 sub curl {
-    my (@arguments) = @_;
+    return curl_from('/dev/null', @_);
+}
+
+
+sub curl_from {
+    my ($input, @arguments) = @_;
 
     my ($head, $body) = map { work_dir() . "/curl.$$.$_" } qw(head body);
     unlink($head, $body);
 
     my $process = ACR::Process->spawn(
-        work_dir() . '/curl.log', 'curl', '-sS', '-k', '--max-time', '60',
-        '-H', 'Expect:', '-D', $head, '-o', $body, @arguments);
+        work_dir() . '/curl.log', 'sh', '-c', 'exec curl "$@" < "$0"', $input,
+        '-sS', '-k', '--max-time', '60', '-H', 'Expect:', '-D', $head,
+        '-o', $body, @arguments);
     $process->ended(70) or $process->kill_now();
 
     my @heads = split(/(?<=\r\n\r\n)/, eval { slurp($head) } || '');

@@ -22,6 +22,9 @@ use JSON::PP ();
 use POSIX qw(WNOHANG);
 use Test::More;
 
+BEGIN { $ENV{ACR_TIMEOUT} ||= 900 }
+
+use ACR ();
 use Clients::Content ();
 
 our @EXPORT = qw(
@@ -29,11 +32,13 @@ our @EXPORT = qw(
     wait_for
 );
 
+*wait_for = \&ACR::wait_for;
+
 my $LIB = File::Spec->rel2abs(dirname(__FILE__));
 my $CHROOT = '/var/cache/acr-chroots/forky';
 my $LIMIT = 180;                        # seconds for one command
 
-my ($work, $registry, $server, @daemons);
+my ($work, $registry, $own, @daemons);
 my $owner = $$;
 
 my $JSON = JSON::PP->new->utf8->canonical;
@@ -41,8 +46,6 @@ my $JSON = JSON::PP->new->utf8->canonical;
 my $ACCEPT = join(', ', map { "application/vnd.$_+json" }
     qw(oci.image.manifest.v1 oci.image.index.v1
        docker.distribution.manifest.v2 docker.distribution.manifest.list.v2));
-
-$SIG{$_} = sub { exit(1) } for qw(INT TERM HUP);
 
 
 # The directory of this test, the same inside a chroot.
@@ -55,7 +58,8 @@ sub work {
     $work = $dir;
     make_path(map { "$work/$_" } qw(home tmp docker));
 
-    spew("$work/policy.json", '{"default":[{"type":"insecureAcceptAnything"}]}');
+    spew("$work/policy.json",
+         '{"default":[{"type":"insecureAcceptAnything"}]}');
     spew("$work/registries.conf", "unqualified-search-registries = []\n");
     spew("$work/auth.json", '{}');
 
@@ -72,9 +76,8 @@ sub registry {
         return $registry;
     }
 
-    require ACR;
-    $server = ACR->new();
-    $registry = '127.0.0.1:' . $server->port();
+    $own = ACR::start(workers => 2);
+    $registry = "127.0.0.1:$own->{port}";
 
     return $registry;
 }
@@ -120,8 +123,8 @@ sub clients {
     my @found = grep { $_->has($program) } map { bless($_) } systems();
 
     if (!@found) {
-        plan(skip_all => "$program is not installed"
-             . ($ENV{CI} ? '' : '; t/clients/chroot.sh may have it'));
+        plan(skip_all => "no $program" . (-d $CHROOT ? '' :
+             ' here; t/clients/chroot.sh makes a chroot with more clients'));
     }
 
     for my $self (@found) {
@@ -140,7 +143,7 @@ sub clients {
         }
     }
 
-    done_testing();
+    return $own ? ACR::finish() : done_testing();
 }
 
 
@@ -214,6 +217,7 @@ sub run {
         open(STDOUT, '>', $output) or POSIX::_exit(126);
         open(STDERR, '>&', \*STDOUT) or POSIX::_exit(126);
         chdir(work());
+        $SIG{PIPE} = 'DEFAULT';
         exec('timeout', '-k', 5, $LIMIT, $self->command(@command))
             or POSIX::_exit(127);
     }
@@ -258,6 +262,7 @@ sub daemon {
 
     if ($pid == 0) {
         setpgrp();
+        $SIG{PIPE} = 'DEFAULT';
         open(STDIN, '<', '/dev/null') or POSIX::_exit(126);
         open(STDOUT, '>', $log) or POSIX::_exit(126);
         open(STDERR, '>&', \*STDOUT) or POSIX::_exit(126);
@@ -272,23 +277,11 @@ sub daemon {
 sub stop_daemons {
     while (my $pid = pop(@daemons)) {
         kill('TERM', $pid);
-        wait_for(20, sub { waitpid($pid, WNOHANG) != 0 })
+        wait_for(sub { waitpid($pid, WNOHANG) != 0 }, 20)
             or kill('KILL', $pid);
         kill('KILL', -$pid);
         waitpid($pid, 0);
     }
-}
-
-
-# wait_for(SECONDS, TEST): whether the test came true
-sub wait_for {
-    my ($seconds, $test) = @_;
-
-    for (1 .. $seconds * 20) {
-        return 1 if $test->();
-        select(undef, undef, undef, 0.05);
-    }
-    return 0;
 }
 
 
@@ -297,7 +290,6 @@ END {
         my $status = $?;
         local ($!, $@);
         stop_daemons();
-        undef $server;
         remove_tree($work) if defined $work;
         $? = $status;
     }

@@ -59,9 +59,7 @@ sub configure {
     my $option = $self->{option};
     %$option = (%$option, %change);
 
-    open(my $fh, '>', "$self->{dir}/nginx.conf") or die "nginx.conf: $!\n";
-    print $fh $self->configuration();
-    close($fh) or die "nginx.conf: $!\n";
+    spew("$self->{dir}/nginx.conf", $self->configuration());
 }
 
 
@@ -423,6 +421,15 @@ sub slurp {
     local $/;
 
     return scalar(<$fh>);
+}
+
+
+sub spew {
+    my ($name, $bytes) = @_;
+
+    open(my $fh, '>:raw', $name) or die "$name: $!\n";
+    print $fh $bytes;
+    close($fh) or die "$name: $!\n";
 }
 
 1;

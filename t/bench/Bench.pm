@@ -1,0 +1,364 @@
+package Bench;
+
+# What the subjects of the bench share: the servers that are compared, what
+# they use of CPU and memory, rounds in shuffled order, and the table.
+#
+# A server is a hash:
+#   name, port
+#   client   an ACR::Client
+#   pids     a function: the processes that serve
+#   redis    a function: the process of its Redis, if it has one
+#   root     its directory, in the layout that registries share
+#
+# Everything lies in one directory below TMPDIR, which is removed at the end;
+# every process is ended with it.
+
+use strict;
+use warnings;
+
+use ACR::Client;
+use ACR::Node;
+use ACR::Process;
+use ACR::Redis;
+use Cwd qw(abs_path);
+use Exporter qw(import);
+use File::Temp qw(tempdir);
+use List::Util qw(max min shuffle sum0);
+use POSIX ();
+use Time::HiRes qw(time);
+
+our @EXPORT = qw(ours static docker stop work_dir write_file
+                 $ROUNDS rounds measure cpu redis_cpu memory load
+                 title row median);
+
+our $ROUNDS = $ENV{BENCH_ROUNDS} || 3;
+
+# two worker processes, as "worker_processes auto" has them on two cores, and
+# no log: a server that writes one line a request is slower by that
+my $WORKERS = 2;
+my $HTTP = 'keepalive_requests 1000000; access_log off; '
+         . 'open_file_cache max=4096 inactive=60s; open_file_cache_valid 30s; '
+         . 'tcp_nopush on;';
+
+my $TICKS = POSIX::sysconf(POSIX::_SC_CLK_TCK());
+
+my ($dir, @servers, $count);
+my $bench = $$;
+
+$| = 1;
+$SIG{$_} = sub { exit(1) } for qw(INT TERM HUP);
+$SIG{PIPE} = 'IGNORE';
+
+
+END {
+    if ($$ == $bench) {
+        my $status = $?;
+        stop($_) for @servers;
+        ACR::Process->kill_all();
+        system('rm', '-rf', $dir) if $dir;
+        $? = $status;
+    }
+}
+
+
+sub work_dir {
+    if (!$dir) {
+        $dir = abs_path(tempdir('acr-bench-XXXXXX', TMPDIR => 1));
+
+        # as root, the workers have to get through
+        chmod(0755, $dir) or die "chmod: $!\n";
+    }
+
+    return $dir;
+}
+
+
+sub home {
+    my $home = work_dir() . '/' . ++$count;
+
+    mkdir($home) or die "$home: $!\n";
+    chmod(0755, $home);
+
+    return $home;
+}
+
+
+sub write_file {
+    my ($name, $bytes) = @_;
+
+    open(my $fh, '>:raw', $name) or die "$name: $!\n";
+    print $fh $bytes;
+    close($fh) or die "$name: $!\n";
+}
+
+
+# ours(NAME, OPTIONS of ACR::Node): the registry, configured as conf/nginx.conf
+sub ours {
+    my ($name, %option) = @_;
+
+    my $redis = ACR::Redis->start(home(), '--appendonly', 'yes');
+    my $node = Bench::Node->start(
+        home(), workers => $WORKERS, redis => $redis,
+        server => "$HTTP sendfile on; aio threads;", %option);
+
+    return server($name, $node, client => $node, root => $node->{root},
+                  redis => sub { $redis->{process}->pid() },
+                  processes => [$node->{process}, $redis->{process}]);
+}
+
+
+# static(NAME, { PATH => BYTES }, MORE): nginx that serves files
+sub static {
+    my ($name, $files, $more) = @_;
+
+    my $home = home();
+    my $path;
+
+    for my $file ('v2/index.html', keys %$files) {
+        system('mkdir', '-p', "$home/$file" =~ s{/[^/]*$}{}r);
+        write_file("$home/$file", $files->{$file} || '');
+    }
+
+    # the lines of a registry are left out
+    my %lines = map { $_ => '' } qw(load redis node fsync acr);
+    my $node = Bench::Node->start(
+        home(), workers => $WORKERS, server => "$HTTP $more",
+        lines => { %lines, root => "root $home;" });
+
+    return server($name, $node, processes => [$node->{process}]);
+}
+
+
+# Debian's docker-registry, as its package configures it, without access
+# control and logs
+sub docker {
+    my $home = home();
+    my $reserve = {};
+    my $port = ACR::Node::free_port($reserve);
+
+    write_file("$home/config.yml", <<"YML");
+version: 0.1
+log:
+  level: error
+  accesslog:
+    disabled: true
+storage:
+  cache:
+    blobdescriptor: inmemory
+  filesystem:
+    rootdirectory: $home
+  delete:
+    enabled: true
+http:
+  addr: 127.0.0.1:$port
+  relativeurls: true
+YML
+
+    my $process = ACR::Process->spawn(
+        "$home/log", 'docker-registry', 'serve', "$home/config.yml");
+    my $client = ACR::Client->new($port);
+    my $deadline = time() + 20;
+
+    while (!eval { $client->get('/v2/')->status() == 200 }) {
+        die "docker-registry does not start:\n" . ACR::Node::slurp("$home/log")
+            if time() > $deadline || !$process->alive();
+        select(undef, undef, undef, 0.05);
+    }
+
+    my $server = { name => 'docker', port => $port, root => $home,
+                   client => $client, reserve => $reserve,
+                   pids => sub { $process->pid() }, redis => sub { () },
+                   processes => [$process] };
+    push(@servers, $server);
+
+    return $server;
+}
+
+
+sub server {
+    my ($name, $node, %more) = @_;
+
+    my $server = { name => $name, port => $node->port(), node => $node,
+                   pids => sub { $node->workers() }, redis => sub { () },
+                   %more };
+    push(@servers, $server);
+
+    return $server;
+}
+
+
+sub stop {
+    my ($server) = @_;
+
+    @servers = grep { $_ != $server } @servers;
+
+    my @complaints = $server->{node} ? $server->{node}->stop() : ();
+    print STDERR "$server->{name}: $_\n" for @complaints;
+
+    $_->kill_now() for @{ $server->{processes} };
+}
+
+
+# rounds({ NAME => FUNCTION, ... }): calls each $ROUNDS times, every round in
+# another order, since what runs first or after something else is not equal.
+# What each has returned, by name, by round.
+sub rounds {
+    my ($subjects) = @_;
+    my %results;
+
+    for (1 .. $ROUNDS) {
+        for my $name (shuffle(keys %$subjects)) {
+            push(@{ $results{$name} }, $subjects->{$name}->());
+        }
+    }
+
+    return \%results;
+}
+
+
+# measure(SERVER or undef, FUNCTION): what a FUNCTION that returns its amount
+# of work has taken: { rate => work a second, cpu => seconds of the server for
+# a unit, all => with its Redis }.  Without a server, of the children.
+sub measure {
+    my ($server, $function) = @_;
+
+    my ($cpu, $redis) = (cpu($server), redis_cpu($server));
+    my $start = time();
+    my $work = $function->();
+    my $passed = time() - $start;
+
+    $cpu = cpu($server) - $cpu;
+    $redis = redis_cpu($server) - $redis;
+
+    # a tick at least: what is shorter cannot be told
+    $cpu = max($cpu, 1 / $TICKS);
+
+    return { rate => $work / $passed, cpu => $cpu / $work,
+             all => ($cpu + $redis) / $work };
+}
+
+
+sub cpu {
+    my ($server) = @_;
+
+    if (!$server) {
+        my (undef, undef, $user, $system) = times();
+        return $user + $system;
+    }
+
+    return sum0(map { cpu_of($_) } $server->{pids}->());
+}
+
+
+sub redis_cpu {
+    my ($server) = @_;
+
+    return $server ? sum0(map { cpu_of($_) } $server->{redis}->()) : 0;
+}
+
+
+# all threads of a process, in seconds
+sub cpu_of {
+    my ($pid) = @_;
+
+    my @fields = split(' ', ACR::Node::slurp("/proc/$pid/stat") =~ s/.*\)//sr);
+
+    return ($fields[11] + $fields[12]) / $TICKS;
+}
+
+
+# memory(SERVER): (RssAnon, Rss) of its processes, in KiB
+sub memory {
+    my ($server) = @_;
+    my @sum = (0, 0);
+
+    for my $pid ($server->{pids}->()) {
+        my $status = ACR::Node::slurp("/proc/$pid/status");
+        my $i = 0;
+        for my $name (qw(RssAnon VmRSS)) {
+            $sum[$i++] += $1 if $status =~ /^$name:\s+(\d+)/m;
+        }
+    }
+
+    return @sum;
+}
+
+
+# load(SERVER, METHOD, TARGET, CONNECTIONS, WHAT): a second of requests; the
+# work is their number, or the bytes that have come
+sub load {
+    my ($server, $method, $target, $connections, $what) = @_;
+
+    return measure($server, sub {
+        my $line = `$ENV{BENCH_LOAD} $server->{port} $method $target \\
+                    $connections 1`;
+        die "load has failed\n" if $?;
+        my ($requests, $bytes) = split(' ', $line);
+        return $what eq 'bytes' ? $bytes : $requests;
+    });
+}
+
+
+# title(TEXT, RATE, CPU): begins a table
+sub title {
+    printf("\n%-22s %-18s %-18s %s\n", $_[0], '', @_[1 .. 2]);
+}
+
+
+# row(CASE, NAME, BASE, RESULTS): how one of the results of rounds() compares
+# with another, round by round: median, smallest and largest; in brackets the
+# CPU with that of Redis
+sub row {
+    my ($case, $name, $base, $results) = @_;
+
+    my ($a, $b) = @{$results}{$name, $base};
+
+    printf("%-22s %-18s %-18s %s", $case, "$name / $base",
+           spread(ratio($a, 'rate', $b, 'rate')),
+           spread(ratio($a, 'cpu', $b, 'cpu')));
+    printf(' [%.2f]', median(ratio($a, 'all', $b, 'all')))
+        if grep { $_->{all} != $_->{cpu} } @$a;
+    print("\n");
+}
+
+
+# round by round
+sub ratio {
+    my ($a, $key_a, $b, $key_b) = @_;
+
+    return [map { $a->[$_]{$key_a} / $b->[$_]{$key_b} } 0 .. $#$a];
+}
+
+
+sub spread {
+    my ($values) = @_;
+
+    return sprintf('%.2f (%.2f-%.2f)', median($values), min(@$values),
+                   max(@$values));
+}
+
+
+sub median {
+    my ($values) = @_;
+
+    my @sorted = sort { $a <=> $b } @$values;
+
+    return ($sorted[$#sorted / 2] + $sorted[@sorted / 2]) / 2;
+}
+
+
+package Bench::Node;
+
+# an nginx for more connections than a test has
+
+use parent -norequire, 'ACR::Node';
+
+
+sub configuration {
+    my ($self) = @_;
+
+    return $self->SUPER::configuration()
+        =~ s/worker_connections \d+/worker_connections 4096/r;
+}
+
+1;

@@ -1,0 +1,257 @@
+#!/usr/bin/perl
+
+# Pushes: in one request (POST, PUT) and as docker does it (POST, PATCH with
+# chunks, PUT), beside dd that writes and syncs a file of the same size; then
+# blobs of 4 MiB from eight clients at once.  With acr_fsync off ("unsynced")
+# nothing is synced; docker-registry stands between, since it syncs the file
+# but no directory.
+
+use strict;
+use warnings;
+
+use ACR::Content;
+use ACR::HTTP;
+use Bench;
+use Digest::SHA;
+use POSIX ();
+
+my $CLIENTS = 8;
+my $BLOBS = 8;
+
+# a blob is this block again and again, with an end of its own
+my $BLOCK = 1 << 20;
+my $END = 32;
+
+my $block = bytes($BLOCK);
+my $short = substr($block, 0, $BLOCK - $END);
+
+# as Go's client sends it
+my $chunks = chunks($block);
+
+my $number = 0;
+
+$ACR::HTTP::TIMEOUT = 60;
+
+my @servers = (ours('ours'), ours('unsynced', fsync => 'off'), docker());
+
+title('push', 'throughput', 'CPU a byte [and Redis]');
+
+alone('256 MiB', 256);
+alone('1 GiB', 1024);
+together('4 MiB', 4);
+
+
+# one push at a time
+sub alone {
+    my ($name, $blocks) = @_;
+
+    my %way = ('one request' => \&one_request, 'as docker' => \&as_docker);
+    my $state = state_of($blocks);
+    my $source = source($blocks);
+
+    for my $way ('one request', 'as docker') {
+        my %subjects = (dd => sub { dd($source, $blocks) });
+
+        for my $server (@servers) {
+            $subjects{$server->{name}} = sub {
+                push_measured($server, $way{$way}, [fresh($state, $blocks)])
+            };
+        }
+
+        show("$name, $way", rounds(\%subjects), 'dd', 'docker');
+    }
+
+    unlink($source);
+}
+
+
+# many at once
+sub together {
+    my ($name, $blocks) = @_;
+
+    my $state = state_of($blocks);
+    my %subjects = map {
+        my $server = $_;
+        ($server->{name} => sub {
+            push_measured($server, \&as_docker,
+                          map { [map { fresh($state, $blocks) } 1 .. $BLOBS] }
+                          1 .. $CLIENTS)
+        })
+    } @servers;
+
+    show("$name, $CLIENTS at once", rounds(\%subjects), 'docker');
+}
+
+
+# Every client pushes its list of blobs, all at once.  What they have left is
+# removed and written back, so that the next one begins as this one did.
+sub push_measured {
+    my ($server, $way, @lists) = @_;
+
+    my $result = measure($server, sub {
+        my @pids = map { client($server, $way, $_) } @lists;
+
+        for (@pids) {
+            waitpid($_, 0);
+            die "a push to $server->{name} has failed\n" if $?;
+        }
+
+        return @lists * @{ $lists[0] } * $lists[0][0]{blocks};
+    });
+
+    for my $blob (map { @$_ } @lists) {
+        my ($file) = $server->{root} . '/docker/registry/v2/blobs/'
+            . $blob->{digest} =~ s{^(\w+):(..)(.*)}{$1/$2/$2$3/data}r;
+        unlink($file) or die "$file: $!\n";
+    }
+
+    settle();
+
+    return $result;
+}
+
+
+sub client {
+    my ($server, $way, $blobs) = @_;
+
+    my $pid = fork();
+    die "fork: $!\n" if !defined $pid;
+    return $pid if $pid;
+
+    my $done = eval {
+        my $http = ACR::HTTP->new($server->{port});
+        $way->($http, $_) for @$blobs;
+        1;
+    };
+    print STDERR $@ if !$done;
+    POSIX::_exit($done ? 0 : 1);
+}
+
+
+sub one_request {
+    my ($http, $blob) = @_;
+
+    my $target = with(session($http), digest => $blob->{digest});
+
+    $http->begin('PUT', $target, headers => [
+        'Content-Length' => $blob->{blocks} * $BLOCK,
+        'Content-Type' => 'application/octet-stream']);
+    $http->send($block) for 2 .. $blob->{blocks};
+    $http->send($short . $blob->{end});
+    expect($http->answer('PUT'), 201);
+}
+
+
+sub as_docker {
+    my ($http, $blob) = @_;
+
+    $http->begin('PATCH', session($http), chunked => 1);
+    $http->send($chunks) for 2 .. $blob->{blocks};
+    $http->send(chunks($short . $blob->{end}));
+    $http->finish();
+
+    my $answer = $http->answer('PATCH');
+    expect($answer, 202);
+
+    my $target = with($answer->location(), digest => $blob->{digest});
+    expect($http->request('PUT', $target, body => ''), 201);
+}
+
+
+sub session {
+    my ($http) = @_;
+
+    my $answer = $http->request('POST', '/v2/team/app/blobs/uploads/',
+                                body => '');
+    expect($answer, 202);
+
+    return $answer->location();
+}
+
+
+sub expect {
+    my ($answer, $status) = @_;
+
+    die 'not ' . $status . ': ' . ($answer ? $answer->text() : 'closed') . "\n"
+        if !$answer || $answer->status() != $status;
+}
+
+
+sub chunks {
+    my ($bytes) = @_;
+
+    return join('', map { sprintf("%x\r\n%s\r\n", length, $_) }
+                    unpack('(a32768)*', $bytes));
+}
+
+
+# SHA-256 of a blob but for its end
+sub state_of {
+    my ($blocks) = @_;
+
+    my $state = Digest::SHA->new(256);
+    $state->add($block) for 2 .. $blocks;
+
+    return $state->add($short);
+}
+
+
+# a blob that nobody has pushed yet
+sub fresh {
+    my ($state, $blocks) = @_;
+
+    my $end = sprintf('%0*d', $END, ++$number);
+
+    return { blocks => $blocks, end => $end,
+             digest => 'sha256:' . $state->clone()->add($end)->hexdigest() };
+}
+
+
+# a file for dd to read, in memory
+sub source {
+    my ($blocks) = @_;
+
+    my $name = work_dir() . '/source';
+
+    open(my $fh, '>:raw', $name) or die "$name: $!\n";
+    print $fh $block for 1 .. $blocks;
+    close($fh) or die "$name: $!\n";
+
+    settle();
+
+    return $name;
+}
+
+
+sub dd {
+    my ($source, $blocks) = @_;
+
+    my $target = work_dir() . '/target';
+
+    my $result = measure(undef, sub {
+        system("dd if=$source of=$target bs=256k conv=fsync 2> /dev/null") == 0
+            or die "dd has failed\n";
+        return $blocks;
+    });
+
+    unlink($target);
+    settle();
+
+    return $result;
+}
+
+
+sub settle {
+    system('sync', '-f', work_dir());
+}
+
+
+sub show {
+    my ($name, $results, @bases) = @_;
+
+    for my $base (@bases) {
+        for my $server (grep { $_->{name} ne $base } @servers) {
+            row($name, $server->{name}, $base, $results);
+        }
+    }
+}

@@ -1,0 +1,178 @@
+#!/usr/bin/perl
+
+# nginx -t: every misconfiguration is refused, with the directive and a reason.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use ACR;
+
+my $redis = redis();
+my $dir = work_dir();
+my $file = "$dir/file";
+
+spew($file, "secret\n");
+
+
+# --- accepted
+
+my ($said, $fine) = conf();
+ok($fine, 'the smallest configuration') or diag($said);
+
+for my $line ('acr_registry a-b_c.D1;', 'acr_node n1;', 'acr_fsync off;',
+              'acr_delete off;', 'acr_sparse_index on;',
+              'acr_max_blob_size 10g;', 'acr_max_blob_size 0;',
+              'acr_max_manifest_size 1k;', 'acr_max_manifest_size 64m;',
+              'acr_upload_buffers 1 64k;', 'acr_upload_buffers 16 16m;',
+              'acr_upload_pool 1;', 'acr_upload_expires 30s;',
+              'acr_location absolute;', 'acr_location forwarded;')
+{
+    ($said, $fine) = conf(server => $line,
+                          $line =~ /acr_(node|fsync)/
+                          ? (lines => { node => '', fsync => '' }) : ());
+    ok($fine, $line) or diag($said);
+}
+
+for my $redis ('127.0.0.1', '127.0.0.1:6380', 'localhost:6379', '[::1]:6379',
+               '[::1]', 'unix:/tmp/none.sock db=3 timeout=500ms',
+               "127.0.0.1 user=u password=p", "127.0.0.1 password_file=$file",
+               '127.0.0.1 ssl=off')
+{
+    ($said, $fine) = conf(lines => { redis => "acr_redis $redis;" });
+    ok($fine, "acr_redis $redis") or diag($said);
+}
+
+
+# --- what is missing
+
+refused_conf(qr/acr_root/, 'no acr_root', lines => { root => '' });
+refused_conf(qr/acr_redis/, 'no acr_redis', lines => { redis => '' });
+refused_conf(qr/thread_pool.*\bacr\b|\bacr\b.*thread.pool/, 'no pool acr',
+             lines => { threads => '' });
+refused_conf(qr/thread_pool.*acr_slow|acr_slow.*thread.pool/,
+             'no pool acr_slow', lines => { slow => '' });
+
+
+# --- values
+
+my %bad = (
+    acr_root => ["$file/x", '/proc/acr'],
+    acr_fsync => ['maybe', ''],
+    acr_delete => ['maybe'],
+    acr_sparse_index => ['maybe'],
+    acr_registry => ['"a b"', 'a/b', '"a\n"', 'x' x 65, '""', 'a}b'],
+    acr_node => ['a/b', '..', '"a b"', '""', 'x' x 300],
+    acr_max_blob_size => ['x', '-1', '10q'],
+    acr_max_manifest_size => ['x', '0', '1023', '65m'],
+    acr_upload_buffers => ['4', '0 256k', '17 256k', '4 63k', '4 17m', 'x 64k',
+                           '4 x', '-1 64k', '4 256k 1'],
+    acr_upload_pool => ['x', '-1', '99999999999999999999'],
+    acr_upload_expires => ['x', '0', '-1', '99999999999999999999d'],
+    acr_location => ['here', ''],
+    acr_redis => ['', 'unix:', 'unix:/x nonsense', '127.0.0.1:0',
+                  '127.0.0.1:65536', '127.0.0.1:x', '"[::1"', '127.0.0.1 db=x',
+                  '127.0.0.1 db=-1', '127.0.0.1 timeout=x',
+                  '127.0.0.1 timeout=0', '127.0.0.1 nonsense=1',
+                  'no.such.host.invalid', '127.0.0.1 ssl=maybe',
+                  "127.0.0.1 password_file=$dir/none"],
+    acr => ['on'],
+);
+
+my %line = (acr_root => 'root', acr_redis => 'redis', acr_fsync => 'fsync',
+            acr_node => 'node', acr => 'acr');
+
+for my $name (sort keys %bad) {
+    for my $value (@{ $bad{$name} }) {
+        my $text = length($value) > 40 ? substr($value, 0, 20) . '...' : $value;
+        my $line = "$name $value;";
+        refused_conf(qr/\b$name\b/, "$name $text", $line{$name}
+                     ? (lines => { $line{$name} => $line })
+                     : (location => $line));
+    }
+}
+
+for my $name (sort keys %line) {
+    my ($conf) = map { slurp("$_->{dir}/nginx.conf") } prepared();
+    my ($line) = $conf =~ /^\s*($name\b[^;]*;)/m;
+    refused_conf(qr/\b$name\b/, "$name twice",
+                 lines => { $line{$name} => "$line $line" });
+}
+
+refused_conf(qr/\bacr\b/, 'acr in a server', server => 'acr;');
+refused_conf(qr/\bacr\b/, 'acr in http', http => 'acr;');
+
+
+# --- one directory, two opinions
+
+my $other = 'server { listen 127.0.0.1:1; %s location / { acr; } }';
+
+for my $case (['acr_redis', "acr_redis unix:$dir/x;"],
+              ['acr_registry', 'acr_registry other;'],
+              ['acr_fsync', 'acr_fsync off;'])
+{
+    my ($name, $line) = @$case;
+    my $node = prepare(redis => $redis);
+    $node->configure(servers => sprintf($other, "acr_root $node->{root}; "
+                                                . $line));
+    ($said, $fine) = $node->test();
+    ok(!$fine, "another $name for the same acr_root");
+    like($said, qr/\[emerg\].*(?:$name|acr_root)/, 'is named');
+}
+
+
+# --- directories
+
+SKIP: {
+    skip('not root', 5) if $> != 0;
+
+    for my $part ('docker/registry/v2/blobs', 'docker/registry/v2/repositories',
+                  'acr')
+    {
+        my $node = prepare(redis => $redis);
+        system('mkdir', '-p', "$node->{root}/$part");
+        ($said, $fine) = $node->test();
+        ok(!$fine && $said =~ /\[emerg\].*acr_root/,
+           "$part that workers may not write to is refused, and named")
+            or diag($said);
+    }
+
+    my $node = prepare(redis => $redis);
+    $node->test();
+    my $blobs = $node->path('blobs');
+    system("mount -t tmpfs none $blobs 2> /dev/null") == 0
+        or skip('no mount here', 2);
+    chmod(0777, $blobs);
+    ($said, $fine) = $node->test();
+    system("umount $blobs");
+    ok(!$fine, 'blobs/ on another file system');
+    like($said, qr/\[emerg\].*acr_root.*file ?system/, 'is named');
+}
+
+finish();
+
+
+sub prepared {
+    return prepare(redis => $redis, @_);
+}
+
+
+sub conf {
+    return prepared(@_)->test();
+}
+
+
+sub refused_conf {
+    my ($pattern, $name, @options) = @_;
+
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+    my ($said, $fine) = conf(@options);
+
+    my ($line) = $said =~ /\[emerg\] (.*)/;
+    $line = '' if !defined $line;
+
+    ok(!$fine && $line =~ $pattern, "$name is refused, and named")
+        or diag($said);
+}
