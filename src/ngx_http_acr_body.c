@@ -8,6 +8,8 @@ struct ngx_http_acr_body_s {
     ngx_http_acr_body_sink_pt   sink;
     ngx_http_acr_body_done_pt   done;
     void                       *data;
+    void                      **loc_conf;
+    unsigned                    begun:1;
     unsigned                    stalled:1;
     unsigned                    ended:1;
 };
@@ -24,8 +26,12 @@ typedef struct {
 } ngx_http_acr_collect_t;
 
 
+static ngx_int_t ngx_http_acr_body_buffer(ngx_http_request_t *r,
+    ngx_http_acr_body_t *body, size_t size);
 static void ngx_http_acr_body_begin(ngx_http_request_t *r);
 static void ngx_http_acr_body_event(ngx_http_request_t *r);
+static void ngx_http_acr_body_stall(ngx_http_request_t *r,
+    ngx_http_acr_body_t *body);
 static ngx_int_t ngx_http_acr_body_feed(ngx_http_request_t *r,
     ngx_http_acr_body_t *body);
 static void ngx_http_acr_body_end(ngx_http_request_t *r, ngx_int_t rc);
@@ -36,11 +42,74 @@ static void ngx_http_acr_collect_done(ngx_http_request_t *r, void *data,
 static void ngx_http_acr_collect_cleanup(void *data);
 
 
-ngx_int_t
-ngx_http_acr_body_buffer(ngx_http_request_t *r, size_t size)
+void
+ngx_http_acr_body_read(ngx_http_request_t *r, size_t buffer,
+    ngx_http_acr_body_sink_pt sink, ngx_http_acr_body_done_pt done,
+    void *data)
+{
+    ngx_int_t             rc;
+    ngx_http_acr_ctx_t   *ctx;
+    ngx_http_acr_body_t  *body;
+
+    body = ngx_pcalloc(r->pool, sizeof(ngx_http_acr_body_t));
+
+    if (body == NULL || ngx_http_acr_body_buffer(r, body, buffer) != NGX_OK) {
+        done(r, data, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    body->sink = sink;
+    body->done = done;
+    body->data = data;
+
+    ctx = ngx_http_acr_get_ctx(r);
+    ctx->body = body;
+
+    r->request_body_no_buffering = 1;
+
+    rc = ngx_http_read_client_request_body(r, ngx_http_acr_body_begin);
+
+    if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
+
+        /* nginx has dropped the reference that it took */
+
+        r->loc_conf = body->loc_conf;
+
+        ngx_http_acr_body_end(r, rc);
+        return;
+    }
+
+    if (!body->begun) {
+
+        /*
+         * A stream of HTTP/2 that has ended already: nginx would go on by a
+         * handler of its own, which answers errors by itself.
+         */
+
+        r->request_body_no_buffering = 1;
+        r->reading_body = 1;
+
+        ngx_http_acr_body_begin(r);
+    }
+
+    ngx_http_finalize_request(r, NGX_DONE);
+}
+
+
+/*
+ * nginx makes its buffer as large as the location says, so it is shown a copy
+ * while it does that.  Not longer: nginx looks at the configuration of a
+ * request also after it has freed its pool.
+ */
+
+static ngx_int_t
+ngx_http_acr_body_buffer(ngx_http_request_t *r, ngx_http_acr_body_t *body,
+    size_t size)
 {
     void                      **loc_conf;
     ngx_http_core_loc_conf_t   *clcf, *copy;
+
+    body->loc_conf = r->loc_conf;
 
     clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
 
@@ -68,44 +137,6 @@ ngx_http_acr_body_buffer(ngx_http_request_t *r, size_t size)
 
 
 void
-ngx_http_acr_body_read(ngx_http_request_t *r, ngx_http_acr_body_sink_pt sink,
-    ngx_http_acr_body_done_pt done, void *data)
-{
-    ngx_int_t             rc;
-    ngx_http_acr_ctx_t   *ctx;
-    ngx_http_acr_body_t  *body;
-
-    body = ngx_pcalloc(r->pool, sizeof(ngx_http_acr_body_t));
-
-    if (body == NULL) {
-        done(r, data, NGX_HTTP_INTERNAL_SERVER_ERROR);
-        return;
-    }
-
-    body->sink = sink;
-    body->done = done;
-    body->data = data;
-
-    ctx = ngx_http_acr_get_ctx(r);
-    ctx->body = body;
-
-    r->request_body_no_buffering = 1;
-
-    rc = ngx_http_read_client_request_body(r, ngx_http_acr_body_begin);
-
-    if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
-
-        /* nginx has dropped the reference that it took */
-
-        ngx_http_acr_body_end(r, rc);
-        return;
-    }
-
-    ngx_http_finalize_request(r, NGX_DONE);
-}
-
-
-void
 ngx_http_acr_body_resume(ngx_http_request_t *r)
 {
     ngx_http_acr_ctx_t  *ctx;
@@ -122,6 +153,13 @@ ngx_http_acr_body_resume(ngx_http_request_t *r)
 static void
 ngx_http_acr_body_begin(ngx_http_request_t *r)
 {
+    ngx_http_acr_ctx_t  *ctx;
+
+    ctx = ngx_http_acr_get_ctx(r);
+
+    ctx->body->begun = 1;
+    r->loc_conf = ctx->body->loc_conf;
+
     r->read_event_handler = ngx_http_acr_body_event;
 
     ngx_http_acr_body_event(r);
@@ -132,14 +170,21 @@ static void
 ngx_http_acr_body_event(ngx_http_request_t *r)
 {
     ngx_int_t             rc;
-    ngx_event_t          *rev;
     ngx_http_acr_ctx_t   *ctx;
     ngx_http_acr_body_t  *body;
 
     ctx = ngx_http_acr_get_ctx(r);
     body = ctx->body;
 
-    if (body->stalled || body->ended) {
+    if (body->ended) {
+        return;
+    }
+
+    if (body->stalled) {
+
+        /* nginx sets the timer with every frame of HTTP/2 */
+
+        ngx_http_acr_body_stall(r, body);
         return;
     }
 
@@ -148,16 +193,7 @@ ngx_http_acr_body_event(ngx_http_request_t *r)
         rc = ngx_http_acr_body_feed(r, body);
 
         if (rc == NGX_AGAIN) {
-
-            /* it is we who wait now, not the client who is late */
-
-            rev = r->connection->read;
-
-            if (rev->timer_set) {
-                ngx_del_timer(rev);
-            }
-
-            body->stalled = 1;
+            ngx_http_acr_body_stall(r, body);
             return;
         }
 
@@ -185,6 +221,23 @@ ngx_http_acr_body_event(ngx_http_request_t *r)
         if (rc == NGX_AGAIN && r->request_body->bufs == NULL) {
             return;
         }
+    }
+}
+
+
+/* it is we who wait now, not the client who is late */
+
+static void
+ngx_http_acr_body_stall(ngx_http_request_t *r, ngx_http_acr_body_t *body)
+{
+    ngx_event_t  *rev;
+
+    body->stalled = 1;
+
+    rev = r->connection->read;
+
+    if (rev->timer_set) {
+        ngx_del_timer(rev);
     }
 }
 
@@ -305,7 +358,7 @@ ngx_http_acr_body_collect(ngx_http_request_t *r, size_t max, u_char **p,
 
     cln->handler = ngx_http_acr_collect_cleanup;
 
-    ngx_http_acr_body_read(r, ngx_http_acr_collect_sink,
+    ngx_http_acr_body_read(r, 0, ngx_http_acr_collect_sink,
                            ngx_http_acr_collect_done, collect);
 }
 

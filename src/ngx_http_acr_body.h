@@ -33,11 +33,12 @@ typedef void (*ngx_http_acr_body_done_pt)(ngx_http_request_t *r, void *data,
 
 
 /*
- * Begins to read.  "100 Continue" is sent here, so every check that can
+ * Begins to read, with a buffer of nginx's that has at least buffer bytes,
+ * whatever client_body_buffer_size says.  "100 Continue" is sent here, so every check that can
  * refuse comes before.  To be called from a continuation or the handler; done
  * may be called before it returns.
  */
-void ngx_http_acr_body_read(ngx_http_request_t *r,
+void ngx_http_acr_body_read(ngx_http_request_t *r, size_t buffer,
     ngx_http_acr_body_sink_pt sink, ngx_http_acr_body_done_pt done,
     void *data);
 
@@ -49,13 +50,6 @@ void ngx_http_acr_body_resume(ngx_http_request_t *r);
  * if there is somebody to read it.
  */
 void ngx_http_acr_body_failed(ngx_http_request_t *r, ngx_int_t rc);
-
-/*
- * Makes nginx's buffer for this body at least size bytes, whatever
- * client_body_buffer_size says; to be called before reading.  NGX_ERROR: no
- * memory.
- */
-ngx_int_t ngx_http_acr_body_buffer(ngx_http_request_t *r, size_t size);
 
 /*
  * Reads a whole body of at most max bytes into memory that grows as it

@@ -39,9 +39,9 @@ for my $path (qw(/v2/x /v2/_x /v2/x/y/z /v2/x/tags /v2/x/tags/ /v2/x/tags/all
 
 refused($acr->get('/v2/x/referrers/'), 404, undef, 'no digest');
 
-for my $path (qw(/v2/a%2F..%2Fb/tags/list /v2/..%2F..%2Fetc/manifests/x
+for my $path (qw(/v2/a%2F..%2Fb/tags/list /v2/..%2Fetc/manifests/x
                  /v2/a/manifests/..%2F..%2Fx /v2/a/blobs/..%2f.. /v2/a%2F/x
-                 /v2/a/blobs/uploads/..%2f.. /v2/%2e%2e%2fa/tags/list))
+                 /v2/a/blobs/uploads/..%2f..))
 {
     my $answer = $acr->get($path);
     like($answer->status(), qr/^40[04]$/, "GET $path leads nowhere");

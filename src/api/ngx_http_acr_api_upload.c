@@ -35,6 +35,8 @@ static ngx_int_t ngx_http_acr_upload_resume(ngx_http_request_t *r,
     ngx_http_acr_upload_t *u, ngx_str_t *v);
 static ngx_int_t ngx_http_acr_upload_copy(ngx_pool_t *pool, ngx_str_t *dst,
     ngx_str_t *src);
+static void ngx_http_acr_upload_unknown(ngx_http_request_t *r, void *data,
+    ngx_int_t rc);
 static void ngx_http_acr_upload_close(void *data);
 static ngx_uint_t ngx_http_acr_uuid_valid(ngx_str_t *uuid);
 
@@ -236,7 +238,7 @@ ngx_http_acr_upload_status(ngx_http_request_t *r, void *data,
     off_t  offset;
 
     if (reply->status != NGX_HTTP_ACR_META_OK) {
-        ngx_http_acr_upload_not_ok(r, u, reply);
+        ngx_http_acr_upload_not_ok(r, u, reply->status);
         return;
     }
 
@@ -278,7 +280,7 @@ ngx_http_acr_upload_cancelled(ngx_http_request_t *r, void *data,
     ngx_http_acr_meta_reply_t *reply)
 {
     if (reply->status != NGX_HTTP_ACR_META_OK) {
-        ngx_http_acr_upload_not_ok(r, data, reply);
+        ngx_http_acr_upload_not_ok(r, data, reply->status);
         return;
     }
 
@@ -458,7 +460,7 @@ ngx_http_acr_upload_taken(ngx_http_request_t *r, void *data,
     }
 
     if (reply->status != NGX_HTTP_ACR_META_OK) {
-        ngx_http_acr_upload_not_ok(r, u, reply);
+        ngx_http_acr_upload_not_ok(r, u, reply->status);
         return;
     }
 
@@ -599,9 +601,9 @@ ngx_http_acr_upload_headers(ngx_http_request_t *r, ngx_http_acr_upload_t *u,
 
 void
 ngx_http_acr_upload_not_ok(ngx_http_request_t *r, ngx_http_acr_upload_t *u,
-    ngx_http_acr_meta_reply_t *reply)
+    ngx_http_acr_meta_status_e status)
 {
-    if (reply->status == NGX_HTTP_ACR_META_LOST) {
+    if (status == NGX_HTTP_ACR_META_LOST) {
         ngx_http_acr_fail_status(r, NGX_HTTP_CONFLICT,
                                  ACR_E_BLOB_UPLOAD_INVALID,
                                  "another request has taken this upload over",
@@ -609,17 +611,29 @@ ngx_http_acr_upload_not_ok(ngx_http_request_t *r, ngx_http_acr_upload_t *u,
         return;
     }
 
-    if (reply->status == NGX_HTTP_ACR_META_UNKNOWN) {
-        ngx_http_acr_fail(r, ACR_E_BLOB_UPLOAD_UNKNOWN, NULL, "uuid",
-                          &u->uuid);
+    if (status == NGX_HTTP_ACR_META_UNKNOWN) {
+
+        /* it was closed or cancelled; this request may have come too late to
+           see its files go */
+
+        ngx_http_acr_upload_discard(r, u, ngx_http_acr_upload_unknown);
         return;
     }
 
     ngx_log_error(NGX_LOG_ALERT, r->connection->log, 0,
                   "acr: unexpected answer %d about upload %V",
-                  (int) reply->status, &u->uuid);
+                  (int) status, &u->uuid);
 
     ngx_http_acr_fail_errno(r, NGX_ERROR);
+}
+
+
+static void
+ngx_http_acr_upload_unknown(ngx_http_request_t *r, void *data, ngx_int_t rc)
+{
+    ngx_http_acr_upload_t *u = data;
+
+    ngx_http_acr_fail(r, ACR_E_BLOB_UPLOAD_UNKNOWN, NULL, "uuid", &u->uuid);
 }
 
 

@@ -40,6 +40,9 @@ typedef struct {
     off_t                   size;      /* of the whole blob, at commit */
     ngx_uint_t              tries;
 
+    /* what blob_commit.lua said, if that was not OK (else 0) */
+    ngx_http_acr_meta_status_e  verdict;
+
     /* why it is refused, once that is known */
     ngx_uint_t              status;
     acr_error_e             error;
@@ -75,9 +78,10 @@ ngx_int_t ngx_http_acr_uuid(ngx_http_request_t *r, ngx_str_t *uuid);
 ngx_int_t ngx_http_acr_upload_headers(ngx_http_request_t *r,
     ngx_http_acr_upload_t *u, off_t offset);
 
-/* a script about this session did not say OK: answers that */
+/* a script about this session did not say OK: answers that, and removes the
+   files of a session that is gone */
 void ngx_http_acr_upload_not_ok(ngx_http_request_t *r,
-    ngx_http_acr_upload_t *u, ngx_http_acr_meta_reply_t *reply);
+    ngx_http_acr_upload_t *u, ngx_http_acr_meta_status_e status);
 
 /* opens the staging file and reads the body into it, then commits it
    (u->finish) or answers 202 */

@@ -247,11 +247,15 @@ ngx_http_acr_upload_committed(ngx_http_request_t *r, void *data,
     }
 
     if (reply->status != NGX_HTTP_ACR_META_OK) {
-        ngx_http_acr_upload_not_ok(r, u, reply);
-        return;
-    }
 
-    seq = reply->v[0];
+        /* the link is there already, and has to go */
+
+        u->verdict = reply->status;
+        ngx_str_set(&seq, "0");
+
+    } else {
+        seq = reply->v[0];
+    }
 
     ngx_http_acr_settle(r, &u->digest_text, 1, &seq, NULL,
                         ngx_http_acr_upload_settled, u);
@@ -262,6 +266,11 @@ static void
 ngx_http_acr_upload_settled(ngx_http_request_t *r, void *data, ngx_int_t rc)
 {
     ngx_http_acr_upload_t *u = data;
+
+    if (u->verdict) {
+        ngx_http_acr_upload_not_ok(r, u, u->verdict);
+        return;
+    }
 
     if (u->mount) {
         ngx_http_acr_upload_done(r, u, NGX_OK);

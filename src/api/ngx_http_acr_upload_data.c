@@ -119,15 +119,13 @@ ngx_http_acr_upload_staged(ngx_http_request_t *r, void *data, ngx_int_t rc)
            ? NGX_HTTP_ACR_UPLOAD_WINDOW
            : NGX_HTTP_ACR_UPLOAD_READ;
 
-    if (ngx_http_acr_upload_ring(r, u) != NGX_OK
-        || ngx_http_acr_body_buffer(r, size) != NGX_OK)
-    {
+    if (ngx_http_acr_upload_ring(r, u) != NGX_OK) {
         u->err = NGX_ERROR;
         ngx_http_acr_upload_let_go(r, u);
         return;
     }
 
-    ngx_http_acr_body_read(r, ngx_http_acr_upload_sink,
+    ngx_http_acr_body_read(r, size, ngx_http_acr_upload_sink,
                            ngx_http_acr_upload_body, u);
 }
 
@@ -543,7 +541,7 @@ ngx_http_acr_upload_saved(ngx_http_request_t *r, void *data,
     }
 
     if (reply->status != NGX_HTTP_ACR_META_OK) {
-        ngx_http_acr_upload_not_ok(r, u, reply);
+        ngx_http_acr_upload_not_ok(r, u, reply->status);
         return;
     }
 

@@ -93,11 +93,13 @@ ngx_int_t ngx_http_acr_store_hash(int fd, off_t size, acr_hash_t *h,
     ngx_log_t *log);
 
 /*
- * The staging file becomes the blob: syncs it, makes the directory, renames
- * under the digest's lock (over a file that is there: this also heals one
- * that is broken), syncs the directories.  What else the session has stays,
- * since another request may own it by now.  The descriptor stays the
- * caller's.
+ * The staging file becomes the blob: syncs it, makes the directory, puts it
+ * there under the digest's lock by renaming a second name of it (over a file
+ * that is there: this also heals one that is broken), syncs the directories.
+ *
+ * The staging file keeps its own name, and so does all else that the session
+ * has: only the index tells whether this request still owned it, and another
+ * owner begins with a copy.  The descriptor stays the caller's.
  */
 ngx_int_t ngx_http_acr_store_commit(ngx_http_acr_store_t *store,
     ngx_str_t *repository, ngx_str_t *uuid, ngx_str_t *file, int fd,

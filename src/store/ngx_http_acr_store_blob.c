@@ -41,7 +41,7 @@ ngx_http_acr_store_commit(ngx_http_acr_store_t *store, ngx_str_t *repository,
     ngx_log_t *log)
 {
     ngx_int_t                  rc;
-    ngx_http_acr_store_path_t  path;
+    ngx_http_acr_store_path_t  path, temp;
 
     rc = ngx_http_acr_store_sync(store, fd, log);
     if (rc != NGX_OK) {
@@ -52,7 +52,23 @@ ngx_http_acr_store_commit(ngx_http_acr_store_t *store, ngx_str_t *repository,
     ngx_http_acr_store_path_add(&path, "/", 1);
     ngx_http_acr_store_path_add(&path, file->data, file->len);
 
-    return ngx_http_acr_store_rename_blob(store, &path, digest, log);
+    rc = ngx_http_acr_store_link_temp(store, &path, &temp, log);
+
+    if (rc == NGX_DECLINED) {
+        return ngx_http_acr_store_rename_blob(store, &path, digest, log);
+    }
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    rc = ngx_http_acr_store_rename_blob(store, &temp, digest, log);
+
+    /* it is still there also if both names were of one file already */
+
+    (void) ngx_http_acr_store_unlink(&temp, log);
+
+    return rc;
 }
 
 

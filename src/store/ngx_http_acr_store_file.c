@@ -8,6 +8,8 @@
 
 static ngx_int_t ngx_http_acr_store_mkdir(ngx_http_acr_store_t *store,
     ngx_http_acr_store_path_t *path, ngx_log_t *log);
+static ngx_int_t ngx_http_acr_store_path_temp(ngx_http_acr_store_t *store,
+    ngx_http_acr_store_path_t *path, ngx_log_t *log);
 static ngx_int_t ngx_http_acr_store_write_fd(ngx_http_acr_store_t *store,
     ngx_http_acr_store_path_t *path, int fd, const void *p, size_t n,
     ngx_log_t *log);
@@ -325,6 +327,27 @@ ngx_http_acr_store_write_temp(ngx_http_acr_store_t *store,
     ngx_http_acr_store_path_t *path, const void *p, size_t n, ngx_log_t *log)
 {
     int        fd;
+    ngx_int_t  rc;
+
+    rc = ngx_http_acr_store_path_temp(store, path, log);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    rc = ngx_http_acr_store_open(store, path, O_WRONLY|O_CREAT|O_EXCL, &fd,
+                                 log);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    return ngx_http_acr_store_write_fd(store, path, fd, p, n, log);
+}
+
+
+static ngx_int_t
+ngx_http_acr_store_path_temp(ngx_http_acr_store_t *store,
+    ngx_http_acr_store_path_t *path, ngx_log_t *log)
+{
     char       name[NGX_HTTP_ACR_STORE_RANDOM + 1];
     ngx_int_t  rc;
 
@@ -337,13 +360,40 @@ ngx_http_acr_store_write_temp(ngx_http_acr_store_t *store,
 
     ngx_http_acr_store_path_add(path, name, NGX_HTTP_ACR_STORE_RANDOM);
 
-    rc = ngx_http_acr_store_open(store, path, O_WRONLY|O_CREAT|O_EXCL, &fd,
-                                 log);
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_acr_store_link_temp(ngx_http_acr_store_t *store,
+    ngx_http_acr_store_path_t *path, ngx_http_acr_store_path_t *temp,
+    ngx_log_t *log)
+{
+    ngx_err_t  err;
+    ngx_int_t  rc;
+
+    rc = ngx_http_acr_store_path_temp(store, temp, log);
     if (rc != NGX_OK) {
         return rc;
     }
 
-    return ngx_http_acr_store_write_fd(store, path, fd, p, n, log);
+    while (link(path->data, temp->data) == -1) {
+        err = ngx_errno;
+
+        if (err == EINTR) {
+            continue;
+        }
+
+        if (err == EPERM || err == EOPNOTSUPP || err == ENOSYS
+            || err == EMLINK)
+        {
+            return NGX_DECLINED;
+        }
+
+        return ngx_http_acr_store_failed(log, err, "link()", path->data);
+    }
+
+    return NGX_OK;
 }
 
 

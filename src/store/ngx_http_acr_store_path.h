@@ -113,6 +113,12 @@ ngx_int_t ngx_http_acr_store_write(ngx_http_acr_store_t *store,
 ngx_int_t ngx_http_acr_store_write_temp(ngx_http_acr_store_t *store,
     ngx_http_acr_store_path_t *path, const void *p, size_t n, ngx_log_t *log);
 
+/* a second name for the file, in acr/tmp; NGX_DECLINED: the file system has no
+   hard links */
+ngx_int_t ngx_http_acr_store_link_temp(ngx_http_acr_store_t *store,
+    ngx_http_acr_store_path_t *path, ngx_http_acr_store_path_t *temp,
+    ngx_log_t *log);
+
 /* what is not there is no error */
 ngx_int_t ngx_http_acr_store_unlink(ngx_http_acr_store_path_t *path,
     ngx_log_t *log);

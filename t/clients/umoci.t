@@ -5,7 +5,6 @@
 use strict;
 use warnings;
 
-use File::Path qw(remove_tree);
 use FindBin;
 use lib "$FindBin::Bin/lib", "$FindBin::Bin/../lib";
 
@@ -45,6 +44,19 @@ clients(umoci => sub {
     $c->runs('pull', @copy, "docker://$at/image:2", "oci:$dir/back:2");
     $c->runs('unpack', 'umoci', 'unpack', '--image', "$dir/back:2",
              "$dir/again");
-    is(system('diff', '-r', '--no-dereference', layout()->{tree},
-              "$dir/again/rootfs"), 0, 'the same files');
+    is(archive("$dir/again/rootfs"), archive(layout()->{tree}),
+       'the same files');
 });
+
+
+# The digest of a tree; diff stumbles over device files.
+sub archive {
+    my ($tree) = @_;
+
+    my $tar = work() . '/tree.tar';
+
+    system('tar', '--sort=name', '--mtime=@0', '--numeric-owner', '-C', $tree,
+           '-cf', $tar, '.') == 0 or die "tar: $?";
+
+    return Clients::Content::digest($tar);
+}

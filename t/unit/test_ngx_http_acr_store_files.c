@@ -380,10 +380,16 @@ test_commit(void)
 
     ok(shim_traced("sync /" REPO "/a/b/_uploads/" UUID "/data.1") == 0,
        "the data is synced first");
-    is_int(shim_count(shim_path(REPO "/a/b/_uploads/" UUID)), 0,
-           "the session's directory is left");
+    is_int(shim_count(shim_path(REPO "/a/b/_uploads/" UUID)), 1,
+           "the staging file keeps its name");
+    is_int(shim_count(shim_path("acr/tmp")), 0, "no other name is left");
 
     (void) stage("", "data.1", 0, &fd);
+    (void) !write(fd, "x", 1);
+    ok(shim_is(blob, "layer"), "who stages anew does not write to the blob");
+    (void) ftruncate(fd, 0);
+    (void) lseek(fd, 0, SEEK_SET);
+
     rc = ngx_http_acr_store_commit(store, shim_str("a/b"), shim_str(UUID),
                                    shim_str("data.2"), fd, d, &shim_log);
     is_int(rc, ENOENT, "commit of a file that is gone");

@@ -262,21 +262,35 @@ sub fds {
 }
 
 
-# reload(CHANGES): returns as soon as there are new workers
+# reload(CHANGES): returns when there are new workers and none of the old takes
+# connections; what these have begun may go on
 sub reload {
     my ($self, %change) = @_;
 
-    my %old = map { $_ => 1 } $self->workers();
+    my @old = $self->workers();
+    my %old = map { $_ => 1 } @old;
 
     $self->configure(%change) if %change;
+    $self->forget();
     $self->{process}->signal('HUP');
 
     my $deadline = time() + 30;
 
-    while (!grep { !$old{$_} } $self->workers()) {
+    while (!(grep { !$old{$_} } $self->workers()) || grep { listens($_) } @old) {
         die "no new workers\n" . $self->tail() if time() > $deadline;
         select(undef, undef, undef, 0.01);
     }
+}
+
+
+# a worker that is to end says so in its title
+sub listens {
+    my ($pid) = @_;
+
+    my $title = eval { slurp("/proc/$pid/cmdline") };
+
+    return defined $title && $title =~ /worker process/
+        && $title !~ /shutting down/;
 }
 
 
