@@ -34,9 +34,9 @@ typedef void (*ngx_http_acr_body_done_pt)(ngx_http_request_t *r, void *data,
 
 /*
  * Begins to read, with a buffer of nginx's that has at least buffer bytes,
- * whatever client_body_buffer_size says.  "100 Continue" is sent here, so every check that can
- * refuse comes before.  To be called from a continuation or the handler; done
- * may be called before it returns.
+ * whatever client_body_buffer_size says.  "100 Continue" is sent here, so
+ * every check that can refuse comes before.  To be called from a continuation
+ * or the handler; done may be called before it returns.
  */
 void ngx_http_acr_body_read(ngx_http_request_t *r, size_t buffer,
     ngx_http_acr_body_sink_pt sink, ngx_http_acr_body_done_pt done,

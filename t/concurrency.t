@@ -83,6 +83,7 @@ my @links = sort map { m{/tags/(m[^/]+)/current/link$} }
             glob($acr->path("repositories/$repo/_manifests/tags/m*/current/link"));
 is_deeply(\@links, \@tags, 'so are its tags');
 
+$acr->push_manifest($repo, 'race', $images[0]);
 my @readers = map {
     my $node = $_;
     sub {

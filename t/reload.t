@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
 # A reload, or an end in order, while pushes and pulls are under way: they are
-# completed.  ACR_LARGE is how many MiB they have, else 48.
+# completed.  ACR_LARGE is how many MiB the largest has, else 72.
 
 use strict;
 use warnings;
@@ -12,7 +12,7 @@ use ACR;
 use ACR::Fault;
 
 my $acr = start(workers => 2);
-my $mib = $ENV{ACR_LARGE} || 48;
+my $mib = $ENV{ACR_LARGE} || 72;
 
 my ($piece, $size, $digest) = large($mib, 'reload');
 my $location = $acr->upload('lib/a');
@@ -37,8 +37,8 @@ answers($ranged_answer, 206, 'and one of a range');
 
 my @old = $acr->workers();
 $acr->reload(workers => 1);
-ok(wait_for(sub { idle_are_gone() }), 'workers without work end');
-cmp_ok(scalar(grep { alive($_) } @old), '>', 0, 'those with some are there');
+cmp_ok(scalar(grep { alive($_) } @old), '>', 0,
+       'old workers have their work still');
 
 answers($acr->get('/v2/'), 200, 'new ones answer');
 ok($push->send($piece->($_)), "the push goes on at $_ MiB")
@@ -157,12 +157,6 @@ sub alive {
     my ($pid) = @_;
 
     return !ACR::Node::zombie($pid);
-}
-
-
-# two workers had the old configuration; one has a push or a pull at least
-sub idle_are_gone {
-    return connections($acr) >= 3;
 }
 
 

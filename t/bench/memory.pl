@@ -18,7 +18,7 @@ use Time::HiRes qw(time sleep);
 
 my $PULLS = 500;
 my $PUSHES = 200;
-my $SECONDS = 6;
+my $SECONDS = 4;
 my $LIMIT = 8192;
 
 my $SIZE = 256 << 20;
@@ -29,7 +29,7 @@ my $failed = 0;
 
 $ACR::HTTP::TIMEOUT = 120;
 
-my $digest = digest_of(256);
+my ($small, $digest, $big) = map { digest_of($_) } 1, 256, 1024;
 my $target = "/v2/team/app/blobs/$digest";
 
 printf("\n%-8s %-22s %9s %9s %9s %9s %9s\n", 'memory', '', 'RssAnon', 'Rss',
@@ -38,10 +38,9 @@ printf("\n%-8s %-22s %9s %9s %9s %9s %9s\n", 'memory', '', 'RssAnon', 'Rss',
 for my $name (qw(ours docker)) {
     my $server = $name eq 'ours' ? ours('ours') : docker();
 
-    push_blob($server, 1, digest_of(1));
+    push_blob($server, 1, $small);
     line($server, 'at rest', [memory($server)]);
 
-    my $big = digest_of(1024);
     my $grown = watch($server, 'push of 1 GiB', 1,
                       sub { push_blob($server, 1024, $big) });
     $failed = 1 if $name eq 'ours' && $grown >= $LIMIT;
