@@ -9,6 +9,7 @@ struct ngx_http_acr_body_s {
     ngx_http_acr_body_done_pt   done;
     void                       *data;
     void                      **loc_conf;
+    ngx_int_t                   rc;        /* how it ends, 0: not known */
     unsigned                    begun:1;
     unsigned                    stalled:1;
     unsigned                    ended:1;
@@ -202,8 +203,8 @@ ngx_http_acr_body_event(ngx_http_request_t *r)
             return;
         }
 
-        if (!r->reading_body) {
-            ngx_http_acr_body_end(r, NGX_OK);
+        if (body->rc || !r->reading_body) {
+            ngx_http_acr_body_end(r, body->rc);
             return;
         }
 
@@ -214,8 +215,11 @@ ngx_http_acr_body_event(ngx_http_request_t *r)
         }
 
         if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
-            ngx_http_acr_body_end(r, rc);
-            return;
+
+            /* what came before that counts */
+
+            body->rc = rc;
+            continue;
         }
 
         if (rc == NGX_AGAIN && r->request_body->bufs == NULL) {

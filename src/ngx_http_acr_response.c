@@ -40,6 +40,12 @@ ngx_http_acr_fail_errno(ngx_http_request_t *r, ngx_int_t err)
         return;
     }
 
+    if (err == NGX_EAGAIN) {
+        ngx_http_acr_fail(r, ACR_E_UNAVAILABLE, "too much work is queued",
+                          NULL, NULL);
+        return;
+    }
+
     ngx_http_acr_fail(r, ACR_E_UNKNOWN, NULL, NULL, NULL);
 }
 

@@ -107,7 +107,7 @@ ngx_http_acr_settle_next(ngx_http_request_t *r,
                                 ngx_http_acr_settle_next_done, list)
         != NGX_OK)
     {
-        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        ngx_http_acr_fail_errno(r, NGX_EAGAIN);
         return;
     }
 

@@ -28,8 +28,8 @@ void ngx_http_acr_settle(ngx_http_request_t *r, ngx_str_t *names,
 
 /*
  * The same without a request: done(data, rc) with NGX_OK, NGX_ERROR (Redis or
- * lock) or an errno value.  Everything is copied.  NGX_ERROR: no memory (done
- * is not called then).
+ * lock) or an errno value.  Everything is copied.  NGX_ERROR: no memory, or the
+ * queue of the thread pool is full (done is not called then).
  */
 ngx_int_t ngx_http_acr_settle_one(ngx_http_acr_registry_t *registry,
     ngx_str_t *repository, ngx_str_t *name, uint64_t seq, ngx_str_t *token,

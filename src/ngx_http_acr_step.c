@@ -44,8 +44,7 @@ ngx_http_acr_run(ngx_http_request_t *r, ngx_thread_pool_t *tp,
     step->task.data = step;
 
     if (ngx_http_acr_task_post(&step->task, tp) != NGX_OK) {
-        ngx_http_acr_fail(r, ACR_E_UNAVAILABLE, "too much work is queued",
-                          NULL, NULL);
+        ngx_http_acr_fail_errno(r, NGX_EAGAIN);
         return;
     }
 

@@ -1,7 +1,6 @@
 #!/usr/bin/perl
 
-# Several writers of one thing, at two nodes: whatever the order, Redis and the
-# disk end equal, and nobody reads half of anything.
+# Several clients at the same thing, through two nodes with two workers each.
 
 use strict;
 use warnings;
@@ -9,228 +8,278 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use ACR;
+use ACR::Fault;
 
 my $acr = start(workers => 2);
-my $other = node($acr, workers => 2);
-my @nodes = ($acr, $other);
-my $repo = 'lib/app';
+my $two = node($acr, workers => 2);
+my @nodes = ($acr, $two);
 
-$acr->push_blob($repo, '{}');
+my $config = '{"seed":"concurrency"}';
+$acr->push_blob('lib/a', $config);
+my @images = map { image($config, [], annotations => { n => "$_" }) } 0 .. 5;
 
-my @images = map { image('{}', [], annotations => { number => "$_" }) } 0 .. 3;
 
+# --- writers of one tag
 
-# --- one tag
-
-my @results = parallel(map {
-    my $i = $_;
+my @answers = map { @$_ } parallel(map {
+    my $n = $_;
     sub {
-        my @bad;
-        for (1 .. 25) {
-            my $answer = $nodes[$i % 2]->put_manifest($repo, 'race',
-                                                      $images[$i]);
-            push(@bad, $answer->text()) if $answer->status() != 201;
-        }
-        return \@bad;
+        return [map {
+            $nodes[$_ % 2]->put_manifest('lib/a', 'latest',
+                                         $images[($n + $_) % 6])->status()
+        } 1 .. 12];
     }
 } 0 .. 3);
-is_deeply(\@results, [[], [], [], []], 'four writers of a tag');
-same('race');
 
-@results = parallel(map {
-    my $i = $_;
-    sub {
-        my @bad;
-        for (1 .. 25) {
-            my $answer = $i % 2
-                ? $nodes[$i / 2]->delete("/v2/$repo/manifests/gone")
-                : $nodes[$i / 2]->put_manifest($repo, 'gone', $images[$i]);
-            push(@bad, $answer->text())
-                if $answer->status() !~ ($i % 2 ? qr/^(?:202|404)$/ : qr/^201$/);
-        }
-        return \@bad;
-    }
-} 0 .. 3);
-is_deeply(\@results, [[], [], [], []], 'two writers, two that delete it');
-same('gone');
+is_deeply([grep { $_ != 201 } @answers], [], 'four writers of one tag');
+is(scalar(@answers), 48, 'all are answered');
+
+my $now = $acr->resolve('lib/a', 'latest');
+is($two->resolve('lib/a', 'latest'), $now, 'the nodes agree');
+is($acr->tag_on_disk('lib/a', 'latest'), $now, 'and so does the disk');
+same('nothing else differs either');
+
+my $last = $images[3];
+$two->push_manifest('lib/a', 'latest', $last);
+is($acr->get('/v2/lib/a/manifests/latest')->body(), $last,
+   'the last writer wins');
 
 
-# --- one manifest
+# --- a tag that is written and deleted
 
-@results = parallel(map {
-    my $i = $_;
-    sub {
-        my @bad;
-        for my $n (1 .. 15) {
-            my $answer = $i < 3
-                ? $nodes[$i % 2]->put_manifest($repo, "m$i-$n", $images[3])
-                : $nodes[$i % 2]->delete("/v2/$repo/manifests/"
-                                         . digest($images[3]));
-            push(@bad, $answer->text())
-                if $answer->status() !~ ($i < 3 ? qr/^201$/ : qr/^(?:202|404)$/);
-        }
-        return \@bad;
-    }
-} 0 .. 3);
-is_deeply(\@results, [[], [], [], []], 'a manifest is pushed and deleted');
-
-my $digest = digest($images[3]);
-is(defined $acr->resolve($repo, $digest) ? 1 : 0,
-   -e $acr->link_file($repo, 'revision', $digest) ? 1 : 0,
-   'it is on the disk if and only if it is in the registry');
-my @tags = grep { /^m/ } $acr->tags($repo);
-my @links = sort map { m{/tags/(m[^/]+)/current/link$} }
-            glob($acr->path("repositories/$repo/_manifests/tags/m*/current/link"));
-is_deeply(\@links, \@tags, 'so are its tags');
-
-$acr->push_manifest($repo, 'race', $images[0]);
-my @readers = map {
-    my $node = $_;
-    sub {
-        my $wrong = 0;
-        for (1 .. 60) {
-            my $answer = $node->get("/v2/$repo/manifests/race");
-            $wrong++ if $answer->status() != 200 || digest($answer->body())
-                        ne $answer->header('Docker-Content-Digest');
-        }
-        return $wrong;
-    }
-} @nodes;
-@results = parallel(@readers, sub {
-    $acr->put_manifest($repo, 'race', $images[$_ % 3]) for 1 .. 30;
-    return 0;
-});
-is_deeply(\@results, [0, 0, 0], 'a reader sees one manifest or the other');
-
-
-# --- one blob
-
-for my $round (1 .. 3) {
-    my $bytes = bytes(700_000 + $round, "blob $round");
-    my $blob = digest($bytes);
-    @results = parallel(map {
-        my $i = $_;
+my @puts_and_deletes = parallel(
+    (map {
+        my $n = $_;
         sub {
-            my $node = $nodes[$i % 2];
-            my $to = $i < 4 ? 'same/repo' : "other/repo$i";
-            return $node->close_upload($node->upload($to), $blob, $bytes)
-                ->status();
+            return [map {
+                $nodes[$n]->put_manifest('lib/a', 'moving', $images[$_ % 6])
+                    ->status()
+            } 1 .. 15];
         }
-    } 0 .. 5);
-    is_deeply(\@results, [(201) x 6], 'six pushes of a blob at once');
-    is(digest($acr->get("/v2/$_/blobs/$blob")->body()), $blob, "pulled from $_")
-        for 'same/repo', 'other/repo4', 'other/repo5';
-    is(digest(slurp($acr->blob_file($blob))), $blob, 'stored once and whole');
+    } 0, 1),
+    sub {
+        return [map {
+            $acr->delete('/v2/lib/a/manifests/moving')->status()
+        } 1 .. 15];
+    },
+    sub {
+        return [map {
+            my $answer = $two->get('/v2/lib/a/manifests/moving');
+            $answer->status() == 200
+                ? (grep { $_ eq $answer->body() } @images) ? 200 : 'torn'
+                : $answer->status()
+        } 1 .. 30];
+    });
+
+only($puts_and_deletes[$_], qr/^201$/, 'a tag is written') for 0, 1;
+only($puts_and_deletes[2], qr/^(?:202|404)$/, 'deleted');
+only($puts_and_deletes[3], qr/^(?:200|404)$/, 'and read, all at once');
+is($acr->tag_on_disk('lib/a', 'moving'), $acr->resolve('lib/a', 'moving'),
+   'Redis and the disk have it or have it not');
+same('nothing else differs');
+
+
+# --- a manifest that is written and deleted
+
+my $image = image($config, [], annotations => { n => 'both' });
+my $digest = digest($image);
+
+my @manifest = parallel(
+    (map {
+        my $n = $_;
+        sub {
+            return [map {
+                $nodes[$n]->put_manifest('lib/a', "both$n", $image)->status()
+            } 1 .. 12];
+        }
+    } 0, 1),
+    (map {
+        my $n = $_;
+        sub {
+            return [map {
+                $nodes[$n]->delete("/v2/lib/a/manifests/$digest")->status()
+            } 1 .. 12];
+        }
+    } 0, 1),
+    sub {
+        return [map {
+            my $answer = $acr->get("/v2/lib/a/manifests/$digest");
+            $answer->status() == 200 && $answer->body() ne $image
+                ? 'torn' : $answer->status()
+        } 1 .. 30];
+    });
+
+only($manifest[$_], qr/^201$/, 'a manifest is written') for 0, 1;
+only($manifest[$_], qr/^(?:202|404)$/, 'deleted') for 2, 3;
+only($manifest[4], qr/^(?:200|404)$/, 'and read, all at once');
+
+my $there = $acr->get("/v2/lib/a/manifests/$digest")->status() == 200;
+is(-f $acr->link_file('lib/a', 'revision', $digest) ? 1 : 0, $there ? 1 : 0,
+   'Redis and the disk have it or have it not');
+same('nothing else differs');
+answers($acr->put_manifest('lib/a', 'both', $image), 201, 'it can be written');
+answers($acr->delete("/v2/lib/a/manifests/$digest"), 202, 'and deleted');
+same('and is gone everywhere');
+
+
+# --- writers of one blob
+
+my $bytes = bytes(700_000, 'one blob');
+my $blob = digest($bytes);
+
+my @blob = parallel(map {
+    my $n = $_;
+    sub {
+        my $node = $nodes[$n % 2];
+        return [map {
+            $n < 4
+                ? $node->close_upload($node->upload('lib/b'), $blob, $bytes)
+                    ->status()
+                : $node->post(with('/v2/lib/b/blobs/uploads/',
+                                   digest => $blob), body => $bytes)->status()
+        } 1 .. 3];
+    }
+} 0 .. 5);
+
+only([map { @$_ } @blob], qr/^201$/, 'eighteen writers of one blob');
+is(-s $acr->blob_file($blob), length($bytes), 'it is there');
+is((stat($acr->blob_file($blob)))[3], 1, 'once');
+is(digest($two->get("/v2/lib/b/blobs/$blob")->body()), $blob, 'and right');
+same('Redis and the disk have the same');
+
+
+# --- deleted while it is pulled
+
+my ($piece, $size, $large) = large(24, 'pulled');
+my $location = $acr->upload('lib/c');
+answers($acr->request('PUT', with($location, digest => $large),
+                      body => [map { $piece->($_) } 0 .. 23]), 201,
+        'a large blob');
+
+my ($http, $answer, $rest) = throttled($acr, "/v2/lib/c/blobs/$large");
+answers($answer, 200, 'is being pulled');
+answers($two->delete("/v2/lib/c/blobs/$large"), 202, 'it is deleted');
+refused($acr->get("/v2/lib/c/blobs/$large"), 404, 'BLOB_UNKNOWN', 'and gone');
+unlink($acr->blob_file($large)) or die "unlink: $!\n";
+is_deeply([$rest->()], [$large, $size], 'the pull is completed');
+
+
+# --- bodies that race on one session
+
+# one comes while the other is under way
+for my $method (qw(PATCH PUT)) {
+    my $first = bytes(400_000, "$method first");
+    my $second = bytes(300_000, "$method second");
+    my $location = $acr->upload('lib/d');
+    my $target = $method eq 'PUT' ? with($location, digest => digest($first))
+                                  : $location;
+
+    my $http = $acr->connect();
+    $http->begin($method, $target, headers => ['Content-Length' => 400_000]);
+    $http->send(substr($first, 0, 200_000));
+    wait_for(sub { session($acr, $location)->{owner} });
+
+    my $taken = $two->patch($location, $second);
+    answers($taken, 202, "a body that comes during a $method takes over");
+    is($taken->header('Range'), '0-299999', 'from what was saved');
+
+    $http->send(substr($first, 200_000));
+    refused($http->answer($method), 409, 'BLOB_UPLOAD_INVALID',
+            "the $method is told");
+    $http->close();
+
+    answers($acr->close_upload($location, digest($second)), 201,
+            'the winner ends it');
+    is(digest($two->get('/v2/lib/d/blobs/' . digest($second))->body()),
+       digest($second), 'with its own bytes');
+    refused($acr->get('/v2/lib/d/blobs/' . digest($first)), 404, undef,
+            'the other is not stored');
 }
 
-my $again = bytes(100_000, 'again');
-@results = parallel(map {
-    my $i = $_;
-    sub {
-        my @bad;
-        for (1 .. 15) {
-            my $node = $nodes[$i % 2];
-            my $answer = $i == 0
-                ? $node->delete('/v2/up/down/blobs/' . digest($again))
-                : $node->close_upload($node->upload('up/down'), digest($again),
-                                      $again);
-            push(@bad, $answer->text()) if $answer->status()
-                !~ ($i == 0 ? qr/^(?:202|404)$/ : qr/^201$/);
-        }
-        return \@bad;
-    }
-} 0 .. 2);
-is_deeply(\@results, [[], [], []], 'a blob is pushed and deleted');
-is($acr->head('/v2/up/down/blobs/' . digest($again))->status() == 200 ? 1 : 0,
-   -e $acr->link_file('up/down', 'layer', digest($again)) ? 1 : 0,
-   'it is on the disk if and only if it is in the registry');
-
-
-# --- one session
+# chunks for the same place
+my @bodies = map { bytes(150_000, "chunk $_") } 0 .. 3;
 
 for my $round (1 .. 6) {
-    my @bytes = map { bytes(300_000, "session $round $_") } 0, 1;
-    my $location = $acr->upload($repo);
-    my @http = map { $_->connect() } @nodes;
+    my $location = $acr->upload('lib/d');
+    my @got = parallel(map {
+        my $n = $_;
+        sub {
+            my $answer = $nodes[$n % 2]->patch($location, $bodies[$n], 0);
+            return { status => $answer->status(), code => $answer->code() };
+        }
+    } 0 .. 3);
 
-    # both have begun before one ends
-    $http[$_]->begin('PATCH', $location, headers => [
-        'Content-Length' => 300_000]) for 0, 1;
-    $http[$_]->send(substr($bytes[$_], 0, 100_000 * $round / 2)) for 0, 1;
-    $http[$_]->send(substr($bytes[$_], 100_000 * $round / 2)) for 1, 0;
+    my @winners = grep { $got[$_]{status} == 202 } 0 .. 3;
+    is(scalar(@winners), 1, 'one of four chunks wins')
+        or diag(join(' ', map { $_->{status} } @got));
+    only([map { "$_->{status} $_->{code}" } grep { $_->{status} != 202 } @got],
+         qr/^(?:409|416) BLOB_UPLOAD_INVALID$/, 'the others are told');
 
-    my @answer = map { $_->answer('PATCH') } @http;
-    my @won = grep { $answer[$_]->status() == 202 } 0, 1;
-    is(scalar(@won), 1, 'of two bodies one wins')
-        or diag(map { $_->text() . "\n" } @answer);
-    next if @won != 1;
-
-    my $lost = $answer[1 - $won[0]];
-    like($lost->status(), qr/^4/, 'the other is told');
-    refused($lost, $lost->status(), undef, 'clearly');
-
-    is($acr->get($location)->header('Range'), '0-299999',
-       'what the winner sent is there');
-    answers($other->close_upload($location, digest($bytes[$won[0]])), 201,
-            'with the right digest');
-    $_->close() for @http;
+    my $digest = digest($bodies[$winners[0]]);
+    answers($acr->close_upload($location, $digest), 201, 'what is stored');
+    is(digest($acr->get("/v2/lib/d/blobs/$digest")->body()), $digest,
+       'is the bytes of the winner');
 }
 
-for my $round (1 .. 3) {
-    my $bytes = bytes(200_000, "ends $round");
-    my $location = $acr->upload($repo);
-    $acr->patch($location, $bytes, 0);
-    @results = parallel(map {
-        my $node = $_;
-        sub { return $node->close_upload($location, digest($bytes))->status() }
-    } @nodes, @nodes);
-    cmp_ok(scalar(grep { $_ == 201 } @results), '>=', 1, 'one PUT of four wins');
-    is_deeply([grep { !/^(?:201|4\d\d)$/ } @results], [], 'the others are told')
-        or diag("@results");
-    is(digest($acr->get("/v2/$repo/blobs/" . digest($bytes))->body()),
-       digest($bytes), 'the blob is whole');
+# the last request twice, as clients do that have lost the answer
+for my $round (1 .. 6) {
+    my $whole = bytes(200_000, "closed twice $round");
+    my $digest = digest($whole);
+    my $location = $acr->upload('lib/e');
+    answers($acr->patch($location, substr($whole, 0, 120_000)), 202,
+            'a session with data');
+
+    my @got = parallel(map {
+        my $n = $_;
+        sub {
+            my $answer = $nodes[$n % 2]->close_upload(
+                $location, $digest, substr($whole, 120_000),
+                headers => ['Content-Range' => '120000-199999']);
+            return { status => $answer->status(), code => $answer->code() };
+        }
+    } 0 .. 2);
+
+    my @lost = grep { $_->{status} != 201 } @got;
+    cmp_ok(scalar(@lost), '<', 3, 'one of three PUT wins')
+        or diag(join(', ', map { "$_->{status} $_->{code}" } @got));
+    only([map { "$_->{status} $_->{code}" } @lost],
+         qr/^4\d\d BLOB_UPLOAD_(?:INVALID|UNKNOWN)$/, 'the others are told');
+    is(digest($two->get("/v2/lib/e/blobs/$digest")->body()), $digest,
+       'what is stored is right');
 }
 
-
-# --- delete while pulling
-
-my $large = bytes(16 * 1024 * 1024, 'large');
-my $blob = $acr->push_blob($repo, $large);
-my $http = $acr->connect(receive_buffer => 65_536);
-$http->begin('GET', "/v2/$repo/blobs/$blob");
-my $pull = $http->answer('GET', head => 1);
-answers($pull, 200, 'a pull begins');
-answers($acr->delete("/v2/$repo/blobs/$blob"), 202, 'the blob is deleted');
-answers($acr->get("/v2/$repo/blobs/$blob"), 404, 'and gone');
-$http->body($pull, 'GET');
-is(digest($pull->body()), $blob, 'the pull ends with the right bytes');
+# a session that is cancelled while its data comes
+my $cancelled = $acr->upload('lib/d');
+$http = $acr->connect();
+$http->begin('PATCH', $cancelled, headers => ['Content-Length' => 200_000]);
+$http->send(bytes(100_000, 'cancelled'));
+wait_for(sub { session($acr, $cancelled)->{owner} });
+answers($two->delete($cancelled), 204, 'an upload is cancelled');
+$http->send(bytes(100_000, 'cancelled'));
+refused($http->answer('PATCH'), 404, 'BLOB_UPLOAD_UNKNOWN',
+        'its PATCH is told');
 $http->close();
 
-
-# --- all is settled
-
-ok(wait_for(sub {
-    $acr->{redis}->command('ZCARD', 'acr:{default}:pending') == 0
-}), 'no link is pending') or diag(explain(
-    $acr->{redis}->command('ZRANGE', 'acr:{default}:pending', 0, -1)));
-is_deeply([grep { !-l && !-d } glob("$acr->{root}/acr/tmp/*")], [],
-          'no temporary file is left');
+same('Redis and the disk have the same after all that');
+is_deeply([half_written($acr)], [], 'and nothing is half-written');
 
 finish();
 
 
-# what Redis, the disk and both nodes say of a tag
 sub same {
-    my ($tag) = @_;
+    my ($name) = @_;
 
     local $Test::Builder::Level = $Test::Builder::Level + 1;
 
-    my $said = $acr->{redis}->command('HGET', "acr:{default}:tag:$repo", $tag);
-    my ($digest) = split(/ /, defined $said ? $said : 'none');
-    my @told = map { defined $_ ? $_ : 'none' }
-               $acr->tag_on_disk($repo, $tag), $acr->resolve($repo, $tag),
-               $other->resolve($repo, $tag);
+    is_deeply([differences($acr)], [], $name);
+}
 
-    is_deeply(\@told, [($digest) x 3],
-              "$tag: Redis, the disk and both nodes agree");
+
+sub only {
+    my ($got, $pattern, $name) = @_;
+
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+    is_deeply([ref($got) eq 'ARRAY' ? grep { !/$pattern/ } @$got : $got], [],
+              $name);
 }

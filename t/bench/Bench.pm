@@ -284,14 +284,14 @@ sub memory {
 }
 
 
-# load(SERVER, METHOD, TARGET, CONNECTIONS, WHAT): a second of requests; the
+# load(SERVER, METHOD, TARGET, CONNECTIONS, WHAT): nearly a second of requests; the
 # work is their number, or the bytes that have come
 sub load {
     my ($server, $method, $target, $connections, $what) = @_;
 
     return measure($server, sub {
         my $line = `$ENV{BENCH_LOAD} $server->{port} $method $target \\
-                    $connections 1`;
+                    $connections 0.8`;
         die "load has failed\n" if $?;
         my ($requests, $bytes) = split(' ', $line);
         return $what eq 'bytes' ? $bytes : $requests;
