@@ -46,6 +46,8 @@ static char *ngx_http_acr_redis(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_acr_name(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static char *ngx_http_acr_location_slot(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 
 static ngx_int_t ngx_http_acr_text_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
@@ -55,14 +57,6 @@ static ngx_int_t ngx_http_acr_operation_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_acr_error_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
-
-
-static ngx_conf_enum_t  ngx_http_acr_locations[] = {
-    { ngx_string("relative"), NGX_HTTP_ACR_LOCATION_RELATIVE },
-    { ngx_string("absolute"), NGX_HTTP_ACR_LOCATION_ABSOLUTE },
-    { ngx_string("forwarded"), NGX_HTTP_ACR_LOCATION_FORWARDED },
-    { ngx_null_string, 0 }
-};
 
 
 static ngx_command_t  ngx_http_acr_commands[] = {
@@ -167,10 +161,10 @@ static ngx_command_t  ngx_http_acr_commands[] = {
 
     { ngx_string("acr_location"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_conf_set_enum_slot,
+      ngx_http_acr_location_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_acr_loc_conf_t, location),
-      &ngx_http_acr_locations },
+      NULL },
 
       ngx_null_command
 };
@@ -791,6 +785,36 @@ ngx_http_acr_name(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     *field = value[1];
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_acr_location_slot(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_acr_loc_conf_t *alcf = conf;
+
+    ngx_str_t  *value;
+
+    if (alcf->location != NGX_CONF_UNSET_UINT) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_strcmp(value[1].data, "relative") == 0) {
+        alcf->location = NGX_HTTP_ACR_LOCATION_RELATIVE;
+
+    } else if (ngx_strcmp(value[1].data, "absolute") == 0) {
+        alcf->location = NGX_HTTP_ACR_LOCATION_ABSOLUTE;
+
+    } else if (ngx_strcmp(value[1].data, "forwarded") == 0) {
+        alcf->location = NGX_HTTP_ACR_LOCATION_FORWARDED;
+
+    } else {
+        return "must be \"relative\", \"absolute\" or \"forwarded\"";
+    }
 
     return NGX_CONF_OK;
 }

@@ -81,10 +81,14 @@ is($redis->command('EXISTS', key("uses:lib/b:$removed")), 0,
 is($redis->command('EXISTS', key('refs:lib/b')), 0, 'or counts of that');
 ok(!-e $acr->link_file('lib/b', 'revision', $removed),
    'and without its link');
+
+# its tags have become pending now, which is not old
+$redis->command('ZADD', key('pending'), 'XX',
+                map { (1, "lib/b:$_") } qw(removed again a.third));
 ok(wait_for(sub {
        !grep { defined $acr->tag_on_disk('lib/b', $_) }
              qw(removed again a.third)
-   }, 25), 'and those of its tags');
+   }, 20), 'and those of its tags');
 
 is(slurp($outside), 'outside', 'what is no name was not followed');
 is_deeply([wait_for(sub {

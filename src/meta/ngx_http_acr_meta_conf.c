@@ -302,6 +302,7 @@ ngx_http_acr_meta_password_file(ngx_conf_t *cf, ngx_http_acr_meta_args_t *args,
 
     if (fd == NGX_INVALID_FILE) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
+                           "\"password_file=\" of \"acr_redis\": "
                            ngx_open_file_n " \"%V\" failed", &path);
         return NGX_CONF_ERROR;
     }
@@ -316,6 +317,7 @@ ngx_http_acr_meta_password_file(ngx_conf_t *cf, ngx_http_acr_meta_args_t *args,
 
     if (n == -1) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, err,
+                           "\"password_file=\" of \"acr_redis\": "
                            ngx_read_fd_n " \"%V\" failed", &path);
         return NGX_CONF_ERROR;
     }
