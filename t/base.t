@@ -122,7 +122,8 @@ refused($acr->get('/v2/a%22%5C%01%FF%3Cb%3E/manifests/x'), 400, 'NAME_INVALID',
 my $digest = $acr->push_image('team/app', '1.0', 'base');
 my $colon = $digest =~ s/:/%3A/r;
 
-for my $target ('/v2/team%2Fapp/manifests/1.0', '/v2/team%2fapp/manifests/1%2E0',
+for my $target ('/v2/team%2Fapp/manifests/1.0',
+                '/v2/team%2fapp/manifests/1%2E0',
                 "/v2/team%2Fapp/manifests/$colon",
                 "/v2/team/app/manifests/$colon", '/v2/%74eam/app/manifests/1.0',
                 '/v2/team%2Fapp%2Fmanifests%2F1.0')

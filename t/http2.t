@@ -90,7 +90,8 @@ for my $length (0, 1) {
                         $length ? ('content-length' => length($large)) : ());
     $h2->data($id, $large, 1);
     my $answer = $h2->answer($id);
-    is($answer->{status}, 413, 'too large' . ($length ? ', with a length' : ''));
+    is($answer->{status}, 413,
+       'too large' . ($length ? ', with a length' : ''));
     like($answer->{body}, qr/"SIZE_INVALID"/, 'with the whole answer');
     is(h2_get($h2, '/v2/'), 200, 'the connection goes on');
 }

@@ -50,7 +50,8 @@ my @done = parallel(
         return $two->close_upload($two->upload('up/down'), $digest, $bytes);
     }),
     wanted(qr/^201$/, sub {
-        return $acr->post("/v2/up/down/blobs/uploads/?from=source&mount=$digest",
+        return $acr->post(with('/v2/up/down/blobs/uploads/',
+                               from => 'source', mount => $digest),
                           body => '');
     }),
     wanted(qr/^(?:200|404)$/, sub {

@@ -39,7 +39,8 @@ refused($acr->get("/v2/$repo/referrers/$_"), 400, 'DIGEST_INVALID',
 # --- what is listed
 
 my $sbom = artifact('sbom', artifactType => 'application/x-sbom',
-                    annotations => { a => 'b', "k\x{20ac}" => "\"\\\x{1f433}" });
+                    annotations => { a => 'b',
+                                     "k\x{20ac}" => "\"\\\x{1f433}" });
 my $plain = artifact('plain');
 my $empty = artifact('empty', artifactType => '', annotations => {});
 my $index = index_of([$bytes], subject => descriptor($bytes, $IMAGE),

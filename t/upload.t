@@ -48,8 +48,9 @@ for my $start ($offset + 1, $offset + 1000, $offset - 1, 0) {
         my $piece = substr($bytes, 0, 5000);
         my $target = $method eq 'PUT' ? with($location, digest => $digest)
                      : $location;
-        my $answer = $acr->request($method, $target, body => $piece, headers => [
-            'Content-Range' => $start . '-' . ($start + 4999)]);
+        my $range = $start . '-' . ($start + 4999);
+        my $answer = $acr->request($method, $target, body => $piece,
+                                   headers => ['Content-Range' => $range]);
         refused($answer, 416, 'BLOB_UPLOAD_INVALID', "$method at $start");
         is($answer->header('Range'), '0-' . ($offset - 1), 'the real Range');
         is($answer->location(), $location, 'and the location');
@@ -76,8 +77,9 @@ answers($answer, 202, 'PATCH without Content-Range');
 $offset += 10;
 is($answer->header('Range'), '0-' . ($offset - 1), 'goes on at the end');
 
-$answer = $acr->patch($location, substr($bytes, $offset, 10), undef, headers => [
-    'Content-Range' => "bytes $offset-" . ($offset + 9) . '/*']);
+my $range = "bytes $offset-" . ($offset + 9) . '/*';
+$answer = $acr->patch($location, substr($bytes, $offset, 10), undef,
+                      headers => ['Content-Range' => $range]);
 answers($answer, 202, 'Content-Range as RFC 9110 has it');
 $offset += 10;
 
@@ -158,7 +160,8 @@ $location = $acr->upload($repo);
 refused($acr->put($location, body => 'x'), 400, 'DIGEST_INVALID',
         'PUT without a digest');
 status($location, 0, 'the session goes on: it');
-answers($acr->close_upload($location, digest('y'), 'y'), 201, 'and can be used');
+answers($acr->close_upload($location, digest('y'), 'y'), 201,
+        'and can be used');
 
 
 # --- unknown sessions
@@ -200,8 +203,7 @@ for my $case (['with a length', 0, 'close'], ['in chunks', 1, 'close'],
 
     my $there = 0;
     if ($leave eq 'close') {
-        # the last buffer may be lost
-        ok(wait_for(sub { ($there = offset($location)) >= 151_000 - 65_536 }),
+        ok(wait_for(sub { ($there = offset($location)) == 151_000 }),
            "dropped $name: what was sent is there")
             or diag("$there bytes");
     } else {
@@ -228,7 +230,8 @@ $offset = 0;
 for my $i (0 .. 15) {
     my $size = 20_000 + $i;
     $answer = $http[$i % @http]->request('PATCH', $location,
-                                         body => substr($bytes, $offset, $size));
+                                         body => substr($bytes, $offset,
+                                                        $size));
     $offset += $size;
     last if !answers($answer, 202, 'PATCH at the next worker');
     is($answer->header('Range'), '0-' . ($offset - 1), 'Range');

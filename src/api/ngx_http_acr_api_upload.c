@@ -17,6 +17,8 @@ static void ngx_http_acr_upload_post_session(ngx_http_request_t *r,
     ngx_http_acr_upload_t *u);
 static void ngx_http_acr_upload_created(ngx_http_request_t *r, void *data,
     ngx_http_acr_meta_reply_t *reply);
+static void ngx_http_acr_upload_ask(ngx_http_request_t *r,
+    ngx_http_acr_ctx_t *ctx, ngx_uint_t script, ngx_http_acr_answer_pt next);
 static ngx_http_acr_upload_t *ngx_http_acr_upload_open(ngx_http_request_t *r,
     ngx_http_acr_ctx_t *ctx);
 static void ngx_http_acr_upload_status(ngx_http_request_t *r, void *data,
@@ -212,20 +214,8 @@ ngx_http_acr_upload_created(ngx_http_request_t *r, void *data,
 void
 ngx_http_acr_upload_get(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
 {
-    ngx_str_t               args[2];
-    ngx_http_acr_upload_t  *u;
-
-    u = ngx_http_acr_upload_open(r, ctx);
-
-    if (u == NULL) {
-        return;
-    }
-
-    args[0] = u->uuid;
-    args[1] = ctx->repository;
-
-    ngx_http_acr_ask(r, ACR_SCRIPT_UPLOAD_GET, args, 2,
-                     ngx_http_acr_upload_status, u);
+    ngx_http_acr_upload_ask(r, ctx, ACR_SCRIPT_UPLOAD_GET,
+                            ngx_http_acr_upload_status);
 }
 
 
@@ -258,20 +248,8 @@ ngx_http_acr_upload_status(ngx_http_request_t *r, void *data,
 void
 ngx_http_acr_upload_delete(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
 {
-    ngx_str_t               args[2];
-    ngx_http_acr_upload_t  *u;
-
-    u = ngx_http_acr_upload_open(r, ctx);
-
-    if (u == NULL) {
-        return;
-    }
-
-    args[0] = u->uuid;
-    args[1] = ctx->repository;
-
-    ngx_http_acr_ask(r, ACR_SCRIPT_UPLOAD_CANCEL, args, 2,
-                     ngx_http_acr_upload_cancelled, u);
+    ngx_http_acr_upload_ask(r, ctx, ACR_SCRIPT_UPLOAD_CANCEL,
+                            ngx_http_acr_upload_cancelled);
 }
 
 
@@ -340,6 +318,28 @@ ngx_http_acr_upload_put(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
     u->finish = 1;
 
     ngx_http_acr_upload_take(r, u);
+}
+
+
+/* asks about the session that the path names */
+
+static void
+ngx_http_acr_upload_ask(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
+    ngx_uint_t script, ngx_http_acr_answer_pt next)
+{
+    ngx_str_t               args[2];
+    ngx_http_acr_upload_t  *u;
+
+    u = ngx_http_acr_upload_open(r, ctx);
+
+    if (u == NULL) {
+        return;
+    }
+
+    args[0] = u->uuid;
+    args[1] = ctx->repository;
+
+    ngx_http_acr_ask(r, script, args, 2, next, u);
 }
 
 

@@ -55,7 +55,7 @@ END {
         local ($!, $@);
         alarm(0);
         for my $node (@nodes) {
-            kill('KILL', $node->workers())
+            eval { $node->kill_all() }
                 if $node->{process} && $node->{process}->alive();
         }
         ACR::Process->kill_all();
@@ -164,9 +164,9 @@ my %codes = map { $_ => 1 } qw(
     TOOMANYREQUESTS TAG_INVALID MANIFEST_UNVERIFIED);
 
 
-# refused(ANSWER, STATUS, CODE, NAME, VALUE): an error in the OCI form.  CODE may
-# be several (A|B), or undef for any of the specification; VALUE is somewhere in
-# its detail.
+# refused(ANSWER, STATUS, CODE, NAME, VALUE): an error in the OCI form.  CODE
+# may be several (A|B), or undef for any of the specification; VALUE is
+# somewhere in its detail.
 sub refused {
     my ($answer, $status, $code, $name, $value) = @_;
 

@@ -78,7 +78,8 @@ sub configuration {
     }
     if ($option->{tls}) {
         $listen .= " listen 127.0.0.1:$self->{tls_port} ssl http2;"
-            . " ssl_certificate $dir/tls.crt; ssl_certificate_key $dir/tls.key;";
+            . " ssl_certificate $dir/tls.crt;"
+            . " ssl_certificate_key $dir/tls.key;";
     }
 
     my %line = (
@@ -276,7 +277,9 @@ sub reload {
 
     my $deadline = time() + 30;
 
-    while (!(grep { !$old{$_} } $self->workers()) || grep { listens($_) } @old) {
+    while (!(grep { !$old{$_} } $self->workers())
+           || grep { listens($_) } @old)
+    {
         die "no new workers\n" . $self->tail() if time() > $deadline;
         select(undef, undef, undef, 0.01);
     }
@@ -333,9 +336,7 @@ sub stop {
         $self->{process}->signal('QUIT');
 
         if (!$self->{process}->ended(20)) {
-            my @workers = $self->workers();
-            kill('KILL', @workers);
-            $self->{process}->kill_now();
+            $self->kill_all();
             return ("it does not stop\n" . $self->tail(), $self->complaints());
         }
     }
