@@ -187,12 +187,13 @@ sub put {
     return s_('manifest_put', $o{state} // $S, $repo, $digest,
               $o{size} // 100, $o{media} // 'application/m',
               $o{subject} // '', $o{atype} // '', $o{descriptor} // '',
-              $o{sparse} // 0, 'bob', scalar(@tags), @tags, @refs / 2, @refs);
+              $o{conditions} // '', 'bob', scalar(@tags), @tags, @refs / 2,
+              @refs);
 }
 
 sub check {
-    my ($repo, $sparse, @refs) = @_;
-    return s_('manifest_check', $repo, $sparse, @refs / 2, @refs);
+    my ($repo, $conditions, @refs) = @_;
+    return s_('manifest_check', $repo, $conditions, @refs / 2, @refs);
 }
 
 sub get  { return s_('manifest_get', @_) }
@@ -505,10 +506,7 @@ subtest manifests => sub {
     ok_seq(put('r', $N, refs => ['b', $A, 'm', $M]), 'a second manifest');
     is_deeply([refs('r', $A), refs('r', $M)], [2, 1], 'counts');
 
-    ok_seq(put('r', dig('i'), refs => ['m', dig('x')], sparse => 1),
-           'a sparse index');
-    reply_is(put('r', dig('j'), refs => ['b', dig('x')], sparse => 1),
-             ['missing', dig('x')], 'sparse is for manifests only');
+    ok_seq(put('r', dig('i'), refs => ['o', dig('x')]), 'a sparse index');
     ok_seq(put('r', dig('k'), refs => ['m', $A]), 'm may be a blob');
     ok_seq(s_('manifest_delete', $S, 'r', dig('k'), 'bob', 9), 'gone again');
 
@@ -694,28 +692,51 @@ subtest 'links while behind' => sub {
              'after another restart it may be old again');
 };
 
+subtest conditions => sub {
+    fresh();
+    put('r', $M);
+    reply_is(check('r', "m t $M"), ['changed', $S], 'no such tag to match');
+    ok_seq(put('r', $M, tags => ['t']), 'a tag');
+    reply_is(check('r', "m t $M"), ['ok', $S], 'the tag matches');
+    reply_is(check('r', "m t $A $M"), ['ok', $S], 'one of several');
+    reply_is(check('r', 'm t *'), ['ok', $S], 'it is there');
+    reply_is(check('r', "m t $A"), ['changed', $S], 'another');
+    reply_is(check('r', 'm t '), ['changed', $S], 'none can match');
+    reply_is(check('r', 'n t *'), ['changed', $S], 'it must not be there');
+    reply_is(check('r', "n t $M"), ['changed', $S], 'it must not be this');
+    reply_is(check('r', "n t $A"), ['ok', $S], 'it may be this');
+    reply_is(check('r', 'n u *'), ['ok', $S], 'another is not there');
+    reply_is(check('r', "m $M *"), ['ok', $S], 'a digest');
+    reply_is(check('r', "n $M *"), ['changed', $S], 'must not be there');
+    reply_is(check('r', "m t $M\nn t *"), ['changed', $S], 'both conditions');
+    reply_is(put('r', $M, tags => ['t'], conditions => 'n t *'), ['changed'],
+             'a put');
+    reply_is(s_('tag_delete', $S, 'r', 't', 'bob', "m t $A"), ['changed'],
+             'a deletion');
+    reply_is(s_('manifest_delete', $S, 'r', $M, 'bob', 9, "m $M $A"),
+             ['changed'], 'a deletion by digest');
+};
+
 subtest manifest_check => sub {
     fresh();
     blob('r', $A);
     put('r', $M);
     my $before = r('KEYS', '*');
     my $seq = r('GET', key('seq'));
-    reply_is(check('r', 0), ['ok', $S], 'no references');
-    reply_is(check('r', 0, 'b', $A, 'm', $M, 'm', $A, 'o', $N), ['ok', $S],
+    reply_is(check('r', ''), ['ok', $S], 'no references');
+    reply_is(check('r', '', 'b', $A, 'm', $M, 'm', $A, 'o', $N), ['ok', $S],
              'all there');
-    reply_is(check('r', 0, 'b', $A, 'b', $B, 'b', $C), ['missing', $B, $S],
+    reply_is(check('r', '', 'b', $A, 'b', $B, 'b', $C), ['missing', $B, $S],
              'the first that is missing');
-    reply_is(check('q', 0, 'b', $A), ['missing', $A, $S],
+    reply_is(check('q', '', 'b', $A), ['missing', $A, $S],
              'in that repository');
-    reply_is(check('r', 0, 'b', $M), ['missing', $M, $S],
+    reply_is(check('r', '', 'b', $M), ['missing', $M, $S],
              'a manifest is no blob');
-    reply_is(check('r', 0, 'm', $N), ['missing', $N, $S], 'a manifest');
-    reply_is(check('r', 1, 'm', $N), ['ok', $S], 'not needed with sparse');
-    reply_is(check('r', 1, 'b', $B), ['missing', $B, $S], 'blobs are');
-    is(check('r', 0, map { ('o', dig($_)) } 1 .. 1000)->[0], 'ok',
+    reply_is(check('r', '', 'm', $N), ['missing', $N, $S], 'a manifest');
+    is(check('r', '', map { ('o', dig($_)) } 1 .. 1000)->[0], 'ok',
        'the most references');
     for ([map { ('o', dig($_)) } 1 .. 1001], ['z', $A], ['o']) {
-        is(ref check('r', 0, @$_), 'HASH', 'wrong references');
+        is(ref check('r', '', @$_), 'HASH', 'wrong references');
     }
     is(ref s_('manifest_check', 'r', 0), 'HASH', 'none at all');
     is_deeply([sort @{r('KEYS', '*')}], [sort @$before], 'it writes nothing');

@@ -17,6 +17,7 @@ typedef struct {
     ngx_uint_t            nnames;
     u_char                text[NGX_HTTP_ACR_DELETE_TAGS][ACR_TAG_MAX];
     ngx_str_t             seq;
+    ngx_str_t             conditions;
     u_char                number[NGX_INT64_LEN];
     unsigned              begun:1;     /* it is hidden: by us */
     unsigned              more:1;      /* tags are left */
@@ -66,6 +67,12 @@ ngx_http_acr_manifest_delete(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
     }
 
     del->ctx = ctx;
+
+    if (ngx_http_acr_manifest_conditions(r, ctx, &del->conditions) != NGX_OK) {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return;
+    }
+
     ctx->committing = 1;
 
     if (rc == NGX_OK) {
@@ -80,13 +87,14 @@ ngx_http_acr_manifest_delete(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
 static void
 ngx_http_acr_delete_tag(ngx_http_request_t *r, ngx_http_acr_delete_t *del)
 {
-    ngx_str_t  args[3];
+    ngx_str_t  args[4];
 
     args[0] = del->ctx->repository;
     args[1] = del->ctx->reference;
     ngx_str_null(&args[2]);
+    args[3] = del->conditions;
 
-    ngx_http_acr_ask(r, ACR_SCRIPT_TAG_DELETE, args, 3,
+    ngx_http_acr_ask(r, ACR_SCRIPT_TAG_DELETE, args, 4,
                      ngx_http_acr_delete_tag_gone, del);
 }
 
@@ -99,6 +107,11 @@ ngx_http_acr_delete_tag_gone(ngx_http_request_t *r, void *data,
 
     if (reply->status == NGX_HTTP_ACR_META_UNKNOWN) {
         ngx_http_acr_delete_unknown(r, del->ctx);
+        return;
+    }
+
+    if (reply->status == NGX_HTTP_ACR_META_CHANGED) {
+        ngx_http_acr_manifest_changed(r);
         return;
     }
 
@@ -116,7 +129,7 @@ static void
 ngx_http_acr_delete_slice(ngx_http_request_t *r, ngx_http_acr_delete_t *del)
 {
     u_char     limit[NGX_INT_T_LEN];
-    ngx_str_t  args[4];
+    ngx_str_t  args[5];
 
     args[0] = del->ctx->repository;
     args[1] = del->ctx->digest;
@@ -127,7 +140,9 @@ ngx_http_acr_delete_slice(ngx_http_request_t *r, ngx_http_acr_delete_t *del)
                               (ngx_uint_t) NGX_HTTP_ACR_DELETE_TAGS)
                   - limit;
 
-    ngx_http_acr_ask(r, ACR_SCRIPT_MANIFEST_DELETE, args, 4,
+    args[4] = del->conditions;
+
+    ngx_http_acr_ask(r, ACR_SCRIPT_MANIFEST_DELETE, args, 5,
                      ngx_http_acr_delete_slice_gone, del);
 }
 
@@ -149,6 +164,11 @@ ngx_http_acr_delete_slice_gone(ngx_http_request_t *r, void *data,
 
         del->more = 0;
         ngx_http_acr_delete_slice_settled(r, del, NGX_OK);
+        return;
+    }
+
+    if (reply->status == NGX_HTTP_ACR_META_CHANGED) {
+        ngx_http_acr_manifest_changed(r);
         return;
     }
 

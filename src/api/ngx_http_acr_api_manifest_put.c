@@ -27,7 +27,8 @@ static ngx_int_t ngx_http_acr_put_prepare(ngx_http_request_t *r,
 static ngx_int_t ngx_http_acr_put_args(ngx_http_request_t *r,
     ngx_http_acr_put_t *put);
 static ngx_str_t *ngx_http_acr_put_references(ngx_str_t *arg, u_char *text,
-    acr_manifest_t *m, ngx_uint_t sparse);
+    ngx_http_acr_put_t *put);
+static const char *ngx_http_acr_put_kind(ngx_http_acr_put_t *put, size_t i);
 static ngx_str_t ngx_http_acr_put_text(const char *s);
 
 static void ngx_http_acr_put_check(ngx_http_request_t *r,
@@ -53,6 +54,11 @@ ngx_http_acr_manifest_put(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
     if (ngx_http_acr_put_reference(r, put) != NGX_OK
         || ngx_http_acr_put_tags(r, put) != NGX_OK)
     {
+        return;
+    }
+
+    if (ngx_http_acr_manifest_conditions(r, ctx, &put->conditions) != NGX_OK) {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
         return;
     }
 
@@ -344,7 +350,6 @@ ngx_http_acr_put_args(ngx_http_request_t *r, ngx_http_acr_put_t *put)
     u_char          *text;
     size_t           n;
     ngx_str_t       *arg;
-    ngx_uint_t       sparse;
     acr_manifest_t  *m;
 
     m = &put->manifest;
@@ -374,7 +379,7 @@ ngx_http_acr_put_args(ngx_http_request_t *r, ngx_http_acr_put_t *put)
     *arg++ = put->subject;
     *arg++ = ngx_http_acr_put_text(m->artifact_type);
     *arg++ = ngx_http_acr_put_text(put->descriptor);
-    *arg++ = ngx_http_acr_put_text(put->ctx->conf->sparse_index ? "1" : "0");
+    *arg++ = put->conditions;
     *arg++ = ngx_http_acr_put_text(NULL);
 
     arg->data = text;
@@ -384,9 +389,7 @@ ngx_http_acr_put_args(ngx_http_request_t *r, ngx_http_acr_put_t *put)
 
     ngx_memcpy(arg, &put->names[1], put->ntags * sizeof(ngx_str_t));
 
-    sparse = (put->ctx->conf->sparse_image && m->kind == ACR_MANIFEST_IMAGE);
-
-    arg = ngx_http_acr_put_references(arg + put->ntags, text, m, sparse);
+    arg = ngx_http_acr_put_references(arg + put->ntags, text, put);
 
     put->nargs = arg - put->args;
 
@@ -394,17 +397,17 @@ ngx_http_acr_put_args(ngx_http_request_t *r, ngx_http_acr_put_t *put)
 }
 
 
-/*
- * Their number, then the kind and digest of each.  The first one of an image
- * is its config, which a sparse image has, too.
- */
+/* their number, then the kind and digest of each */
 
 static ngx_str_t *
-ngx_http_acr_put_references(ngx_str_t *arg, u_char *text, acr_manifest_t *m,
-    ngx_uint_t sparse)
+ngx_http_acr_put_references(ngx_str_t *arg, u_char *text,
+    ngx_http_acr_put_t *put)
 {
     size_t            i;
+    acr_manifest_t   *m;
     acr_reference_t  *ref;
+
+    m = &put->manifest;
 
     arg->data = text;
     text = ngx_sprintf(text, "%uz", m->nreferences);
@@ -412,10 +415,9 @@ ngx_http_acr_put_references(ngx_str_t *arg, u_char *text, acr_manifest_t *m,
     arg++;
 
     for (i = 0; i < m->nreferences; i++) {
-        ref = &m->references[i];
+        *arg++ = ngx_http_acr_put_text(ngx_http_acr_put_kind(put, i));
 
-        *arg++ = ngx_http_acr_put_text(ref->optional || (sparse && i) ? "o"
-                                       : ref->manifest ? "m" : "b");
+        ref = &m->references[i];
 
         arg->data = text;
         arg->len = acr_digest_print(text, &ref->digest);
@@ -424,6 +426,39 @@ ngx_http_acr_put_references(ngx_str_t *arg, u_char *text, acr_manifest_t *m,
     }
 
     return arg;
+}
+
+
+/*
+ * A blob that must be there, a manifest or blob that must be, or what may be
+ * missing.  The first reference of an image is its config, which must be there
+ * also where images may be sparse.
+ */
+
+static const char *
+ngx_http_acr_put_kind(ngx_http_acr_put_t *put, size_t i)
+{
+    acr_reference_t          *ref;
+    ngx_http_acr_loc_conf_t  *conf;
+
+    conf = put->ctx->conf;
+    ref = &put->manifest.references[i];
+
+    if (ref->optional) {
+        return "o";
+    }
+
+    if (ref->manifest) {
+        return conf->sparse_index ? "o" : "m";
+    }
+
+    if (conf->sparse_image && i
+        && put->manifest.kind == ACR_MANIFEST_IMAGE)
+    {
+        return "o";
+    }
+
+    return "b";
 }
 
 
@@ -458,7 +493,7 @@ ngx_http_acr_put_check(ngx_http_request_t *r, ngx_http_acr_put_t *put)
     }
 
     args[0] = put->repository;
-    args[1] = ngx_http_acr_put_text(put->ctx->conf->sparse_index ? "1" : "0");
+    args[1] = put->conditions;
 
     ngx_memcpy(&args[2], &put->args[head], nrefs * sizeof(ngx_str_t));
 
@@ -476,6 +511,11 @@ ngx_http_acr_put_checked(ngx_http_request_t *r, void *data,
     if (reply->status == NGX_HTTP_ACR_META_MISSING && reply->n) {
         ngx_http_acr_fail(r, ACR_E_MANIFEST_BLOB_UNKNOWN, NULL, "digest",
                           &reply->v[0]);
+        return;
+    }
+
+    if (reply->status == NGX_HTTP_ACR_META_CHANGED) {
+        ngx_http_acr_manifest_changed(r);
         return;
     }
 

@@ -17,6 +17,17 @@
 ngx_int_t ngx_http_acr_manifest_reference(ngx_http_request_t *r,
     ngx_http_acr_ctx_t *ctx, acr_digest_t *digest, acr_error_e bad_tag);
 
+/*
+ * If-Match and If-None-Match of a change, as the scripts take them (unexpected
+ * in common.lua), in r->pool; empty if there is none.  ETags are digests, so
+ * what is no digest matches nothing.  NGX_ERROR: no memory.
+ */
+ngx_int_t ngx_http_acr_manifest_conditions(ngx_http_request_t *r,
+    ngx_http_acr_ctx_t *ctx, ngx_str_t *conditions);
+
+/* fails the request with 412: a condition does not hold */
+void ngx_http_acr_manifest_changed(ngx_http_request_t *r);
+
 /* fails the request: a script has not answered as its head says */
 void ngx_http_acr_manifest_unexpected(ngx_http_request_t *r);
 
@@ -68,6 +79,7 @@ typedef struct {
                                            /* the digest, and the tags */
     ngx_uint_t                 ntags;
     ngx_str_t                  token;
+    ngx_str_t                  conditions;
 
     ngx_str_t                 *args;       /* of manifest_put.lua */
     ngx_uint_t                 nargs;
@@ -79,6 +91,7 @@ typedef struct {
     ngx_str_t                  missing;
 
     unsigned                   by_digest:1;
+    unsigned                   changed:1;  /* a condition does not hold */
 } ngx_http_acr_put_t;
 
 

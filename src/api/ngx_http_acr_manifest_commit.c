@@ -108,12 +108,17 @@ ngx_http_acr_put_committed(ngx_http_request_t *r, void *data,
 
     ngx_str_t  seq;
 
-    if (reply->n == 0) {
+    if (reply->n == 0 && reply->status != NGX_HTTP_ACR_META_CHANGED) {
         ngx_http_acr_manifest_unexpected(r);
         return;
     }
 
     switch (reply->status) {
+
+    case NGX_HTTP_ACR_META_CHANGED:
+        put->changed = 1;
+        ngx_http_acr_put_refuse(r, put);
+        return;
 
     case NGX_HTTP_ACR_META_OK:
         seq = reply->v[0];
@@ -252,6 +257,11 @@ static void
 ngx_http_acr_put_refused(ngx_http_request_t *r, void *data, ngx_int_t rc)
 {
     ngx_http_acr_put_t *put = data;
+
+    if (put->changed) {
+        ngx_http_acr_manifest_changed(r);
+        return;
+    }
 
     if (put->err) {
         ngx_http_acr_fail_errno(r, put->err);

@@ -154,9 +154,9 @@ local function count_refs(at)
 end
 
 -- The first reference that has to be there and is not, or nil; and the error
--- reply if a kind is wrong.  Kind b: a blob, m: a manifest or blob (not with
--- sparse), o: optional.
-local function missing_ref(repo, sparse, at, n)
+-- reply if a kind is wrong.  Kind b: a blob, m: a manifest or blob, o:
+-- optional.
+local function missing_ref(repo, at, n)
     for i = 1, n do
         local kind, ref = ARGV[at + 2 * i - 1], ARGV[at + 2 * i]
         if kind == 'b' then
@@ -164,15 +164,34 @@ local function missing_ref(repo, sparse, at, n)
                 return ref
             end
         elseif kind == 'm' then
-            if not sparse and not is_manifest(repo, ref)
-                and not is_blob(repo, ref)
-            then
+            if not is_manifest(repo, ref) and not is_blob(repo, ref) then
                 return ref
             end
         elseif kind ~= 'o' then
             return nil, redis.error_reply('ERR a kind is b, m or o')
         end
     end
+end
+
+-- Conditions of a change (RFC 9110 section 13): lines "m <name> <list>", of
+-- which the name must be one (If-Match), and "n <name> <list>", of which it
+-- must be none (If-None-Match).  The name is a tag or digest; the list is
+-- digests or "*".  True if one does not hold.
+local function unexpected(repo, conditions)
+    for kind, name, list in string.gmatch(conditions or '',
+                                          '([mn]) (%S+) ([^\n]*)')
+    do
+        local now = string.find(name, ':', 1, true)
+                    and is_manifest(repo, name) and name
+                    or tag_digest(repo, name)
+        local hit = now and (list == '*'
+                             or string.find(' ' .. list .. ' ',
+                                            ' ' .. now .. ' ', 1, true))
+        if (kind == 'm') ~= (hit and true or false) then
+            return true
+        end
+    end
+    return false
 end
 
 -- One slice of the removal of a manifest that is hidden already: up to limit

@@ -1,13 +1,17 @@
--- KEYS[1] prefix  ARGV repo, sparse (0|1), nrefs, then the kind and digest of
+-- KEYS[1] prefix  ARGV repo, conditions, nrefs, then the kind and digest of
 -- each reference, as for manifest_put
--- Returns {"ok", state} | {"missing", digest, state}.
+-- Returns {"ok", state} | {"missing", digest, state} | {"changed", state}.
 -- Asked before anything of a manifest is written; manifest_put asks again.
 local n = count_refs(3)
 if not n then
     return redis.error_reply(BAD_REFS)
 end
 
-local missing, wrong = missing_ref(ARGV[1], ARGV[2] == '1', 3, n)
+if unexpected(ARGV[1], ARGV[2]) then
+    return {'changed', state()}
+end
+
+local missing, wrong = missing_ref(ARGV[1], 3, n)
 if wrong then
     return wrong
 end

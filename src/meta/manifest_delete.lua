@@ -1,5 +1,7 @@
--- KEYS[1] prefix  ARGV state, repo, digest, actor, limit (1 to 1000)
--- Returns {"ok", seq, more (0|1), tag...} | {"unknown"} | {"state"}.
+-- KEYS[1] prefix  ARGV state, repo, digest, actor, limit (1 to 1000),
+-- conditions
+-- Returns {"ok", seq, more (0|1), tag...} | {"unknown"} | {"changed"}
+-- | {"state"}.
 -- The first call hides the manifest and is the event; each call removes up to
 -- limit of its tags, the last one what it referred to.  more = 1: call again
 -- ("unknown" then means that somebody else finished it).
@@ -12,6 +14,9 @@ local entry = repo .. ' ' .. digest
 local first = is_manifest(repo, digest)
 if not first and not redis.call('ZSCORE', P .. 'removing', entry) then
     return {'unknown'}
+end
+if first and unexpected(repo, ARGV[6]) then
+    return {'changed'}
 end
 
 local seq = next_seq()

@@ -1,17 +1,17 @@
 -- KEYS[1] prefix
 -- ARGV state, repo, digest, size, mediaType, subject (""), artifactType (""),
--- descriptor ("" without subject), sparse (0|1), actor, ntags, tag...,
+-- descriptor ("" without subject), conditions, actor, ntags, tag...,
 -- nrefs, then for each reference its kind (b, m, o) and digest; which of them
 -- must be there is missing_ref's
 -- Returns {"ok", seq} | {"missing", digest} | {"collecting", digest}
--- | {"state"}.
+-- | {"changed"} | {"state"}.
 if refused() then
     return {'state'}
 end
 
 local repo, digest, size, media = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local subject, atype, descriptor = ARGV[6], ARGV[7], ARGV[8]
-local sparse, actor = ARGV[9] == '1', ARGV[10]
+local conditions, actor = ARGV[9], ARGV[10]
 
 local ntags = tonumber(ARGV[11]) or -1
 if ntags < 0 or ntags > 100 then
@@ -46,7 +46,11 @@ if redis.call('EXISTS', P .. 'collecting') == 1 then
     end
 end
 
-local missing, wrong = missing_ref(repo, sparse, base, nrefs)
+if unexpected(repo, conditions) then
+    return {'changed'}
+end
+
+local missing, wrong = missing_ref(repo, base, nrefs)
 if wrong then
     return wrong
 end

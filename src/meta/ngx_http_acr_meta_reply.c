@@ -332,6 +332,9 @@ ngx_http_acr_meta_is_miss(ngx_uint_t script,
     case NGX_HTTP_ACR_META_MISSING:
         return 1;
 
+    case NGX_HTTP_ACR_META_CHANGED:
+        return script != ACR_SCRIPT_PENDING_DONE;
+
     case NGX_HTTP_ACR_META_UNKNOWN:
         return ngx_http_acr_meta_scripts[script].unknown;
 

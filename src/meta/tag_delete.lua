@@ -1,5 +1,5 @@
--- KEYS[1] prefix  ARGV state, repo, tag, actor
--- Returns {"ok", seq, digest} | {"unknown"} | {"state"}.
+-- KEYS[1] prefix  ARGV state, repo, tag, actor, conditions
+-- Returns {"ok", seq, digest} | {"unknown"} | {"changed"} | {"state"}.
 if refused() then
     return {'state'}
 end
@@ -8,6 +8,9 @@ local repo, tag = ARGV[2], ARGV[3]
 local digest = tag_raw(repo, tag)
 if not digest then
     return {'unknown'}
+end
+if unexpected(repo, ARGV[5]) then
+    return {'changed'}
 end
 
 local seq = next_seq()
