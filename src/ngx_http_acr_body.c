@@ -203,6 +203,11 @@ ngx_http_acr_body_event(ngx_http_request_t *r)
             return;
         }
 
+        if (rc == NGX_DECLINED) {
+            ngx_http_acr_body_end(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+            return;
+        }
+
         if (body->rc || !r->reading_body) {
             ngx_http_acr_body_end(r, body->rc);
             return;
@@ -249,6 +254,7 @@ ngx_http_acr_body_stall(ngx_http_request_t *r, ngx_http_acr_body_t *body)
 /*
  * Gives the sink what nginx has read.  Links go back to the pool at once, so
  * that a body of any length needs only a few; the buffers stay nginx's.
+ * NGX_DECLINED: another module has had nginx read it into a file.
  */
 
 static ngx_int_t
@@ -266,6 +272,14 @@ ngx_http_acr_body_feed(ngx_http_request_t *r, ngx_http_acr_body_t *body)
         cl = rb->bufs;
         b = cl->buf;
         size = b->last - b->pos;
+
+        if (b->in_file) {
+            ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                          "acr: the request's body was read before, into a "
+                          "file: does \"mirror\" need \"mirror_request_body "
+                          "off\"?");
+            return NGX_DECLINED;
+        }
 
         if (size) {
             n = body->sink(r, body->data, b->pos, size);
