@@ -51,6 +51,9 @@ static void ngx_http_acr_upload_refuse(ngx_http_acr_upload_t *u,
     ngx_uint_t status, acr_error_e error, const char *reason);
 static void ngx_http_acr_upload_let_go(ngx_http_request_t *r,
     ngx_http_acr_upload_t *u);
+static ngx_int_t ngx_http_acr_upload_cut(void *data, ngx_log_t *log);
+static void ngx_http_acr_upload_back(ngx_http_request_t *r, void *data,
+    ngx_int_t rc);
 static void ngx_http_acr_upload_gone(ngx_http_request_t *r, void *data,
     ngx_http_acr_meta_reply_t *reply);
 static void ngx_http_acr_upload_dropped(ngx_http_request_t *r, void *data,
@@ -573,17 +576,48 @@ ngx_http_acr_upload_refuse(ngx_http_acr_upload_t *u, ngx_uint_t status,
 static void
 ngx_http_acr_upload_let_go(ngx_http_request_t *r, ngx_http_acr_upload_t *u)
 {
-    ngx_uint_t  release;
-
     if (u->owner.len == 0) {
         ngx_http_acr_upload_discard(r, u, ngx_http_acr_upload_dropped);
         return;
     }
 
-    /*
-     * If this request has no file of its own yet, the session keeps the one it
-     * had, and is not let go if somebody else may still write there.
-     */
+    if (u->fd != -1) {
+        ngx_http_acr_run(r, u->ctx->registry->slow, ngx_http_acr_upload_cut,
+                         u, ngx_http_acr_upload_back);
+        return;
+    }
+
+    ngx_http_acr_upload_back(r, u, NGX_OK);
+}
+
+
+/* what is not saved would only keep the room from others */
+
+static ngx_int_t
+ngx_http_acr_upload_cut(void *data, ngx_log_t *log)
+{
+    ngx_http_acr_upload_t *u = data;
+
+    if (ftruncate(u->fd, u->offset) == -1) {
+        ngx_log_error(NGX_LOG_ERR, log, ngx_errno,
+                      "acr: ftruncate() of upload %V failed", &u->uuid);
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * If this request has no file of its own yet, the session keeps the one it
+ * had, and is not let go if somebody else may still write there.
+ */
+
+static void
+ngx_http_acr_upload_back(ngx_http_request_t *r, void *data, ngx_int_t rc)
+{
+    ngx_http_acr_upload_t *u = data;
+
+    ngx_uint_t  release;
 
     release = 1;
 
