@@ -207,7 +207,9 @@ ngx_http_acr_leave(ngx_http_request_t *r)
 
     r->main->blocked--;
 
-    if (!ctx->gone || ctx->committing) {
+    /* "post_action" of a request that was terminated has no context of ours */
+
+    if (ctx && (!ctx->gone || ctx->committing)) {
         return NGX_OK;
     }
 

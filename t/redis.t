@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# A Redis that does not answer, is gone, and comes back: no wrong answer, nothing
-# hangs, and all goes on by itself.
+# A Redis that does not answer, is gone, and comes back: no wrong answer,
+# nothing hangs, and all goes on by itself.
 
 use strict;
 use warnings;

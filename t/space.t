@@ -83,6 +83,8 @@ sub full {
 
     full_answer($acr->patch($location, $large), 'a chunk that has no room');
     $still->('after it');
+    answers($acr->close_upload($acr->upload('lib/b'), digest('other'), 'other'),
+            201, 'it does not keep the room from others');
     is($acr->get($location)->header('Range'), '0-' . ($mib - 1),
        'the session is where it was');
     full_answer($acr->close_upload($location, digest($large), $large),
@@ -125,7 +127,8 @@ sub full {
     full_answer($mount, 'a mount');
     refused($acr->get("/v2/lib/new/blobs/$digest"), 404, undef,
             'which mounts nothing');
-    full_answer($acr->patch($acr->upload('lib/a'), 'x' x 5000), 'a small chunk');
+    my $small = $acr->upload('lib/a');
+    full_answer($acr->patch($small, 'x' x 5000), 'a small chunk');
     is_deeply([half_written($acr)], [], 'nothing is half-written');
     is_deeply([differences($acr)], [], 'Redis and the disk have the same');
 

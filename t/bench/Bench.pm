@@ -284,8 +284,8 @@ sub memory {
 }
 
 
-# load(SERVER, METHOD, TARGET, CONNECTIONS, WHAT): nearly a second of requests; the
-# work is their number, or the bytes that have come
+# load(SERVER, METHOD, TARGET, CONNECTIONS, WHAT): nearly a second of requests;
+# the work is their number, or the bytes that have come
 sub load {
     my ($server, $method, $target, $connections, $what) = @_;
 
