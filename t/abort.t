@@ -134,6 +134,8 @@ for my $how ('FIN', 'reset') {
     $http->begin('PUT', with($location, digest => $digest),
                  headers => ['Content-Length' => length($bytes)]);
     $http->send($bytes);
+    wait_for(sub { my %is = %{ session($acr, $location) };
+                   return !%is || $is{owner} });
     leave($http, $how);
 
     my $ended = wait_for(sub {
@@ -218,7 +220,12 @@ leaves_nothing($acr, $before, 'no descriptor is left of hundreds that leave');
 my $memory = memory($acr);
 storm(300);
 leaves_nothing($acr, $before, 'nor of more');
-cmp_ok(memory($acr) - $memory, '<', 2 * 1048576, 'nor memory');
+
+SKIP: {
+    skip('a tool looks at the memory', 1) if instrumented($acr);
+    cmp_ok(memory($acr) - $memory, '<', 2 * 1048576, 'nor memory');
+}
+
 is_deeply([half_written($acr)], [], 'nor a file');
 
 finish();

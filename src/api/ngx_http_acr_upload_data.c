@@ -273,19 +273,21 @@ ngx_http_acr_upload_point(ngx_http_acr_upload_t *u)
     }
 
     u->holding = 0;
-    u->point = ngx_http_acr_ring_offset(u->ring);
-    u->point_hash = *ngx_http_acr_ring_hash(u->ring);
 
-    u->point_sync.work = ngx_http_acr_upload_sync;
-    u->point_sync.done = ngx_http_acr_upload_point_synced;
-    u->point_sync.data = u;
+    if (ngx_http_acr_ring_error(u->ring) == 0) {
+        u->point = ngx_http_acr_ring_offset(u->ring);
+        u->point_hash = *ngx_http_acr_ring_hash(u->ring);
 
-    if (ngx_http_acr_ring_error(u->ring) == 0
-        && ngx_http_acr_task_post(&u->point_sync, u->ctx->registry->slow)
-           == NGX_OK)
-    {
-        u->saving = 1;
-        ngx_http_acr_enter(u->request);
+        u->point_sync.work = ngx_http_acr_upload_sync;
+        u->point_sync.done = ngx_http_acr_upload_point_synced;
+        u->point_sync.data = u;
+
+        if (ngx_http_acr_task_post(&u->point_sync, u->ctx->registry->slow)
+            == NGX_OK)
+        {
+            u->saving = 1;
+            ngx_http_acr_enter(u->request);
+        }
     }
 
     ngx_http_acr_body_resume(u->request);
@@ -452,8 +454,6 @@ ngx_http_acr_upload_drained(ngx_http_acr_upload_t *u)
      * it can go on from there.
      */
 
-    u->point = ngx_http_acr_ring_offset(u->ring);
-
     ngx_http_acr_run(r, u->ctx->registry->slow, ngx_http_acr_upload_sync, u,
                      ngx_http_acr_upload_synced);
 }
@@ -479,7 +479,8 @@ ngx_http_acr_upload_synced(ngx_http_request_t *r, void *data, ngx_int_t rc)
         return;
     }
 
-    ngx_http_acr_upload_save(r, u, u->point, ngx_http_acr_ring_hash(u->ring),
+    ngx_http_acr_upload_save(r, u, ngx_http_acr_ring_offset(u->ring),
+                             ngx_http_acr_ring_hash(u->ring),
                              1, ngx_http_acr_upload_saved);
 }
 
@@ -548,7 +549,9 @@ ngx_http_acr_upload_saved(ngx_http_request_t *r, void *data,
         return;
     }
 
-    if (ngx_http_acr_upload_headers(r, u, u->point) != NGX_OK) {
+    if (ngx_http_acr_upload_headers(r, u, ngx_http_acr_ring_offset(u->ring))
+        != NGX_OK)
+    {
         ngx_http_acr_fail_errno(r, NGX_ERROR);
         return;
     }
@@ -591,14 +594,17 @@ ngx_http_acr_upload_let_go(ngx_http_request_t *r, ngx_http_acr_upload_t *u)
 }
 
 
-/* what is not saved would only keep the room from others */
+/*
+ * What is not saved would only keep the room from others.  A save on the way
+ * whose answer was lost may have happened.
+ */
 
 static ngx_int_t
 ngx_http_acr_upload_cut(void *data, ngx_log_t *log)
 {
     ngx_http_acr_upload_t *u = data;
 
-    if (ftruncate(u->fd, u->offset) == -1) {
+    if (ftruncate(u->fd, u->point) == -1) {
         ngx_log_error(NGX_LOG_ERR, log, ngx_errno,
                       "acr: ftruncate() of upload %V failed", &u->uuid);
     }

@@ -6,7 +6,6 @@ if refused() then
 end
 
 local key = P .. 'upload:' .. ARGV[2]
-redis.call('DEL', key)
 redis.call('HSET', key, 'repository', ARGV[3], 'offset', '0',
            'alg', ARGV[4], 'hash', '', 'owner', '0', 'held', '0',
            'file', '', 'started', now())

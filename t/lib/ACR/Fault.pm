@@ -11,8 +11,9 @@ use Digest::SHA;
 use Exporter qw(import);
 use File::Find ();
 
-our @EXPORT = qw(descriptors connections leaves_nothing memory half_written
-                 differences key session fresh large throttled digest_of);
+our @EXPORT = qw(descriptors connections leaves_nothing memory instrumented
+                 half_written differences key session fresh large throttled
+                 digest_of);
 
 my $PREFIX = 'acr:{default}:';
 
@@ -65,7 +66,8 @@ sub descriptors {
 }
 
 
-# connections(NODE): how many clients its workers have
+# connections(NODE): how many clients it has, also those that no worker has
+# accepted yet
 sub connections {
     my ($acr) = @_;
 
@@ -73,7 +75,8 @@ sub connections {
 
     return scalar(grep {
         my @field = split(' ');
-        @field > 9 && $field[1] =~ /$port$/ && $field[3] ne '0A' && $field[9]
+        @field > 9 && $field[1] =~ /$port$/ && $field[3] ne '0A'
+            && ($field[9] || $field[3] =~ /^0[18]$/)
     } split(/\n/, slurp('/proc/net/tcp')));
 }
 
@@ -116,6 +119,16 @@ sub memory {
     }
 
     return $sum;
+}
+
+
+# instrumented(NODE): whether a tool looks at its memory, and keeps some of it
+sub instrumented {
+    my ($acr) = @_;
+
+    return scalar(grep {
+        (eval { slurp("/proc/$_/maps") } || '') =~ /lib[at]san|vgpreload/
+    } $acr->workers());
 }
 
 
