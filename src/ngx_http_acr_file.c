@@ -1,12 +1,20 @@
 
 #include "ngx_http_acr_response.h"
 
+#include <sys/uio.h>
+
+
+/* what is not larger is sent from memory: most manifests, and configs */
+#define NGX_HTTP_ACR_FILE_SMALL  32768
+
 
 static ngx_int_t ngx_http_acr_file_open(ngx_http_request_t *r,
     acr_digest_t *digest, off_t size, ngx_str_t *path,
     ngx_open_file_info_t *of);
 static ngx_int_t ngx_http_acr_file_try(ngx_http_request_t *r,
     ngx_open_file_cache_t *cache, ngx_str_t *path, ngx_open_file_info_t *of);
+static ngx_int_t ngx_http_acr_file_read(ngx_http_request_t *r, ngx_fd_t fd,
+    off_t size, ngx_buf_t *b);
 static ngx_int_t ngx_http_acr_file_headers(ngx_http_request_t *r,
     ngx_str_t *digest, ngx_str_t *etag, ngx_uint_t by_tag);
 static ngx_uint_t ngx_http_acr_file_match(ngx_str_t *list, ngx_str_t *etag);
@@ -87,6 +95,14 @@ ngx_http_acr_send_file(ngx_http_request_t *r, acr_digest_t *digest, off_t size,
     b->file_pos = 0;
     b->file_last = size;
     b->in_file = size ? 1 : 0;
+
+    if (size && size <= NGX_HTTP_ACR_FILE_SMALL && !r->header_only
+        && !of.is_directio
+        && ngx_http_acr_file_read(r, of.fd, size, b) == NGX_ERROR)
+    {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return;
+    }
 
     b->file->fd = of.fd;
     b->file->name = path;
@@ -197,6 +213,50 @@ ngx_http_acr_file_try(ngx_http_request_t *r, ngx_open_file_cache_t *cache,
     }
 
     return ngx_open_cached_file(cache, path, of, r->pool);
+}
+
+
+/*
+ * Reads a small file if that needs no waiting, because it is in the page
+ * cache: then head and body go out by one call, and no thread is asked.
+ * NGX_DECLINED: it is left to nginx.
+ */
+
+static ngx_int_t
+ngx_http_acr_file_read(ngx_http_request_t *r, ngx_fd_t fd, off_t size,
+    ngx_buf_t *b)
+{
+#ifdef RWF_NOWAIT
+
+    u_char        *p;
+    struct iovec   iov;
+
+    p = ngx_pnalloc(r->pool, size);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    iov.iov_base = p;
+    iov.iov_len = size;
+
+    if (preadv2(fd, &iov, 1, 0, RWF_NOWAIT) != (ssize_t) size) {
+        return NGX_DECLINED;
+    }
+
+    b->start = p;
+    b->pos = p;
+    b->last = p + size;
+    b->end = b->last;
+    b->temporary = 1;
+    b->in_file = 0;
+
+    return NGX_OK;
+
+#else
+
+    return NGX_DECLINED;
+
+#endif
 }
 
 
