@@ -350,7 +350,8 @@ ngx_http_acr_body_collect(ngx_http_request_t *r, size_t max, u_char **p,
     ngx_http_acr_collect_t  *collect;
 
     if (r->headers_in.content_length_n > (off_t) max) {
-        ngx_http_acr_fail(r, ACR_E_SIZE_INVALID, NULL, NULL, NULL);
+        ngx_http_acr_fail(r, ACR_E_SIZE_INVALID, "the body is too large",
+                          NULL, NULL);
         return;
     }
 
@@ -434,7 +435,8 @@ ngx_http_acr_collect_done(ngx_http_request_t *r, void *data, ngx_int_t rc)
     }
 
     if (collect->too_large) {
-        ngx_http_acr_fail(r, ACR_E_SIZE_INVALID, NULL, NULL, NULL);
+        ngx_http_acr_fail(r, ACR_E_SIZE_INVALID, "the body is too large",
+                          NULL, NULL);
         return;
     }
 

@@ -351,6 +351,8 @@ subtest uploads => sub {
     reply_is(s_('upload_take', $S, $u, 'r', $big, 60),
              ['ok', '3', $big, 'sha512', $state, 'file.2', '1'],
              'handed over, with every byte of the digest state');
+    reply_is(s_('upload_cancel', $S, $u, 'r', 99), ['lost'],
+             'another owner does not cancel');
     reply_is(s_('upload_cancel', $S, $u, 'r'), ['ok', 'file.2'], 'cancel');
     reply_is(s_('upload_get', $u, 'r'), ['unknown'], 'is gone');
     is(events(), 0, 'uploads are no events');

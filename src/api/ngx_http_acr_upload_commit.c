@@ -90,7 +90,7 @@ ngx_http_acr_upload_hashed(ngx_http_request_t *r, void *data, ngx_int_t rc)
 static void
 ngx_http_acr_upload_check(ngx_http_request_t *r, ngx_http_acr_upload_t *u)
 {
-    ngx_str_t  args[2];
+    ngx_str_t  args[3];
 
     if (acr_digest_equal(&u->digest, &u->computed)) {
         ngx_http_acr_upload_commit(r, u);
@@ -104,8 +104,9 @@ ngx_http_acr_upload_check(ngx_http_request_t *r, ngx_http_acr_upload_t *u)
 
     args[0] = u->uuid;
     args[1] = u->ctx->repository;
+    args[2] = u->owner;
 
-    ngx_http_acr_ask(r, ACR_SCRIPT_UPLOAD_CANCEL, args, 2,
+    ngx_http_acr_ask(r, ACR_SCRIPT_UPLOAD_CANCEL, args, 3,
                      ngx_http_acr_upload_mismatch, u);
 }
 
@@ -114,6 +115,14 @@ static void
 ngx_http_acr_upload_mismatch(ngx_http_request_t *r, void *data,
     ngx_http_acr_meta_reply_t *reply)
 {
+    if (reply->status == NGX_HTTP_ACR_META_LOST) {
+
+        /* the session goes on with its new owner */
+
+        ngx_http_acr_upload_mismatched(r, data, NGX_OK);
+        return;
+    }
+
     ngx_http_acr_upload_discard(r, data, ngx_http_acr_upload_mismatched);
 }
 

@@ -25,7 +25,7 @@
     X(MANIFEST_UNKNOWN, 404, "manifest unknown to registry")                 \
     X(NAME_INVALID, 400, "invalid repository name")                          \
     X(NAME_UNKNOWN, 404, "repository name not known to registry")            \
-    X(SIZE_INVALID, 413, "content is larger than this registry accepts")     \
+    X(SIZE_INVALID, 413, "provided length did not match content length")     \
     X(UNAUTHORIZED, 401, "authentication required")                          \
     X(DENIED, 403, "requested access to the resource is denied")             \
     X(UNSUPPORTED, 405, "the operation is unsupported")                      \
