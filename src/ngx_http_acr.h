@@ -92,8 +92,6 @@ typedef struct {
     ngx_str_t                  digest;     /* "sha256:...", once it is known */
     const acr_error_t         *error;      /* that was answered, or NULL */
 
-    void                      *state;      /* of the handler at work */
-
     unsigned                   gone:1;     /* nginx has terminated it */
     unsigned                   committing:1; /* goes on although it is gone */
 } ngx_http_acr_ctx_t;
