@@ -16,6 +16,7 @@
 #include "oci/acr_core.h"
 #include "oci/acr_digest.h"
 #include "oci/acr_error.h"
+#include "oci/acr_etag.h"
 #include "oci/acr_hash.h"
 #include "oci/acr_manifest.h"
 #include "oci/acr_name.h"

@@ -17,7 +17,7 @@ static ngx_int_t ngx_http_acr_file_read(ngx_http_request_t *r, ngx_fd_t fd,
     off_t size, ngx_buf_t *b);
 static ngx_int_t ngx_http_acr_file_headers(ngx_http_request_t *r,
     ngx_str_t *digest, ngx_str_t *etag, ngx_uint_t by_tag);
-static ngx_uint_t ngx_http_acr_file_match(ngx_str_t *list, ngx_str_t *etag);
+static ngx_uint_t ngx_http_acr_file_match(ngx_str_t *list, ngx_str_t *digest);
 
 
 void
@@ -62,7 +62,7 @@ ngx_http_acr_send_file(ngx_http_request_t *r, acr_digest_t *digest, off_t size,
      */
 
     if (r->headers_in.if_match
-        && !ngx_http_acr_file_match(&r->headers_in.if_match->value, &etag))
+        && !ngx_http_acr_file_match(&r->headers_in.if_match->value, &text))
     {
         ngx_http_acr_fail_status(r, NGX_HTTP_PRECONDITION_FAILED, missing,
                                  "If-Match names other content", "digest",
@@ -291,44 +291,26 @@ ngx_http_acr_file_headers(ngx_http_request_t *r, ngx_str_t *digest,
 }
 
 
-/* if the list of entity tags of If-Match has ours */
+/* if the list of If-Match has our digest; a weak tag is never the same */
 
 static ngx_uint_t
-ngx_http_acr_file_match(ngx_str_t *list, ngx_str_t *etag)
+ngx_http_acr_file_match(ngx_str_t *list, ngx_str_t *digest)
 {
-    u_char  *p, *end, *last;
+    acr_text_t  rest;
+    acr_etag_t  etag;
 
-    if (list->len == 1 && list->data[0] == '*') {
+    rest.data = list->data;
+    rest.len = list->len;
+
+    if (acr_etag_any(&rest)) {
         return 1;
     }
 
-    last = list->data + list->len;
+    while (acr_etag_next(&rest, &etag) == ACR_OK) {
 
-    for (p = list->data; p < last; p = end + 1) {
-
-        end = ngx_strlchr(p, last, ',');
-
-        if (end == NULL) {
-            end = last;
-        }
-
-        while (p < end && (*p == ' ' || *p == '\t')) {
-            p++;
-        }
-
-        if ((size_t) (end - p) < etag->len
-            || ngx_memcmp(p, etag->data, etag->len) != 0)
+        if (!etag.weak && etag.tag.len == digest->len
+            && ngx_memcmp(etag.tag.data, digest->data, digest->len) == 0)
         {
-            continue;
-        }
-
-        p += etag->len;
-
-        while (p < end && (*p == ' ' || *p == '\t')) {
-            p++;
-        }
-
-        if (p == end) {
             return 1;
         }
     }

@@ -10,8 +10,6 @@
 
 static u_char *ngx_http_acr_condition(u_char *p, const char *kind,
     ngx_str_t *name, ngx_str_t *value);
-static u_char *ngx_http_acr_condition_list(u_char *p, ngx_str_t *value,
-    ngx_uint_t weak);
 
 
 ngx_int_t
@@ -57,68 +55,45 @@ ngx_http_acr_manifest_conditions(ngx_http_request_t *r,
 }
 
 
+/*
+ * The digests among the entity tags, each with a space behind it.  A weak tag
+ * is never strongly the same, section 8.8.3.2.
+ */
+
 static u_char *
 ngx_http_acr_condition(u_char *p, const char *kind, ngx_str_t *name,
     ngx_str_t *value)
 {
+    acr_text_t    rest;
+    acr_etag_t    etag;
+    acr_digest_t  digest;
+
     p = ngx_sprintf(p, "%s %V ", kind, name);
 
-    if (value->len == 1 && value->data[0] == '*') {
+    rest.data = value->data;
+    rest.len = value->len;
+
+    if (acr_etag_any(&rest)) {
         *p++ = '*';
+        *p++ = '\n';
 
-    } else {
-
-        /* a weak tag is never strongly the same, section 8.8.3.2 */
-
-        p = ngx_http_acr_condition_list(p, value, *kind == 'n');
+        return p;
     }
 
-    *p++ = '\n';
+    while (acr_etag_next(&rest, &etag) == ACR_OK) {
 
-    return p;
-}
-
-
-/* the digests among the entity tags, each with a space behind it */
-
-static u_char *
-ngx_http_acr_condition_list(u_char *p, ngx_str_t *value, ngx_uint_t weak)
-{
-    u_char        *s, *end, *last;
-    ngx_uint_t     is_weak;
-    acr_digest_t   digest;
-
-    s = value->data;
-    last = s + value->len;
-
-    while (s < last) {
-        is_weak = 0;
-
-        if (last - s > 2 && s[0] == 'W' && s[1] == '/') {
-            is_weak = 1;
-            s += 2;
-        }
-
-        if (*s != '"') {
-            s++;
+        if ((etag.weak && *kind == 'm')
+            || acr_digest_parse(&digest, etag.tag.data, etag.tag.len)
+               != ACR_OK)
+        {
             continue;
         }
 
-        end = ngx_strlchr(s + 1, last, '"');
-
-        if (end == NULL) {
-            break;
-        }
-
-        if ((weak || !is_weak)
-            && acr_digest_parse(&digest, s + 1, end - s - 1) == ACR_OK)
-        {
-            p = ngx_cpymem(p, s + 1, end - s - 1);
-            *p++ = ' ';
-        }
-
-        s = end + 1;
+        p = ngx_cpymem(p, etag.tag.data, etag.tag.len);
+        *p++ = ' ';
     }
+
+    *p++ = '\n';
 
     return p;
 }
