@@ -221,8 +221,7 @@ need() {
 build() {
     say "building the module"
 
-    # one build at a time in this tree
-    flock "$TREE/Makefile" make -C "$TREE" -j "$(nproc)" \
+    make -C "$TREE" -j "$(nproc)" \
         > "$data/logs/build.log" 2>&1 9>&- \
         || { tail -n 20 "$data/logs/build.log" >&2
              die "the module cannot be built; see $data/logs/build.log"; }

@@ -53,7 +53,7 @@ for subject in "${subjects[@]-}"; do
 done
 
 # one build at a time in this tree
-flock Makefile make -j "$(nproc)"
+make -j "$(nproc)"
 
 # shellcheck disable=SC2086
 exec prove -j "$(nproc)" --timer ${PROVE_OPTIONS-} "${tests[@]}"

@@ -28,7 +28,12 @@ WRAPPER
 chmod(0755, "$logs/nginx");
 
 local $ENV{ACR_NGINX} = "$logs/nginx";
-my $acr = start(http2 => 1, location => 'acr_max_manifest_size 64k;');
+my $acr = start(http2 => 1, location => 'acr_max_manifest_size 64k;',
+                redis_options => 'timeout=60s');
+
+# The only worker has joined its Redis, however slow it is.
+ok(wait_for(sub { $acr->get('/v2/_catalog')->status() == 200 }, 60),
+   'the index answers');
 
 # --- blobs
 

@@ -40,6 +40,8 @@ static ngx_int_t ngx_http_acr_upload_copy(ngx_pool_t *pool, ngx_str_t *dst,
 static void ngx_http_acr_upload_unknown(ngx_http_request_t *r, void *data,
     ngx_int_t rc);
 static void ngx_http_acr_upload_close(void *data);
+static ngx_int_t ngx_http_acr_upload_where(ngx_http_request_t *r,
+    ngx_http_acr_upload_t *u, ngx_str_t *text);
 static ngx_uint_t ngx_http_acr_uuid_valid(ngx_str_t *uuid);
 
 
@@ -225,18 +227,12 @@ ngx_http_acr_upload_status(ngx_http_request_t *r, void *data,
 {
     ngx_http_acr_upload_t *u = data;
 
-    off_t  offset;
-
     if (reply->status != NGX_HTTP_ACR_META_OK) {
         ngx_http_acr_upload_not_ok(r, u, reply->status);
         return;
     }
 
-    offset = ngx_atoof(reply->v[0].data, reply->v[0].len);
-
-    if (offset == NGX_ERROR
-        || ngx_http_acr_upload_headers(r, u, offset) != NGX_OK)
-    {
+    if (ngx_http_acr_upload_where(r, u, &reply->v[0]) != NGX_OK) {
         ngx_http_acr_fail_errno(r, NGX_ERROR);
         return;
     }
@@ -439,14 +435,8 @@ ngx_http_acr_upload_taken(ngx_http_request_t *r, void *data,
 {
     ngx_http_acr_upload_t *u = data;
 
-    off_t  offset;
-
     if (reply->status == NGX_HTTP_ACR_META_RANGE) {
-        offset = ngx_atoof(reply->v[0].data, reply->v[0].len);
-
-        if (offset == NGX_ERROR
-            || ngx_http_acr_upload_headers(r, u, offset) != NGX_OK)
-        {
+        if (ngx_http_acr_upload_where(r, u, &reply->v[0]) != NGX_OK) {
             ngx_http_acr_fail_errno(r, NGX_ERROR);
             return;
         }
@@ -573,6 +563,24 @@ ngx_http_acr_upload_close(void *data)
         ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, ngx_errno,
                       "acr: close() of an upload failed");
     }
+}
+
+
+/* the same headers, with the offset as a script gives it */
+
+static ngx_int_t
+ngx_http_acr_upload_where(ngx_http_request_t *r, ngx_http_acr_upload_t *u,
+    ngx_str_t *text)
+{
+    off_t  offset;
+
+    offset = ngx_atoof(text->data, text->len);
+
+    if (offset == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_acr_upload_headers(r, u, offset);
 }
 
 

@@ -34,9 +34,9 @@ typedef struct {
     ngx_int_t               body_rc;   /* how the body ended */
 
     acr_range_t             range;     /* if there is a Content-Range */
-    acr_digest_t            digest;    /* of PUT, POST and mounts */
+    acr_digest_t            digest;    /* of PUT, POST and mounts; its text
+                                          is in ctx->digest */
     acr_digest_t            computed;
-    ngx_str_t               digest_text;
     off_t                   size;      /* of the whole blob, at commit */
     ngx_uint_t              tries;
 

@@ -155,13 +155,6 @@ ngx_http_acr_upload_commit(ngx_http_request_t *r, ngx_http_acr_upload_t *u)
 {
     u->ctx->committing = 1;
 
-    u->digest_text = ngx_http_acr_digest_text(r, &u->digest);
-
-    if (u->digest_text.data == NULL) {
-        ngx_http_acr_fail_errno(r, NGX_ERROR);
-        return;
-    }
-
     ngx_http_acr_run(r, u->ctx->registry->slow,
                      ngx_http_acr_upload_commit_work, u,
                      ngx_http_acr_upload_stored);
@@ -213,7 +206,7 @@ ngx_http_acr_upload_stored(ngx_http_request_t *r, void *data, ngx_int_t rc)
     }
 
     args[0] = u->ctx->repository;
-    args[1] = u->digest_text;
+    args[1] = u->ctx->digest;
 
     args[2].data = size;
     args[2].len = ngx_sprintf(size, "%O", u->size) - size;
@@ -246,7 +239,7 @@ ngx_http_acr_upload_committed(ngx_http_request_t *r, void *data,
         if (++u->tries == NGX_HTTP_ACR_COMMIT_TRIES) {
             ngx_http_acr_fail(r, ACR_E_UNAVAILABLE,
                               "this digest is being collected", "digest",
-                              &u->digest_text);
+                              &u->ctx->digest);
             return;
         }
 
@@ -266,7 +259,7 @@ ngx_http_acr_upload_committed(ngx_http_request_t *r, void *data,
         seq = reply->v[0];
     }
 
-    ngx_http_acr_settle(r, &u->digest_text, 1, &seq, NULL,
+    ngx_http_acr_settle(r, &u->ctx->digest, 1, &seq, NULL,
                         ngx_http_acr_upload_settled, u);
 }
 
@@ -295,12 +288,10 @@ ngx_http_acr_upload_done(ngx_http_request_t *r, void *data, ngx_int_t rc)
 {
     ngx_http_acr_upload_t *u = data;
 
-    u->ctx->digest = u->digest_text;
-
     if (ngx_http_acr_location(r, "/v2/%V/blobs/%V", &u->ctx->repository,
-                              &u->digest_text)
+                              &u->ctx->digest)
         != NGX_OK
-        || ngx_http_acr_header(r, "Docker-Content-Digest", &u->digest_text)
+        || ngx_http_acr_header(r, "Docker-Content-Digest", &u->ctx->digest)
            != NGX_OK)
     {
         ngx_http_acr_fail_errno(r, NGX_ERROR);
