@@ -122,3 +122,37 @@ ngx_http_acr_store_prune_one(ngx_http_acr_store_path_t *path,
 
     return rc == NGX_OK ? ngx_http_acr_store_rmdir(path, log) : rc;
 }
+
+
+ngx_int_t
+ngx_http_acr_store_prune_above(ngx_http_acr_store_path_t *path, size_t keep,
+    ngx_log_t *log)
+{
+    char  *p;
+
+    for ( ;; ) {
+        p = strrchr(path->data, '/');
+
+        if (p == NULL || (size_t) (p - path->data) <= keep) {
+            return NGX_OK;
+        }
+
+        ngx_http_acr_store_path_cut(path, p - path->data);
+
+        while (rmdir(path->data) == -1) {
+
+            if (ngx_http_acr_store_gone(ngx_errno)) {
+                break;
+            }
+
+            if (ngx_errno == ENOTEMPTY || ngx_errno == EEXIST) {
+                return NGX_OK;
+            }
+
+            if (ngx_errno != EINTR) {
+                return ngx_http_acr_store_failed(log, ngx_errno, "rmdir()",
+                                                 path->data);
+            }
+        }
+    }
+}
