@@ -49,5 +49,8 @@ ngx_http_acr_registry_marks(void *data, char *mark, char *epoch,
 {
     ngx_http_acr_registry_t *registry = data;
 
-    return ngx_http_acr_store_marks(&registry->store, mark, epoch, log);
+    ngx_uint_t  certain, empty;
+
+    return ngx_http_acr_store_marks(&registry->store, mark, epoch, &certain,
+                                    &empty, log);
 }

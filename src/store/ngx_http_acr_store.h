@@ -242,11 +242,32 @@ ngx_int_t ngx_http_acr_store_mark(ngx_http_acr_store_t *store, uint64_t seq,
     ngx_log_t *log);
 
 /*
+ * At the exit of a worker: syncs its mark, and makes its boot id all zeroes to
+ * say so.  A worker that has none, or whose slot is not of this boot, has
+ * nothing to do.
+ */
+ngx_int_t ngx_http_acr_store_mark_seal(ngx_http_acr_store_t *store,
+    ngx_log_t *log);
+
+/*
+ * Does the same to the lines of this node that an earlier boot has left, since
+ * nobody may use their slots again: to be called when what "not certain" means
+ * has been seen to, or it would be so at every start.
+ */
+ngx_int_t ngx_http_acr_store_marks_seal(ngx_http_acr_store_t *store,
+    ngx_log_t *log);
+
+/*
  * The highest mark of all nodes, decimal, and the content of acr/epoch, both
  * zero-terminated in buffers of 64 bytes.  "0" if there is none.
+ *
+ * *certain is 0 if this node may have had higher ones: its file has a line of
+ * an earlier boot that was not sealed, or one that is no mark.  (With
+ * acr_fsync off it may be 1 all the same.)  *empty is 1 if there is nothing
+ * in blobs and repositories.
  */
 ngx_int_t ngx_http_acr_store_marks(ngx_http_acr_store_t *store, char *mark,
-    char *epoch, ngx_log_t *log);
+    char *epoch, ngx_uint_t *certain, ngx_uint_t *empty, ngx_log_t *log);
 
 
 #endif /* NGX_HTTP_ACR_STORE_H */

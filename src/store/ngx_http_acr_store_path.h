@@ -24,6 +24,9 @@
 #define NGX_HTTP_ACR_STORE_BLOBS         "/docker/registry/v2/blobs/"
 #define NGX_HTTP_ACR_STORE_REPOSITORIES  "/docker/registry/v2/repositories/"
 
+/* names in blobs and repositories that prepare tries and removes again */
+#define NGX_HTTP_ACR_STORE_PROBE         "_acr."
+
 #define NGX_HTTP_ACR_STORE_DIR_ACCESS    0755
 #define NGX_HTTP_ACR_STORE_FILE_ACCESS   0644
 
@@ -183,6 +186,18 @@ ngx_int_t ngx_http_acr_store_type_remove(ngx_http_acr_store_t *store,
 
 /* --- trees */
 
+/*
+ * Opens a directory to read it.  NGX_DECLINED, without a log line: it is not
+ * there, or is none.  The caller gives it to closedir().
+ */
+ngx_int_t ngx_http_acr_store_dir_open(ngx_http_acr_store_path_t *path,
+    DIR **dir, ngx_log_t *log);
+
+/* the next name, but "." and "..", which is valid until the next call;
+   NGX_DONE at the end, or if the directory is gone */
+ngx_int_t ngx_http_acr_store_dir_read(DIR *dir,
+    ngx_http_acr_store_path_t *path, const char **name, ngx_log_t *log);
+
 /* calls visit for every name in the directory but "." and ".."; path is
    extended by it meanwhile.  A directory that is not there, or is none, is
    no error.  Goes on after an error and returns the first one. */
@@ -207,6 +222,29 @@ ngx_int_t ngx_http_acr_store_prune_above(ngx_http_acr_store_path_t *path,
 
 /* trees are this deep at most (the names of repositories aside) */
 #define NGX_HTTP_ACR_STORE_DEPTH  8
+
+
+/* --- marks */
+
+#define NGX_HTTP_ACR_STORE_SLOT    64
+
+/* the boot id of a mark that was synced at an orderly exit */
+#define NGX_HTTP_ACR_STORE_SEALED  "00000000-0000-0000-0000-000000000000"
+
+typedef struct {
+    uint64_t   seq;
+    char       boot[NGX_HTTP_ACR_UUID_LEN + 1];    /* zero-terminated */
+} ngx_http_acr_store_slot_t;
+
+/*
+ * Reads the line at offset.  Without a log line: NGX_DECLINED: the file ends
+ * before; NGX_AGAIN: it was never written; NGX_ABORT: it is no mark.
+ */
+ngx_int_t ngx_http_acr_store_mark_read(ngx_http_acr_store_path_t *path,
+    int fd, off_t offset, ngx_http_acr_store_slot_t *slot, ngx_log_t *log);
+
+/* zero-terminated, read once a process */
+ngx_int_t ngx_http_acr_store_boot_id(const char **boot, ngx_log_t *log);
 
 
 /* --- locks */

@@ -283,6 +283,13 @@ shim_count(const char *path)
 }
 
 
+int
+shim_clear(const char *path)
+{
+    return nftw(path, shim_remove_one, 16, FTW_DEPTH|FTW_PHYS) == 0;
+}
+
+
 void
 shim_age(const char *path, int seconds)
 {

@@ -33,6 +33,9 @@ int shim_exists(const char *path);
 /* number of names in a directory, -1 if it is not there */
 int shim_count(const char *path);
 
+/* removes a tree, returns 1 */
+int shim_clear(const char *path);
+
 /* sets the times of a file or directory to this many seconds ago */
 void shim_age(const char *path, int seconds);
 
