@@ -56,6 +56,7 @@ struct ngx_http_acr_work_s {
     ngx_http_acr_work_next_pt    next;
 
     ngx_pool_t                  *pool;
+    unsigned                     taken:1;     /* it was ours */
 };
 
 
@@ -79,9 +80,9 @@ void ngx_http_acr_work_go_on(ngx_http_acr_work_t *work, ngx_uint_t now,
     ngx_http_acr_work_next_pt next);
 
 /*
- * The end of an attempt: frees the work and clears *busy.  done: the work is
- * done, and the lease given back; else it ends by itself, and somebody goes
- * on from work->at.
+ * The end of an attempt: gives the lease back, if it is still ours, then frees
+ * the work and clears *busy.  If the work is not done somebody goes on from
+ * where it was noted last.
  */
 void ngx_http_acr_work_end(ngx_http_acr_work_t *work, ngx_uint_t done);
 
