@@ -19,7 +19,7 @@ local BEHIND = string.sub(STATE, -7) == ':behind'
 
 -- True if the caller does not know the present state.
 local function refused()
-    return STATE ~= ARGV[1]
+    return STATE == '' or STATE ~= ARGV[1]
 end
 
 -- A Redis that is behind knows nothing of a repository until that is rebuilt.
