@@ -237,10 +237,6 @@ end
 -- however often it is named.
 local function add_manifest(repo, digest, value, about, base, nrefs)
     local uses = P .. 'uses:' .. repo .. ':' .. digest
-    if not is_manifest(repo, digest) then
-        -- what a lost removal has left behind would not be counted again
-        redis.call('DEL', uses)
-    end
     redis.call('HSET', P .. 'manifests:' .. repo, digest, value)
     hold(repo, digest)
 
@@ -281,6 +277,7 @@ end
 -- The first step of a manifest's removal: from here on it is not there.
 local function hide_manifest(seq, repo, digest, actor)
     redis.call('HDEL', P .. 'manifests:' .. repo, digest)
+    redis.call('HSET', P .. 'hidden:' .. repo, digest, now())
     redis.call('ZADD', P .. 'removing', now(), repo .. ' ' .. digest)
     redis.call('ZREM', P .. 'untagged', repo .. ' ' .. digest)
     pending(repo, digest)
@@ -330,6 +327,7 @@ local function remove_slice(repo, digest, limit)
         end
     end
     redis.call('DEL', uses)
+    redis.call('HDEL', P .. 'hidden:' .. repo, digest)
     redis.call('ZREM', P .. 'removing', repo .. ' ' .. digest)
     let_go(repo, digest)
     tidy(repo)
