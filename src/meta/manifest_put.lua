@@ -29,7 +29,7 @@ end
 
 -- A removal of this digest is under way: help it, so that what it has still
 -- to remove is not taken for part of the new manifest.
-if redis.call('ZSCORE', P .. 'removing', repo .. ' ' .. digest) then
+if redis.call('HEXISTS', P .. 'hidden:' .. repo, digest) == 1 then
     local _, more = remove_slice(repo, digest, LIMIT)
     if more == 1 then
         return {'collecting', digest}
