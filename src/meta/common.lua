@@ -237,6 +237,10 @@ end
 -- however often it is named.
 local function add_manifest(repo, digest, value, about, base, nrefs)
     local uses = P .. 'uses:' .. repo .. ':' .. digest
+    if not is_manifest(repo, digest) then
+        -- better one count too many than one too few
+        redis.call('DEL', uses)
+    end
     redis.call('HSET', P .. 'manifests:' .. repo, digest, value)
     hold(repo, digest)
 
