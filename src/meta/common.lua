@@ -162,8 +162,9 @@ local function member(repo, name)
     return repo .. (string.find(name, ':', 1, true) and '@' or ':') .. name
 end
 
+-- Its time is that of the first change that may not be on disk yet.
 local function pending(repo, name)
-    redis.call('ZADD', P .. 'pending', now(), member(repo, name))
+    redis.call('ZADD', P .. 'pending', 'NX', now(), member(repo, name))
 end
 
 -- References: their number at ARGV[at], then the kind and digest of each, and
@@ -364,10 +365,16 @@ local function old_members(key, age, n)
                       bounded(n, 0, LIMIT))
 end
 
--- True if the member of a zset of times is at least age seconds old.
-local function is_old(key, member, age)
+-- True if the member of a zset of times may be collected: it is at least age
+-- seconds old, and the disk knows all changes up to its time.  If Redis were
+-- lost before that, a rebuild would bring back what needs it.
+local function is_due(key, member, age)
     local time = redis.call('ZSCORE', key, member)
-    return time and tonumber(time) <= tonumber(ago(age))
+    if not time or tonumber(time) > tonumber(ago(age)) then
+        return false
+    end
+    local oldest = redis.call('ZRANGE', P .. 'pending', 0, 0, 'WITHSCORES')
+    return not oldest[2] or tonumber(oldest[2]) > tonumber(time)
 end
 
 -- This Redis is behind from now on: nothing that it has counts before it is
