@@ -36,18 +36,8 @@ if redis.call('HEXISTS', P .. 'hidden:' .. repo, digest) == 1 then
     end
 end
 
-if redis.call('EXISTS', P .. 'collecting') == 1 then
-    if collecting(digest) then
-        return {'collecting', digest}
-    end
-    if about.subject ~= '' and collecting(about.subject) then
-        return {'collecting', about.subject}
-    end
-    for i = 1, nrefs do
-        if collecting(ARGV[base + 2 * i]) then
-            return {'collecting', ARGV[base + 2 * i]}
-        end
-    end
+if collecting(digest) then
+    return {'collecting', digest}
 end
 
 if unexpected(repo, conditions) then
