@@ -414,6 +414,25 @@ local function working(kind)
     end
 end
 
+-- True if the work is not the owner's any more.
+local function lost_work(key, owner)
+    local got = redis.call('HMGET', key, 'owner', 'running')
+    return got[1] ~= owner or got[2] ~= '1'
+end
+
+-- Is there work of this kind for somebody?  every: seconds, 0 = only what was
+-- asked for or left.
+local function due(kind, every)
+    if kind == 'rebuild' or kind == 'gc' and BEHIND then
+        return kind == 'rebuild' and BEHIND
+    end
+    local got = redis.call('HMGET', work_key(kind), 'requested', 'running',
+                           'finished')
+    every = bounded(every, 0, 2 ^ 31)
+    return got[1] == '1' or got[2] == '1'
+           or every > 0 and now() - (got[3] or 0) >= every
+end
+
 -- An upload session lives for ttl seconds more.
 local function keep_session(uuid, ttl)
     redis.call('EXPIRE', P .. 'upload:' .. uuid, ttl)

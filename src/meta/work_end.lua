@@ -5,9 +5,8 @@ if refused() then
 end
 
 local key = work_key(ARGV[2])
-if redis.call('HGET', key, 'owner') ~= ARGV[3] then
+if lost_work(key, ARGV[3]) then
     return {'lost'}
 end
-redis.call('HSET', key, 'running', '0', 'until', '0', 'request', '',
-           'finished', now())
+redis.call('HSET', key, 'running', '0', 'until', '0', 'finished', now())
 return {'ok'}
