@@ -435,9 +435,19 @@ end
 
 -- An upload session lives for ttl seconds more.
 local function keep_session(uuid, ttl)
-    redis.call('EXPIRE', P .. 'upload:' .. uuid, ttl)
-    redis.call('ZADD', P .. 'sessions',
-               string.format('%.0f', now() + bounded(ttl, 0, 2 ^ 31)), uuid)
+    ttl = bounded(ttl, 0, 2 ^ 31)
+    redis.call('EXPIRE', P .. 'upload:' .. uuid, string.format('%.0f', ttl))
+    redis.call('ZADD', P .. 'sessions', string.format('%.0f', now() + ttl),
+               uuid)
+end
+
+-- Some of the sessions that have expired by themselves.
+local function forget_sessions()
+    local old = redis.call('ZRANGEBYSCORE', P .. 'sessions', '-inf', now(),
+                           'LIMIT', 0, 100)
+    if #old > 0 then
+        redis.call('ZREM', P .. 'sessions', unpack(old))
+    end
 end
 
 -- The reply head with the members of list behind it.
