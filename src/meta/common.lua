@@ -39,7 +39,7 @@ end
 -- A number argument between low and high; what is not a number is low.
 local function bounded(arg, low, high)
     local n = math.floor(tonumber(arg) or low)
-    if n < low then
+    if not (n >= low) then
         return low
     end
     return n > high and high or n
