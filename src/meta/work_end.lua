@@ -6,7 +6,7 @@ if refused() then
 end
 
 local key = work_key(ARGV[2])
-if redis.call('HGET', key, 'owner') ~= ARGV[3] then
+if lost_work(key, ARGV[3]) then
     return {'lost'}
 end
 

@@ -60,15 +60,21 @@ ngx_http_acr_work_create(ngx_http_acr_registry_t *registry, const char *kind,
 
 
 void
-ngx_http_acr_work_take(ngx_http_acr_work_t *work,
+ngx_http_acr_work_take(ngx_http_acr_work_t *work, time_t every,
     ngx_http_acr_work_next_pt next)
 {
-    ngx_str_t  args[2];
+    u_char      seconds[NGX_TIME_T_LEN];
+    ngx_str_t   args[3];
+    ngx_uint_t  n;
 
     work->next = next;
 
-    ngx_http_acr_work_call(work, ACR_SCRIPT_WORK_TAKE, args,
-                           ngx_http_acr_work_args(work, args),
+    n = ngx_http_acr_work_args(work, args);
+
+    args[n].data = seconds;
+    args[n++].len = ngx_sprintf(seconds, "%T", every) - seconds;
+
+    ngx_http_acr_work_call(work, ACR_SCRIPT_WORK_TAKE, args, n,
                            ngx_http_acr_work_taken);
 }
 
@@ -120,7 +126,9 @@ ngx_http_acr_work_taken(void *data, ngx_http_acr_meta_reply_t *reply)
 
         rc = NGX_OK;
 
-    } else if (reply->status == NGX_HTTP_ACR_META_BUSY) {
+    } else if (reply->status == NGX_HTTP_ACR_META_BUSY
+               || reply->status == NGX_HTTP_ACR_META_UNKNOWN)
+    {
         rc = NGX_DECLINED;
     }
 

@@ -67,8 +67,9 @@ struct ngx_http_acr_work_s {
 void *ngx_http_acr_work_create(ngx_http_acr_registry_t *registry,
     const char *kind, const char **names, size_t size, ngx_uint_t *busy);
 
-/* takes the lease; work->at and work->request are those of the registry then */
-void ngx_http_acr_work_take(ngx_http_acr_work_t *work,
+/* takes the lease, if it is due: every is the interval in seconds, 0 if there is
+   none; work->at and work->request are those of the registry then */
+void ngx_http_acr_work_take(ngx_http_acr_work_t *work, time_t every,
     ngx_http_acr_work_next_pt next);
 
 /*
