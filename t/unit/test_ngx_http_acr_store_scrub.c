@@ -498,8 +498,9 @@ test_sweep_tags(void)
     ok(shim_exists(shim_path(TAGS "/live/current/link.new")),
        "what is new stays");
     ok(!shim_exists(shim_path(TAGS "/dead")), "a tag that never was goes");
-    ok(shim_exists(shim_path(TAGS "/young/current/link." TOKEN)),
-       "one that may be soon stays");
+    ok(shim_exists(shim_path(TAGS "/young/current/link." TOKEN))
+       && shim_exists(shim_path(TAGS "/young/index/sha256/%s/link",
+                                shim_hex(d))), "one that may be soon stays");
     ok(!shim_exists(shim_path(TAGS "/empty"))
        && !shim_exists(shim_path(TAGS "/index")), "what is left of one goes");
     ok(shim_exists(shim_path(TAGS "/.other")), "what is no tag stays");
