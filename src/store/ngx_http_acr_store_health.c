@@ -7,7 +7,7 @@
 #include "ngx_http_acr_store_path.h"
 
 
-#define NGX_HTTP_ACR_STORE_PROBE  4096
+#define NGX_HTTP_ACR_STORE_BLOCK  4096
 
 
 static ngx_int_t ngx_http_acr_store_probe_open(ngx_http_acr_store_t *store,
@@ -17,7 +17,7 @@ static ngx_int_t ngx_http_acr_store_probe_open(ngx_http_acr_store_t *store,
 ngx_int_t
 ngx_http_acr_store_probe_write(ngx_http_acr_store_t *store, ngx_log_t *log)
 {
-    u_char                     block[NGX_HTTP_ACR_STORE_PROBE];
+    u_char                     block[NGX_HTTP_ACR_STORE_BLOCK];
     ngx_int_t                  rc;
     ngx_log_t                  quiet;
     ngx_http_acr_store_path_t  path;
