@@ -32,8 +32,6 @@ static char *ngx_http_acr_join_registry(ngx_conf_t *cf,
     ngx_http_acr_loc_conf_t *conf);
 static ngx_thread_pool_t *ngx_http_acr_thread_pool(ngx_conf_t *cf,
     ngx_str_t *name);
-static ngx_uint_t ngx_http_acr_same_redis(ngx_http_acr_meta_conf_t *a,
-    ngx_http_acr_meta_conf_t *b);
 static ngx_int_t ngx_http_acr_worker_user(ngx_conf_t *cf, uid_t *uid,
     gid_t *gid);
 static ngx_int_t ngx_http_acr_init_process(ngx_cycle_t *cycle);
@@ -528,8 +526,8 @@ ngx_http_acr_join_registry(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf)
                 && ngx_strncmp(registry->name.data, conf->name.data,
                                conf->name.len)
                    == 0
-                && ngx_http_acr_same_redis(registry->meta_conf,
-                                           conf->meta_conf))
+                && ngx_http_acr_meta_same(registry->meta_conf,
+                                          conf->meta_conf))
             {
                 ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                                    "\"acr_registry\" \"%V\" is used for "
@@ -546,7 +544,7 @@ ngx_http_acr_join_registry(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf)
             || ngx_strncmp(registry->name.data, conf->name.data,
                            conf->name.len)
                != 0
-            || !ngx_http_acr_same_redis(registry->meta_conf, conf->meta_conf)
+            || !ngx_http_acr_meta_same(registry->meta_conf, conf->meta_conf)
             || registry->store.fsync != conf->fsync)
         {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -611,17 +609,6 @@ ngx_http_acr_thread_pool(ngx_conf_t *cf, ngx_str_t *name)
     }
 
     return tp;
-}
-
-
-static ngx_uint_t
-ngx_http_acr_same_redis(ngx_http_acr_meta_conf_t *a,
-    ngx_http_acr_meta_conf_t *b)
-{
-    return a == b
-           || (a->host.len == b->host.len
-               && ngx_strncmp(a->host.data, b->host.data, a->host.len) == 0
-               && a->port == b->port && a->db == b->db);
 }
 
 
