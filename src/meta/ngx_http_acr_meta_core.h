@@ -19,7 +19,7 @@
 #define NGX_HTTP_ACR_META_TEXT    64     /* mark and epoch, with the zero */
 #define NGX_HTTP_ACR_META_STATE   256
 #define NGX_HTTP_ACR_META_RUN_ID  64
-#define NGX_HTTP_ACR_META_CODES   16     /* kinds of errors, see ..._reply.c */
+#define NGX_HTTP_ACR_META_CODES   20     /* kinds of errors, see ..._reply.c */
 
 
 typedef enum {
