@@ -30,6 +30,7 @@ struct ngx_http_acr_redis_s {
     ngx_uint_t                    attempts;
     ngx_msec_t                    delay;
     ngx_msec_t                    since;     /* usable since */
+    time_t                        doubted;   /* the last time, for an error */
     ngx_http_acr_redis_loss_t     loss;
 
     unsigned                      usable:1;
@@ -50,6 +51,7 @@ static void ngx_http_acr_redis_move(ngx_http_acr_redis_t *redis,
 static void ngx_http_acr_redis_up(void *data);
 static void ngx_http_acr_redis_down(void *data, ngx_uint_t level,
     ngx_str_t *reason);
+static void ngx_http_acr_redis_error(void *data, redisReply *reply);
 static void ngx_http_acr_redis_explain(redisReply *reply, u_char *buf,
     ngx_str_t *text);
 static void ngx_http_acr_redis_again(ngx_http_acr_redis_t *redis);
@@ -111,6 +113,8 @@ ngx_http_acr_redis_sentinels(ngx_http_acr_redis_t *redis, ngx_pool_t *pool)
     redis->sentinel = ngx_http_acr_sentinel_create(pool, redis->conf,
                                                    ngx_http_acr_redis_told,
                                                    redis, redis->log);
+
+    redis->conn.error = ngx_http_acr_redis_error;
 
     return redis->sentinel ? NGX_OK : NGX_ERROR;
 }
@@ -269,6 +273,23 @@ ngx_http_acr_redis_down(void *data, ngx_uint_t level, ngx_str_t *reason)
     redis->handler(redis->data, 0);
 
     ngx_http_acr_redis_again(redis);
+}
+
+
+/*
+ * A master that has lost its replicas may be the old one, cut off together
+ * with the sentinel that names it.
+ */
+
+static void
+ngx_http_acr_redis_error(void *data, redisReply *reply)
+{
+    ngx_http_acr_redis_t *redis = data;
+
+    if (strstr(reply->str, "NOREPLICAS") && redis->doubted != ngx_time()) {
+        redis->doubted = ngx_time();
+        ngx_http_acr_sentinel_doubt(redis->sentinel);
+    }
 }
 
 

@@ -246,6 +246,7 @@ ngx_http_acr_redis_reply(redisAsyncContext *ac, void *reply, void *privdata)
     ngx_http_acr_redis_command_t *command = privdata;
 
     void                       *data;
+    redisReply                 *r;
     ngx_http_acr_redis_pt       handler;
     ngx_http_acr_redis_conn_t  *conn;
 
@@ -260,11 +261,16 @@ ngx_http_acr_redis_reply(redisAsyncContext *ac, void *reply, void *privdata)
         ngx_del_timer(&conn->deadline);
     }
 
-    if (reply == NULL) {
+    r = reply;
+
+    if (r == NULL) {
         ngx_http_acr_redis_conn_lost(conn, ac);
+
+    } else if (r->type == REDIS_REPLY_ERROR && conn->error) {
+        conn->error(conn->data, r);
     }
 
-    handler(data, reply);
+    handler(data, r);
 }
 
 

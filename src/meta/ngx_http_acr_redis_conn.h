@@ -39,6 +39,10 @@ typedef void (*ngx_http_acr_redis_explain_pt)(redisReply *reply, u_char *buf,
     ngx_str_t *text);
 
 
+/* a command was answered with this error; called before its handler */
+typedef void (*ngx_http_acr_redis_error_pt)(void *data, redisReply *reply);
+
+
 struct ngx_http_acr_redis_conn_s {
 
     /* set by the owner before ngx_http_acr_redis_conn_init() */
@@ -47,6 +51,7 @@ struct ngx_http_acr_redis_conn_s {
     ngx_http_acr_redis_up_pt        up;
     ngx_http_acr_redis_down_pt      down;
     ngx_http_acr_redis_explain_pt   explain;
+    ngx_http_acr_redis_error_pt     error;     /* or NULL */
     ngx_log_t                      *log;
     ngx_str_t                       user;      /* as in the configuration */
     ngx_str_t                       password;
