@@ -3,13 +3,26 @@ package ACR::Sentinel;
 # A master, its replicas and the sentinels that watch them, each a process of
 # the test's own.  It can be given to ACR::start() as its Redis: it has the
 # address with all sentinels, and command() asks whoever is the master now.
+#
+# And what tests of sentinels say of a registry.
 
 use strict;
 use warnings;
 
-use ACR;
+use ACR qw(redis wait_for work_dir spew digest image bytes refused ok like
+           cmp_ok diag);
+use ACR::Fault qw(fresh);
 use ACR::Process;
 use ACR::Redis;
+use Exporter qw(import);
+use Time::HiRes qw(time);
+
+our @EXPORT = qw(first_image there goes_on begun unavailable told begins news
+                 logged $DEADLINE);
+
+# A question takes two seconds and two time-outs (of 500 ms) at most; the rest
+# is for a machine that is busy.
+our $DEADLINE = 2 + 2 * 0.5 + 4;
 
 my $NAME = 'acr';
 
@@ -132,6 +145,146 @@ sub command {
     my $master = wait_for(sub { $self->master() }) or die "no master\n";
 
     return $master->command(@words);
+}
+
+
+# --- a registry
+
+my ($bytes, $image, $manifest, $pushes);
+
+
+# first_image(NODE): pushes one that is pulled from then on; its paths, and what
+# is there
+sub first_image {
+    my ($acr) = @_;
+
+    $bytes = bytes(50_000, 'sentinel');
+    $image = image($bytes, []);
+
+    my $digest = $acr->push_blob('lib/a', $bytes);
+    $manifest = $acr->push_manifest('lib/a', 'latest', $image);
+
+    return ('/v2/lib/a/manifests/latest' => $image,
+            "/v2/lib/a/manifests/$manifest" => $image,
+            "/v2/lib/a/blobs/$digest" => $bytes);
+}
+
+
+# there(NODE, REPOSITORY, TAG, DIGEST): in the index, on the disk, as it was
+sub there {
+    my ($acr, $repository, $tag, $expected) = @_;
+
+    my $answer = $acr->get("/v2/$repository/manifests/$tag");
+
+    return $answer->status() == 200
+           && digest($answer->body()) eq $expected
+           && ($acr->tag_on_disk($repository, $tag) || '') eq $expected;
+}
+
+
+# goes_on(NODE, NAME): it pushes and pulls; one worker may be later than others
+sub goes_on {
+    my ($acr, $name) = @_;
+
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+    my $in_a_row = 0;
+    ok(wait_for(sub {
+           $in_a_row = begun($acr) == 202 ? $in_a_row + 1 : 0;
+           return $in_a_row == 10;
+       }), "it goes on $name") or diag($acr->tail());
+
+    my $tag = 'n' . ++$pushes;
+    my $pushed = wait_for(sub {
+        eval { $acr->push_image('lib/b', $tag, $pushes) };
+    });
+    ok($pushed && wait_for(sub { there($acr, 'lib/b', $tag, $pushed) }),
+       'an image is pushed and found');
+    ok(wait_for(sub { there($acr, 'lib/a', 'latest', $manifest) }),
+       'and what was there');
+}
+
+
+sub begun {
+    my ($acr) = @_;
+
+    return fresh($acr, 'POST', '/v2/lib/b/blobs/uploads/', body => '')
+        ->status();
+}
+
+
+# unavailable(NODE, NAME): it says that it cannot be done now
+sub unavailable {
+    my ($acr, $name) = @_;
+
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+    for (1 .. 2) {
+        my $begun = time();
+        my $answer = fresh($acr, 'POST', '/v2/lib/b/blobs/uploads/',
+                           body => '');
+        refused($answer, 503, 'UNAVAILABLE', "$name: a push gets 503");
+        like($answer->header('Retry-After') || '', qr/^[1-9]\d*$/,
+             'with Retry-After');
+        $answer = fresh($acr, 'GET', '/v2/lib/a/manifests/latest');
+        ok($answer->status() == 503 || $answer->body() eq $image,
+           'a pull gets what is there, or 503');
+        cmp_ok(time() - $begun, '<', 2 * $DEADLINE, 'in time');
+    }
+}
+
+
+# told(ADDRESS, PORT): what a sentinel answers
+sub told {
+    return "*2\r\n" . join('', map { '$' . length($_) . "\r\n$_\r\n" } @_);
+}
+
+
+# begins(NODE, SENTINELS, OPTIONS): nginx is started with other sentinels
+sub begins {
+    my ($acr, $hosts, $options) = @_;
+
+    $hosts .= "/$NAME" if $hosts !~ m{/};
+
+    $acr->configure(lines => {
+        redis => "acr_redis sentinel://$hosts timeout=500ms "
+                 . ($options || '') . ';' });
+    $acr->stop() if $acr->{process};
+    news($acr);
+    $acr->run();
+}
+
+
+# what the log has since the last call
+sub news {
+    my ($acr) = @_;
+
+    my $text = substr($acr->log_text(), $acr->{seen} || 0);
+    $acr->{seen} += length($text);
+
+    return $text;
+}
+
+
+# logged(NODE, PATTERN, NAME, lines => N): the log has since then N lines of
+# that, or some
+sub logged {
+    my ($acr, $pattern, $name, %option) = @_;
+
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+    my $seen = $acr->{seen} || 0;
+    my $least = $option{lines} || 1;
+    my @lines;
+
+    my $enough = wait_for(sub {
+        @lines = grep { $_ =~ $pattern }
+                 split(/\n/, substr($acr->log_text(), $seen));
+        return @lines >= $least;
+    });
+
+    ok($enough && (!$option{lines} || @lines == $least),
+       "the log says $name") or diag(substr($acr->log_text(), $seen));
 }
 
 1;
