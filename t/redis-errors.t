@@ -31,6 +31,7 @@ my $acr = start(redis => undef, fsync => 'off', lines => {
     redis => 'acr_redis ' . $fake->address()
              . ' timeout=500ms user=registry password=secret;' });
 $acr->{redis} = $redis;
+wait_for(sub { $acr->get('/v2/_catalog')->status() == 200 });
 
 my $bytes = bytes(50_000, 'errors');
 my $digest = $acr->push_blob('lib/a', $bytes);
@@ -129,7 +130,7 @@ says('NOAUTH', qr/is lost: give acr_redis a password: NOAUTH/,
 says('MOVED', qr/refuses: Redis Cluster is not supported: MOVED/,
      "-MOVED 3999 127.0.0.1:6381\r\n");
 says('an unknown error', qr/refuses: ERR what \?\?\[31m is this/,
-     "-ERR what \r\e[31m is this\r\n");
+     "-ERR what \t\e[31m is this\r\n");
 
 says('NOPERM in a script of Redis 7.2', qr/refuses: its ACL has to allow/,
      "-ERR ACL failure in script: User registry has no permissions to run "
@@ -159,8 +160,7 @@ says('another state for ever', undef, "*1\r\n\$5\r\nstate\r\n",
 
 says('no protocol', qr/is lost: Protocol error/,
      "HTTP/1.1 400 Bad Request\r\n\r\n");
-says('too deep an answer', qr/is lost: .*depth/,
-     "*1\r\n" x 12 . ":1\r\n");
+says('too deep an answer', undef, "*1\r\n" x 12 . ":1\r\n");
 says('a closed connection', qr/is lost: Server closed/, undef);
 says('no answer', qr/is lost: no answer within the time-out/, '');
 says('half an answer', qr/is lost: no answer within the time-out/,

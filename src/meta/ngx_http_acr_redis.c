@@ -34,7 +34,6 @@ struct ngx_http_acr_redis_s {
     ngx_http_acr_redis_loss_t     loss;
 
     unsigned                      usable:1;
-    unsigned                      closed:1;
     unsigned                      asking:1;  /* waits for the sentinels */
     unsigned                      told:1;    /* master is news */
     unsigned                      moving:1;  /* given up for another master */
@@ -123,8 +122,6 @@ ngx_http_acr_redis_sentinels(ngx_http_acr_redis_t *redis, ngx_pool_t *pool)
 void
 ngx_http_acr_redis_close(ngx_http_acr_redis_t *redis)
 {
-    redis->closed = 1;
-
     if (redis->sentinel) {
         ngx_http_acr_sentinel_close(redis->sentinel);
     }

@@ -161,6 +161,7 @@ sub first_image {
     $bytes = bytes(50_000, 'sentinel');
     $image = image($bytes, []);
 
+    wait_for(sub { begun($acr) == 202 });
     my $digest = $acr->push_blob('lib/a', $bytes);
     $manifest = $acr->push_manifest('lib/a', 'latest', $image);
 
