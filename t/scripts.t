@@ -403,7 +403,8 @@ subtest manifests => sub {
 
     ok_seq(put('r', dig('i'), refs => ['o', dig('x')]), 'a sparse index');
     ok_seq(put('r', dig('k'), refs => ['m', $A]), 'm may be a blob');
-    ok_seq(s_('manifest_delete', $S, 'r', dig('k'), 'bob', 9, ''), 'gone again');
+    ok_seq(s_('manifest_delete', $S, 'r', dig('k'), 'bob', 9, ''),
+           'gone again');
 
     my @more = ok_seq(s_('manifest_delete', $S, 'r', $N, 'eve', 10, ''),
                       'delete the second');

@@ -3,8 +3,8 @@ package ACR::Scripts;
 # The Lua scripts of src/meta, against a Redis of the test's own.  Another
 # server: REDIS_SERVER=/path/to/valkey-server.
 #
-# $S is the state that calls know, $last what ok_seq() has seen; fresh() empties Redis and joins it.  What a
-# model of the directory is stands at rebuild_all().
+# $S is the state that calls know, $last what ok_seq() has seen; fresh() empties
+# Redis and joins it.  What a model of the directory is stands at rebuild_one().
 
 use strict;
 use warnings;
@@ -21,8 +21,8 @@ use Test::More;
 our $S;
 our $last = 0;                  # the sequence of the last mutation
 
-our @EXPORT = (qw($S $last redis r s_ key dig slurp meta_dir work_dir texts fresh
-                  behind ok_seq reply_is blob put check get refs candidate
+our @EXPORT = (qw($S $last redis r s_ key dig slurp meta_dir work_dir texts
+                  fresh behind ok_seq reply_is blob put check get refs candidate
                   last_event events left many shift_time dump_keys
                   rebuild_one rebuild_all), @Test::More::EXPORT);
 
