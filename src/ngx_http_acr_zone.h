@@ -130,7 +130,7 @@
     X(REDIS_UP, MIN, NOTHING, NOTHING, "acr_redis_up",                       \
       "Whether every worker of this node can use Redis.")                    \
     X(BEHIND, MAX, NOTHING, NOTHING, "acr_index_behind",                     \
-      "Whether the index is behind the directory and being rebuilt.")
+      "Whether Redis has lost something that is to be rebuilt.")
 
 
 /* upper bounds of a histogram's buckets, but for the last: X(us, seconds) */
