@@ -1,0 +1,805 @@
+
+/*
+ * A library to be preloaded that makes calls of the file system fail, wait, or
+ * end their process.  ACR::Shim builds it and writes its rules.
+ *
+ * The rules are records of a file that every process maps, so a change of them
+ * holds at once everywhere, and so does the count of how often each was met.
+ * ACR_FAULT names that file when the process starts; each rule that fires adds
+ * a line to the file of ACR_FAULT_LOG before it acts.
+ *
+ * Calls are made by syscall(2): there is nothing to be resolved, and it does
+ * not matter which other library is in between.
+ */
+
+#define _GNU_SOURCE
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/fs.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#undef open
+#undef open64
+#undef openat
+#undef openat64
+#undef creat
+#undef creat64
+
+
+/* as ACR::Shim packs them */
+
+#define FAULT_RULES  16
+
+typedef struct {
+    uint32_t         error;     /* an errno, or 0 */
+    uint32_t         delay;     /* in ms */
+    uint32_t         signal;    /* to the thread; 0: none */
+    uint32_t         node;      /* and to the parent of its process */
+} fault_action_t;
+
+
+typedef struct {
+    uint32_t         active;
+    uint32_t         skip;      /* fires after so many... */
+    uint32_t         count;     /* ... and so often; 0: always */
+    uint32_t         hits;      /* calls that were met */
+    uint32_t         fired;
+    uint32_t         after;     /* acts once the call has succeeded */
+    fault_action_t   action;
+    char             call[24];
+    char             path[192]; /* a part of it; "*": any */
+} fault_rule_t;
+
+
+/* what is done with a call; copied, since the rules may change meanwhile */
+
+typedef struct {
+    unsigned         is_before:1;
+    unsigned         is_after:1;
+    fault_action_t   before;
+    fault_action_t   after;
+} fault_t;
+
+
+static fault_rule_t  *fault_rules;
+static int            fault_log = -1;
+
+
+static int fault_any(const char *call);
+static void fault_met(fault_t *fault, const char *call, const char *path);
+static void fault_note(fault_rule_t *rule, const char *call,
+    const char *path);
+static int fault_act(fault_action_t *action);
+static int fault_begin(fault_t *fault, const char *call, const char *path);
+static int fault_begin_fd(fault_t *fault, const char *call, int fd);
+static int fault_begin_two(fault_t *fault, const char *call, int from_dir,
+    const char *from, int to_dir, const char *to);
+static int fault_begin_at(fault_t *fault, const char *call, int dir,
+    const char *path);
+static void fault_path_at(char *buf, size_t size, int dir, const char *path);
+static void fault_path_fd(char *buf, size_t size, int fd);
+static long fault_end(fault_t *fault, long rc);
+static int fault_open(int dir, const char *path, int flags, mode_t mode);
+static int fault_fcntl(int fd, int cmd, void *arg);
+
+
+static void __attribute__((constructor))
+fault_start(void)
+{
+    int    fd;
+    char  *name;
+    void  *p;
+
+    name = getenv("ACR_FAULT_LOG");
+
+    if (name) {
+        fault_log = syscall(SYS_openat, AT_FDCWD, name,
+                            O_WRONLY|O_APPEND|O_CLOEXEC, 0);
+    }
+
+    name = getenv("ACR_FAULT");
+
+    if (name == NULL) {
+        return;
+    }
+
+    fd = syscall(SYS_openat, AT_FDCWD, name, O_RDWR|O_CLOEXEC, 0);
+
+    if (fd == -1) {
+        return;
+    }
+
+    p = mmap(NULL, FAULT_RULES * sizeof(fault_rule_t), PROT_READ|PROT_WRITE,
+             MAP_SHARED, fd, 0);
+
+    (void) syscall(SYS_close, fd);
+
+    if (p != MAP_FAILED) {
+        fault_rules = p;
+    }
+}
+
+
+/* --- rules */
+
+static int
+fault_any(const char *call)
+{
+    int  i;
+
+    for (i = 0; fault_rules && i < FAULT_RULES; i++) {
+
+        if (__atomic_load_n(&fault_rules[i].active, __ATOMIC_ACQUIRE)
+            && strcmp(fault_rules[i].call, call) == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+static void
+fault_met(fault_t *fault, const char *call, const char *path)
+{
+    int            i;
+    uint32_t       hit;
+    fault_rule_t  *rule;
+
+    for (i = 0; i < FAULT_RULES; i++) {
+        rule = &fault_rules[i];
+
+        if (!__atomic_load_n(&rule->active, __ATOMIC_ACQUIRE)
+            || strcmp(rule->call, call) != 0
+            || (strcmp(rule->path, "*") != 0
+                && strstr(path, rule->path) == NULL))
+        {
+            continue;
+        }
+
+        hit = __atomic_fetch_add(&rule->hits, 1, __ATOMIC_ACQ_REL);
+
+        if (hit < rule->skip
+            || (rule->count && hit - rule->skip >= rule->count))
+        {
+            continue;
+        }
+
+        fault_note(rule, call, path);
+
+        if (rule->after) {
+            fault->is_after = 1;
+            fault->after = rule->action;
+
+        } else {
+            fault->is_before = 1;
+            fault->before = rule->action;
+        }
+    }
+}
+
+
+static void
+fault_note(fault_rule_t *rule, const char *call, const char *path)
+{
+    int   n;
+    char  line[2 * PATH_MAX + 128];
+
+    (void) __atomic_fetch_add(&rule->fired, 1, __ATOMIC_ACQ_REL);
+
+    n = snprintf(line, sizeof(line), "%d %d %s %s\n",
+                 (int) (rule - fault_rules), (int) getpid(), call, path);
+
+    if (n > 0 && (size_t) n < sizeof(line) && fault_log != -1) {
+        (void) syscall(SYS_write, fault_log, line, (size_t) n);
+    }
+}
+
+
+/* The signal goes to this thread, so that it stops or dies here. */
+
+static int
+fault_act(fault_action_t *action)
+{
+    struct timespec  ts;
+
+    if (action->delay) {
+        ts.tv_sec = action->delay / 1000;
+        ts.tv_nsec = (action->delay % 1000) * 1000000L;
+
+        while (nanosleep(&ts, &ts) == -1 && errno == EINTR) { /* void */ }
+    }
+
+    if (action->signal) {
+
+        if (action->node) {
+            (void) kill(getppid(), action->signal);
+        }
+
+        (void) syscall(SYS_tgkill, getpid(), syscall(SYS_gettid),
+                       action->signal);
+    }
+
+    if (action->error) {
+        errno = action->error;
+        return -1;
+    }
+
+    return 0;
+}
+
+
+/* -1: the call has failed */
+
+static int
+fault_begin(fault_t *fault, const char *call, const char *path)
+{
+    int  err;
+
+    err = errno;
+
+    fault->is_before = 0;
+    fault->is_after = 0;
+
+    fault_met(fault, call, path);
+
+    errno = err;
+
+    return fault->is_before ? fault_act(&fault->before) : 0;
+}
+
+
+static int
+fault_begin_fd(fault_t *fault, const char *call, int fd)
+{
+    int   err;
+    char  path[PATH_MAX];
+
+    fault->is_before = 0;
+    fault->is_after = 0;
+
+    if (!fault_any(call)) {
+        return 0;
+    }
+
+    err = errno;
+    fault_path_fd(path, sizeof(path), fd);
+    errno = err;
+
+    return fault_begin(fault, call, path);
+}
+
+
+static int
+fault_begin_at(fault_t *fault, const char *call, int dir, const char *path)
+{
+    char  full[PATH_MAX];
+
+    fault->is_before = 0;
+    fault->is_after = 0;
+
+    if (!fault_any(call)) {
+        return 0;
+    }
+
+    fault_path_at(full, sizeof(full), dir, path);
+
+    return fault_begin(fault, call, full);
+}
+
+
+/* a rule looks at "FROM TO" */
+
+static int
+fault_begin_two(fault_t *fault, const char *call, int from_dir,
+    const char *from, int to_dir, const char *to)
+{
+    size_t  n;
+    char    both[2 * PATH_MAX];
+
+    fault->is_before = 0;
+    fault->is_after = 0;
+
+    if (!fault_any(call)) {
+        return 0;
+    }
+
+    fault_path_at(both, PATH_MAX, from_dir, from);
+
+    n = strlen(both);
+    both[n++] = ' ';
+
+    fault_path_at(both + n, PATH_MAX, to_dir, to);
+
+    return fault_begin(fault, call, both);
+}
+
+
+static void
+fault_path_at(char *buf, size_t size, int dir, const char *path)
+{
+    int     err;
+    size_t  n;
+
+    n = 0;
+
+    if (dir != AT_FDCWD && path[0] != '/') {
+        err = errno;
+        fault_path_fd(buf, size - 1, dir);
+        errno = err;
+
+        n = strlen(buf);
+        buf[n++] = '/';
+    }
+
+    (void) snprintf(buf + n, size - n, "%s", path);
+}
+
+
+static void
+fault_path_fd(char *buf, size_t size, int fd)
+{
+    char     link[64];
+    ssize_t  n;
+
+    (void) snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+
+    n = syscall(SYS_readlinkat, AT_FDCWD, link, buf, size - 1);
+
+    buf[n < 0 ? 0 : n] = '\0';
+}
+
+
+static long
+fault_end(fault_t *fault, long rc)
+{
+    int  err;
+
+    if (fault->is_after && rc != -1) {
+        err = errno;
+
+        if (fault_act(&fault->after) == -1) {
+            return -1;
+        }
+
+        errno = err;
+    }
+
+    return rc;
+}
+
+
+/* --- calls */
+
+static int
+fault_open(int dir, const char *path, int flags, mode_t mode)
+{
+    fault_t      fault;
+    const char  *call;
+
+    call = (flags & (O_CREAT|O_WRONLY|O_RDWR)) ? "open" : "read_open";
+
+    if (fault_begin_at(&fault, call, dir, path) == -1) {
+        return -1;
+    }
+
+    return fault_end(&fault, syscall(SYS_openat, dir, path, flags, mode));
+}
+
+
+#define fault_mode(mode, flags)                                               \
+    mode = 0;                                                                 \
+    if (flags & (O_CREAT|__O_TMPFILE)) {                                      \
+        va_list  args;                                                        \
+                                                                              \
+        va_start(args, flags);                                                \
+        mode = va_arg(args, mode_t);                                          \
+        va_end(args);                                                         \
+    }
+
+
+int
+open(const char *path, int flags, ...)
+{
+    mode_t  mode;
+
+    fault_mode(mode, flags);
+
+    return fault_open(AT_FDCWD, path, flags, mode);
+}
+
+
+int
+open64(const char *path, int flags, ...)
+{
+    mode_t  mode;
+
+    fault_mode(mode, flags);
+
+    return fault_open(AT_FDCWD, path, flags|O_LARGEFILE, mode);
+}
+
+
+int
+openat(int dir, const char *path, int flags, ...)
+{
+    mode_t  mode;
+
+    fault_mode(mode, flags);
+
+    return fault_open(dir, path, flags, mode);
+}
+
+
+int
+openat64(int dir, const char *path, int flags, ...)
+{
+    mode_t  mode;
+
+    fault_mode(mode, flags);
+
+    return fault_open(dir, path, flags|O_LARGEFILE, mode);
+}
+
+
+/* what a call of open() becomes by _FORTIFY_SOURCE */
+
+int
+__open_2(const char *path, int flags)
+{
+    return fault_open(AT_FDCWD, path, flags, 0);
+}
+
+
+int
+__open64_2(const char *path, int flags)
+{
+    return fault_open(AT_FDCWD, path, flags|O_LARGEFILE, 0);
+}
+
+
+int
+__openat_2(int dir, const char *path, int flags)
+{
+    return fault_open(dir, path, flags, 0);
+}
+
+
+int
+__openat64_2(int dir, const char *path, int flags)
+{
+    return fault_open(dir, path, flags|O_LARGEFILE, 0);
+}
+
+
+int
+creat(const char *path, mode_t mode)
+{
+    return fault_open(AT_FDCWD, path, O_CREAT|O_WRONLY|O_TRUNC, mode);
+}
+
+
+int
+creat64(const char *path, mode_t mode)
+{
+    return fault_open(AT_FDCWD, path, O_CREAT|O_WRONLY|O_TRUNC|O_LARGEFILE,
+                      mode);
+}
+
+
+ssize_t
+write(int fd, const void *buf, size_t n)
+{
+    fault_t  fault;
+
+    if (fault_begin_fd(&fault, "write", fd) == -1) {
+        return -1;
+    }
+
+    return fault_end(&fault, syscall(SYS_write, fd, buf, n));
+}
+
+
+ssize_t
+pwrite(int fd, const void *buf, size_t n, off_t offset)
+{
+    fault_t  fault;
+
+    if (fault_begin_fd(&fault, "pwrite", fd) == -1) {
+        return -1;
+    }
+
+    return fault_end(&fault, syscall(SYS_pwrite64, fd, buf, n, offset));
+}
+
+
+ssize_t
+pwrite64(int fd, const void *buf, size_t n, off64_t offset)
+{
+    return pwrite(fd, buf, n, offset);
+}
+
+
+ssize_t
+pwritev(int fd, const struct iovec *iov, int n, off_t offset)
+{
+    fault_t  fault;
+
+    if (fault_begin_fd(&fault, "pwritev", fd) == -1) {
+        return -1;
+    }
+
+    return fault_end(&fault, syscall(SYS_pwritev, fd, iov, (long) n,
+                                     (long) offset, 0L));
+}
+
+
+ssize_t
+pwritev64(int fd, const struct iovec *iov, int n, off64_t offset)
+{
+    return pwritev(fd, iov, n, offset);
+}
+
+
+int
+fsync(int fd)
+{
+    fault_t  fault;
+
+    if (fault_begin_fd(&fault, "fsync", fd) == -1) {
+        return -1;
+    }
+
+    return fault_end(&fault, syscall(SYS_fsync, fd));
+}
+
+
+int
+fdatasync(int fd)
+{
+    fault_t  fault;
+
+    if (fault_begin_fd(&fault, "fdatasync", fd) == -1) {
+        return -1;
+    }
+
+    return fault_end(&fault, syscall(SYS_fdatasync, fd));
+}
+
+
+int
+ftruncate(int fd, off_t size)
+{
+    fault_t  fault;
+
+    if (fault_begin_fd(&fault, "ftruncate", fd) == -1) {
+        return -1;
+    }
+
+    return fault_end(&fault, syscall(SYS_ftruncate, fd, size));
+}
+
+
+int
+ftruncate64(int fd, off64_t size)
+{
+    return ftruncate(fd, size);
+}
+
+
+ssize_t
+copy_file_range(int in, off64_t *in_offset, int out, off64_t *out_offset,
+    size_t n, unsigned int flags)
+{
+    fault_t  fault;
+
+    if (fault_begin_fd(&fault, "copy_file_range", out) == -1) {
+        return -1;
+    }
+
+    return fault_end(&fault, syscall(SYS_copy_file_range, in, in_offset, out,
+                                     out_offset, n, flags));
+}
+
+
+int
+ioctl(int fd, unsigned long request, ...)
+{
+    void     *arg;
+    fault_t   fault;
+    va_list   args;
+
+    va_start(args, request);
+    arg = va_arg(args, void *);
+    va_end(args);
+
+    if (request != FICLONE) {
+        return syscall(SYS_ioctl, fd, request, arg);
+    }
+
+    if (fault_begin_fd(&fault, "ficlone", fd) == -1) {
+        return -1;
+    }
+
+    return fault_end(&fault, syscall(SYS_ioctl, fd, request, arg));
+}
+
+
+static int
+fault_fcntl(int fd, int cmd, void *arg)
+{
+    fault_t  fault;
+
+    if (cmd != F_OFD_SETLK) {
+        return syscall(SYS_fcntl, fd, cmd, arg);
+    }
+
+    if (fault_begin_fd(&fault, "lock", fd) == -1) {
+        return -1;
+    }
+
+    return fault_end(&fault, syscall(SYS_fcntl, fd, cmd, arg));
+}
+
+
+int
+fcntl(int fd, int cmd, ...)
+{
+    void     *arg;
+    va_list   args;
+
+    va_start(args, cmd);
+    arg = va_arg(args, void *);
+    va_end(args);
+
+    return fault_fcntl(fd, cmd, arg);
+}
+
+
+int
+fcntl64(int fd, int cmd, ...)
+{
+    void     *arg;
+    va_list   args;
+
+    va_start(args, cmd);
+    arg = va_arg(args, void *);
+    va_end(args);
+
+    return fault_fcntl(fd, cmd, arg);
+}
+
+
+/* as NFS does it, the descriptor is closed also if that fails */
+
+int
+close(int fd)
+{
+    int      failed;
+    fault_t  fault;
+
+    failed = fault_begin_fd(&fault, "close", fd);
+
+    if (failed) {
+        failed = errno;
+        (void) syscall(SYS_close, fd);
+        errno = failed;
+        return -1;
+    }
+
+    return fault_end(&fault, syscall(SYS_close, fd));
+}
+
+
+int
+renameat2(int from_dir, const char *from, int to_dir, const char *to,
+    unsigned int flags)
+{
+    fault_t  fault;
+
+    if (fault_begin_two(&fault, "rename", from_dir, from, to_dir, to) == -1) {
+        return -1;
+    }
+
+    return fault_end(&fault, syscall(SYS_renameat2, from_dir, from, to_dir,
+                                     to, flags));
+}
+
+
+int
+renameat(int from_dir, const char *from, int to_dir, const char *to)
+{
+    return renameat2(from_dir, from, to_dir, to, 0);
+}
+
+
+int
+rename(const char *from, const char *to)
+{
+    return renameat2(AT_FDCWD, from, AT_FDCWD, to, 0);
+}
+
+
+int
+linkat(int from_dir, const char *from, int to_dir, const char *to, int flags)
+{
+    fault_t  fault;
+
+    if (fault_begin_two(&fault, "link", from_dir, from, to_dir, to) == -1) {
+        return -1;
+    }
+
+    return fault_end(&fault, syscall(SYS_linkat, from_dir, from, to_dir, to,
+                                     flags));
+}
+
+
+int
+link(const char *from, const char *to)
+{
+    return linkat(AT_FDCWD, from, AT_FDCWD, to, 0);
+}
+
+
+int
+unlinkat(int dir, const char *path, int flags)
+{
+    fault_t  fault;
+
+    if (fault_begin_at(&fault, flags & AT_REMOVEDIR ? "rmdir" : "unlink", dir,
+                       path)
+        == -1)
+    {
+        return -1;
+    }
+
+    return fault_end(&fault, syscall(SYS_unlinkat, dir, path, flags));
+}
+
+
+int
+unlink(const char *path)
+{
+    return unlinkat(AT_FDCWD, path, 0);
+}
+
+
+int
+rmdir(const char *path)
+{
+    return unlinkat(AT_FDCWD, path, AT_REMOVEDIR);
+}
+
+
+int
+mkdirat(int dir, const char *path, mode_t mode)
+{
+    fault_t  fault;
+
+    if (fault_begin_at(&fault, "mkdir", dir, path) == -1) {
+        return -1;
+    }
+
+    return fault_end(&fault, syscall(SYS_mkdirat, dir, path, mode));
+}
+
+
+int
+mkdir(const char *path, mode_t mode)
+{
+    return mkdirat(AT_FDCWD, path, mode);
+}
