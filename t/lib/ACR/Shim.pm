@@ -14,12 +14,14 @@ package ACR::Shim;
 # read_open, write, pwrite, pwritev, fsync, fdatasync, ftruncate, rename, link,
 # unlink, rmdir, mkdir, copy_file_range, ficlone, lock (F_OFD_SETLK) or close.
 # PATH is a part of the path that the call has, or whose descriptor it has; a
-# rename and a link have "FROM TO"; * is any.  ACTION is an errno, DELAY=ms,
-# or what becomes of the process: STOP, KILL, or KILL_NODE, which ends the
-# nginx master too.  With _AFTER that happens when the call has been made.
+# rename and a link have "FROM TO".  * and ? are any, $ is the end.  ACTION is
+# an errno, DELAY=ms, or what becomes of the process: STOP, KILL, or KILL_NODE,
+# which ends the nginx master too.  With _AFTER that happens when the call has
+# been made.
 #
 # The rules hold at once in all processes of all nodes that have the library,
-# and count together.
+# and count together.  Syncs are met like other calls, but nothing is really
+# synced, unless new() is told so (sync => 1).
 
 use strict;
 use warnings;
@@ -46,9 +48,9 @@ sub missing {
 
 
 sub new {
-    my ($class) = @_;
+    my ($class, %option) = @_;
 
-    my $self = bless({ map { $_ => work_dir() . "/fault.$_" }
+    my $self = bless({ sync => $option{sync}, map { $_ => work_dir() . "/fault.$_" }
                        qw(so rules log) }, $class);
 
     my $source = __FILE__ =~ s{ACR/Shim\.pm$}{fault.c}r;
@@ -79,7 +81,8 @@ sub env {
     my @preload = (split(/[ :]/, $ENV{LD_PRELOAD} || ''), $self->{so});
 
     return { LD_PRELOAD => join(' ', @preload),
-             ACR_FAULT => $self->{rules}, ACR_FAULT_LOG => $self->{log} };
+             ACR_FAULT => $self->{rules}, ACR_FAULT_LOG => $self->{log},
+             $self->{sync} ? () : (ACR_FAULT_LAZY => 1) };
 }
 
 
@@ -135,8 +138,10 @@ sub record {
         $error = $value->();
     }
 
+    my $glob = "*$path*" =~ s/\$\*$//r;
+
     return pack($RECORD, 1, @number{qw(skip count)}, 0, 0, $after, $error,
-                $delay, $signal, $node, $call, $path);
+                $delay, $signal, $node, $call, $glob);
 }
 
 
