@@ -81,6 +81,7 @@ static int            fault_log = -1;
 static int            fault_lazy;       /* nothing is really synced */
 
 
+static void fault_start(void) __attribute__((constructor));
 static int fault_any(const char *call);
 static void fault_met(fault_t *fault, const char *call, const char *path);
 static void fault_note(fault_rule_t *rule, const char *call,
@@ -99,7 +100,7 @@ static int fault_open(int dir, const char *path, int flags, mode_t mode);
 static int fault_fcntl(int fd, int cmd, void *arg);
 
 
-static void __attribute__((constructor))
+static void
 fault_start(void)
 {
     int    fd;

@@ -50,8 +50,9 @@ sub missing {
 sub new {
     my ($class, %option) = @_;
 
-    my $self = bless({ sync => $option{sync}, map { $_ => work_dir() . "/fault.$_" }
+    my $self = bless({ map { $_ => work_dir() . "/fault.$_" }
                        qw(so rules log) }, $class);
+    $self->{sync} = $option{sync};
 
     my $source = __FILE__ =~ s{ACR/Shim\.pm$}{fault.c}r;
 
