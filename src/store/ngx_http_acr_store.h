@@ -31,6 +31,11 @@ typedef struct {
     ngx_flag_t   fsync;                /* acr_fsync */
     ngx_str_t    node;                 /* acr_node: file name in acr/nodes */
     ngx_uint_t   slot;                 /* this worker's number */
+
+    /* if it is set: told in a thread of each sync, its time in microseconds
+       and its errno value or 0 */
+    void       (*synced)(void *data, uint64_t us, ngx_err_t err);
+    void        *data;
 } ngx_http_acr_store_t;
 
 
@@ -351,6 +356,16 @@ ngx_int_t ngx_http_acr_store_marks_seal(ngx_http_acr_store_t *store,
  */
 ngx_int_t ngx_http_acr_store_marks(ngx_http_acr_store_t *store, char *mark,
     char *epoch, ngx_uint_t *certain, ngx_uint_t *empty, ngx_log_t *log);
+
+
+/* --- health; without log lines */
+
+/* writes a small file in acr/tmp, syncs it, and removes it */
+ngx_int_t ngx_http_acr_store_probe_write(ngx_http_acr_store_t *store,
+    ngx_log_t *log);
+
+/* whether there is a volume that can be read */
+ngx_int_t ngx_http_acr_store_probe_read(ngx_http_acr_store_t *store);
 
 
 #endif /* NGX_HTTP_ACR_STORE_H */
