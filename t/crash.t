@@ -21,8 +21,6 @@ my $seconds = $ARGV[0] || $ENV{ACR_CRASH_SECONDS} || 10;
 my $seed = $ENV{ACR_SEED} || time() % 1_000_000 | 0;
 
 alarm($seconds + ($ENV{ACR_TIMEOUT} || 300));
-srand($seed);
-diag("ACR_SEED=$seed");
 
 # what came with the rebuild
 my $rebuilds = slurp(ACR::Node::module()) =~ /acr_admin/;
@@ -35,6 +33,9 @@ my $acr = start(workers => 2, redis => $redis,
 $acr->allow(qr/worker process \d+ exited on signal 9/,
             qr/\[alert\].*has lost changes/,
             qr/\[crit\].*connect\(\).*redis\.sock/);
+
+diag("ACR_SEED=$seed");
+srand($seed);
 
 my $load = ACR::Load->new([$acr], seed => $seed);
 my $deadline = time() + $seconds;

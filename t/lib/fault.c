@@ -49,7 +49,6 @@ typedef struct {
     uint32_t         error;     /* an errno, or 0 */
     uint32_t         delay;     /* in ms */
     uint32_t         signal;    /* to the thread; 0: none */
-    uint32_t         node;      /* and to the parent of its process */
 } fault_action_t;
 
 
@@ -66,13 +65,12 @@ typedef struct {
 } fault_rule_t;
 
 
-/* what is done with a call; copied, since the rules may change meanwhile */
+/* a call that rules may be for */
 
 typedef struct {
-    unsigned         is_before:1;
-    unsigned         is_after:1;
-    fault_action_t   before;
-    fault_action_t   after;
+    int              watched;
+    const char      *call;
+    char             path[2 * PATH_MAX];
 } fault_t;
 
 
@@ -83,11 +81,10 @@ static int            fault_lazy;       /* nothing is really synced */
 
 static void fault_start(void) __attribute__((constructor));
 static int fault_any(const char *call);
-static void fault_met(fault_t *fault, const char *call, const char *path);
+static int fault_met(fault_t *fault, uint32_t after);
 static void fault_note(fault_rule_t *rule, const char *call,
     const char *path);
 static int fault_act(fault_action_t *action);
-static int fault_begin(fault_t *fault, const char *call, const char *path);
 static int fault_begin_fd(fault_t *fault, const char *call, int fd);
 static int fault_begin_two(fault_t *fault, const char *call, int from_dir,
     const char *from, int to_dir, const char *to);
@@ -159,19 +156,25 @@ fault_any(const char *call)
 }
 
 
-static void
-fault_met(fault_t *fault, const char *call, const char *path)
+/* acts by the rules for before the call, or for after it; -1: it has failed */
+
+static int
+fault_met(fault_t *fault, uint32_t after)
 {
-    int            i;
-    uint32_t       hit;
-    fault_rule_t  *rule;
+    int              i, rc;
+    uint32_t         hit;
+    fault_rule_t    *rule;
+    fault_action_t   action;
+
+    rc = 0;
 
     for (i = 0; i < FAULT_RULES; i++) {
         rule = &fault_rules[i];
 
         if (!__atomic_load_n(&rule->active, __ATOMIC_ACQUIRE)
-            || strcmp(rule->call, call) != 0
-            || fnmatch(rule->path, path, 0) != 0)
+            || rule->after != after
+            || strcmp(rule->call, fault->call) != 0
+            || fnmatch(rule->path, fault->path, 0) != 0)
         {
             continue;
         }
@@ -184,17 +187,16 @@ fault_met(fault_t *fault, const char *call, const char *path)
             continue;
         }
 
-        fault_note(rule, call, path);
+        /* the rules may be others once it goes on */
 
-        if (rule->after) {
-            fault->is_after = 1;
-            fault->after = rule->action;
+        action = rule->action;
 
-        } else {
-            fault->is_before = 1;
-            fault->before = rule->action;
-        }
+        fault_note(rule, fault->call, fault->path);
+
+        rc |= fault_act(&action);
     }
+
+    return rc;
 }
 
 
@@ -230,11 +232,6 @@ fault_act(fault_action_t *action)
     }
 
     if (action->signal) {
-
-        if (action->node) {
-            (void) kill(getppid(), action->signal);
-        }
-
         (void) syscall(SYS_tgkill, getpid(), syscall(SYS_gettid),
                        action->signal);
     }
@@ -251,59 +248,38 @@ fault_act(fault_action_t *action)
 /* -1: the call has failed */
 
 static int
-fault_begin(fault_t *fault, const char *call, const char *path)
+fault_begin_fd(fault_t *fault, const char *call, int fd)
 {
     int  err;
 
-    err = errno;
+    fault->call = call;
+    fault->watched = fault_any(call);
 
-    fault->is_before = 0;
-    fault->is_after = 0;
-
-    fault_met(fault, call, path);
-
-    errno = err;
-
-    return fault->is_before ? fault_act(&fault->before) : 0;
-}
-
-
-static int
-fault_begin_fd(fault_t *fault, const char *call, int fd)
-{
-    int   err;
-    char  path[PATH_MAX];
-
-    fault->is_before = 0;
-    fault->is_after = 0;
-
-    if (!fault_any(call)) {
+    if (!fault->watched) {
         return 0;
     }
 
     err = errno;
-    fault_path_fd(path, sizeof(path), fd);
+    fault_path_fd(fault->path, PATH_MAX, fd);
     errno = err;
 
-    return fault_begin(fault, call, path);
+    return fault_met(fault, 0);
 }
 
 
 static int
 fault_begin_at(fault_t *fault, const char *call, int dir, const char *path)
 {
-    char  full[PATH_MAX];
+    fault->call = call;
+    fault->watched = fault_any(call);
 
-    fault->is_before = 0;
-    fault->is_after = 0;
-
-    if (!fault_any(call)) {
+    if (!fault->watched) {
         return 0;
     }
 
-    fault_path_at(full, sizeof(full), dir, path);
+    fault_path_at(fault->path, PATH_MAX, dir, path);
 
-    return fault_begin(fault, call, full);
+    return fault_met(fault, 0);
 }
 
 
@@ -314,23 +290,22 @@ fault_begin_two(fault_t *fault, const char *call, int from_dir,
     const char *from, int to_dir, const char *to)
 {
     size_t  n;
-    char    both[2 * PATH_MAX];
 
-    fault->is_before = 0;
-    fault->is_after = 0;
+    fault->call = call;
+    fault->watched = fault_any(call);
 
-    if (!fault_any(call)) {
+    if (!fault->watched) {
         return 0;
     }
 
-    fault_path_at(both, PATH_MAX, from_dir, from);
+    fault_path_at(fault->path, PATH_MAX, from_dir, from);
 
-    n = strlen(both);
-    both[n++] = ' ';
+    n = strlen(fault->path);
+    fault->path[n++] = ' ';
 
-    fault_path_at(both + n, PATH_MAX, to_dir, to);
+    fault_path_at(fault->path + n, PATH_MAX, to_dir, to);
 
-    return fault_begin(fault, call, both);
+    return fault_met(fault, 0);
 }
 
 
@@ -374,15 +349,17 @@ fault_end(fault_t *fault, long rc)
 {
     int  err;
 
-    if (fault->is_after && rc != -1) {
-        err = errno;
-
-        if (fault_act(&fault->after) == -1) {
-            return -1;
-        }
-
-        errno = err;
+    if (!fault->watched || rc == -1) {
+        return rc;
     }
+
+    err = errno;
+
+    if (fault_met(fault, 1) == -1) {
+        return -1;
+    }
+
+    errno = err;
 
     return rc;
 }

@@ -15,9 +15,8 @@ package ACR::Shim;
 # unlink, rmdir, mkdir, copy_file_range, ficlone, lock (F_OFD_SETLK) or close.
 # PATH is a part of the path that the call has, or whose descriptor it has; a
 # rename and a link have "FROM TO".  * and ? are any, $ is the end.  ACTION is
-# an errno, DELAY=ms, or what becomes of the process: STOP, KILL, or KILL_NODE,
-# which ends the nginx master too.  With _AFTER that happens when the call has
-# been made.
+# an errno, DELAY=ms, STOP, or KILL (the process); with _AFTER that happens
+# when the call has succeeded.
 #
 # The rules hold at once in all processes of all nodes that have the library,
 # and count together.  Syncs are met like other calls, but nothing is really
@@ -31,8 +30,8 @@ use Errno;
 use POSIX qw(SIGKILL SIGSTOP);
 
 my $RULES = 16;
-my $RECORD = 'V10 a24 a192';
-my $SIZE = length(pack($RECORD, (0) x 10, '', ''));
+my $RECORD = 'V9 a24 a192';
+my $SIZE = length(pack($RECORD, (0) x 9, '', ''));
 
 # where in a record
 my ($HITS, $FIRED) = (12, 16);
@@ -125,15 +124,14 @@ sub record {
     }
 
     my $after = $action =~ s/_AFTER$// ? 1 : 0;
-    my ($error, $delay, $signal, $node) = (0, 0, 0, 0);
+    my ($error, $delay, $signal) = (0, 0, 0);
 
     if ($action =~ /^DELAY=(\d+)$/) {
         $delay = $1;
     } elsif ($action eq 'STOP') {
         $signal = SIGSTOP;
-    } elsif ($action =~ /^KILL(_NODE)?$/) {
+    } elsif ($action eq 'KILL') {
         $signal = SIGKILL;
-        $node = $1 ? 1 : 0;
     } else {
         my $value = Errno->can($action) or die "bad rule: $rule\n";
         $error = $value->();
@@ -142,7 +140,7 @@ sub record {
     my $glob = "*$path*" =~ s/\$\*$//r;
 
     return pack($RECORD, 1, @number{qw(skip count)}, 0, 0, $after, $error,
-                $delay, $signal, $node, $call, $glob);
+                $delay, $signal, $call, $glob);
 }
 
 
