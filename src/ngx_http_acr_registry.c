@@ -2,22 +2,27 @@
 #include "ngx_http_acr_registry.h"
 
 
-static ngx_int_t ngx_http_acr_registry_marks(void *data, char *mark,
-    char *epoch, ngx_log_t *log);
+static ngx_int_t ngx_http_acr_registry_volume(void *data,
+    ngx_http_acr_meta_volume_t *volume, ngx_log_t *log);
 
 
 ngx_int_t
 ngx_http_acr_registry_start(ngx_http_acr_registry_t *registry,
     ngx_cycle_t *cycle)
 {
+    ngx_http_acr_meta_owner_t  owner;
+
     registry->store.slot = ngx_process_slot;
+
+    owner.volume = ngx_http_acr_registry_volume;
+    owner.unsure = ngx_http_acr_registry_unsure;
+    owner.data = registry;
 
     registry->meta = ngx_http_acr_meta_create(cycle->pool,
                                               registry->meta_conf,
                                               &registry->name,
-                                              registry->slow,
-                                              ngx_http_acr_registry_marks,
-                                              registry, cycle->log);
+                                              registry->slow, &owner,
+                                              cycle->log);
 
     if (registry->meta == NULL) {
         return NGX_ERROR;
@@ -44,10 +49,14 @@ ngx_http_acr_registry_stop(ngx_http_acr_registry_t *registry)
 
 
 static ngx_int_t
-ngx_http_acr_registry_marks(void *data, char *mark, char *epoch,
+ngx_http_acr_registry_volume(void *data, ngx_http_acr_meta_volume_t *volume,
     ngx_log_t *log)
 {
     ngx_http_acr_registry_t *registry = data;
 
-    return ngx_http_acr_store_marks(&registry->store, mark, epoch, log);
+    volume->certain = 1;
+    volume->empty = 1;
+
+    return ngx_http_acr_store_marks(&registry->store, volume->mark,
+                                    volume->epoch, log);
 }

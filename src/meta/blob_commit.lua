@@ -1,6 +1,6 @@
 -- KEYS[1] prefix  ARGV state, repo, digest, size, uuid ("" none), owner, actor
 -- Returns {"ok", seq} | {"lost"} | {"unknown"} | {"collecting", digest}
--- | {"state"}.
+-- | {"behind"} | {"state"}.
 -- A session that is gone is no error if the repository has the blob: that is
 -- a repeat of a commit whose answer was lost.
 if refused() then
@@ -10,6 +10,9 @@ end
 local repo, digest, uuid = ARGV[2], ARGV[3], ARGV[5]
 local session = P .. 'upload:' .. uuid
 
+if unsure(repo) then
+    return {'behind'}
+end
 if uuid ~= '' then
     local got = redis.call('HMGET', session, 'repository', 'owner')
     if not got[1] then
@@ -28,11 +31,13 @@ end
 
 local seq = next_seq()
 redis.call('HSET', P .. 'blobs:' .. repo, digest, ARGV[4])
+redis.call('SREM', P .. 'broken', digest)
 hold(repo, digest)
 pending(repo, digest)
 touch(repo, digest)
 if uuid ~= '' then
     redis.call('DEL', session)
+    redis.call('ZREM', P .. 'sessions', uuid)
 end
 
 event(seq, 'blob_commit', repo, digest, '', ARGV[7])

@@ -1,20 +1,26 @@
 -- KEYS[1] prefix  ARGV repo, digest, from ("" = any)
--- Returns {"ok", size, repository, state} | {"miss", state}.
--- For a mount.  Without from: repo itself, then up to 100 holders.  The link
--- that answers is touched, so that it outlives the mount.
+-- Returns {"ok", size, repository, state} | {"miss", state}
+-- | {"behind", state}.
+-- For a mount into repo.  Without from: repo itself, then up to 100 holders.
+-- The link that answers is touched, so that it outlives the mount.  "behind" is
+-- of repo; another one that is not known yet has nothing to give.
 local repo, digest, from = ARGV[1], ARGV[2], ARGV[3]
 local names = {from}
 
+if unsure(repo) then
+    return {'behind', STATE}
+end
 if from == '' then
     names = redis.call('SRANDMEMBER', P .. 'in:' .. digest, 100)
     table.insert(names, 1, repo)
 end
 
 for _, name in ipairs(names) do
-    local size = redis.call('HGET', P .. 'blobs:' .. name, digest)
-    if size then
+    local size = not unsure(name)
+                 and redis.call('HGET', P .. 'blobs:' .. name, digest)
+    if size and not is_broken(digest) then
         touch(name, digest, true)
-        return {'ok', size, name, state()}
+        return {'ok', size, name, STATE}
     end
 end
-return {'miss', state()}
+return {'miss', STATE}

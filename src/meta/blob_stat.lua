@@ -1,10 +1,16 @@
 -- KEYS[1] prefix  ARGV repo, digest, touch (0|1)
--- Returns {"ok", size, state} | {"miss", state}.
-local size = redis.call('HGET', P .. 'blobs:' .. ARGV[1], ARGV[2])
-if not size then
-    return {'miss', state()}
+-- Returns {"ok", size, state} | {"miss", state} | {"behind", state}.
+local repo, digest = ARGV[1], ARGV[2]
+
+if unsure(repo) then
+    return {'behind', STATE}
+end
+
+local size = redis.call('HGET', P .. 'blobs:' .. repo, digest)
+if not size or is_broken(digest) then
+    return {'miss', STATE}
 end
 if ARGV[3] == '1' then
-    touch(ARGV[1], ARGV[2], true)
+    touch(repo, digest, true)
 end
-return {'ok', size, state()}
+return {'ok', size, STATE}

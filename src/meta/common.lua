@@ -9,21 +9,31 @@ local P = KEYS[1] .. ':'
 local LIMIT = 1000
 local BAD_REFS = 'ERR 0 to 1000 references, of two arguments'
 
-local function state()
-    return redis.call('GET', P .. 'state') or ''
-end
+-- How long work that is under way is somebody's after his last call, in
+-- seconds.
+local LEASE = 15
 
-local function is_behind(s)
-    return string.sub(s, -7) == ':behind'
-end
+-- "" if there is none.
+local STATE = redis.call('GET', P .. 'state') or ''
+local BEHIND = string.sub(STATE, -7) == ':behind'
 
 -- True if the caller does not know the present state.
 local function refused()
-    return redis.call('GET', P .. 'state') ~= ARGV[1]
+    return STATE ~= ARGV[1]
+end
+
+-- A Redis that is behind knows nothing of a repository until that is rebuilt.
+local function unsure(repo)
+    return BEHIND and redis.call('SISMEMBER', P .. 'current', repo) == 0
 end
 
 local function now()
     return redis.call('TIME')[1]
+end
+
+local function microseconds()
+    local time = redis.call('TIME')
+    return time[1] * 1000000 + time[2]
 end
 
 -- A number argument between low and high; what is not a number is low.
@@ -37,8 +47,7 @@ end
 
 -- max(last + 1, time in microseconds): below 2^53 until the year 2255.
 local function next_seq()
-    local time = redis.call('TIME')
-    local seq = time[1] * 1000000 + time[2]
+    local seq = microseconds()
     local last = tonumber(redis.call('GET', P .. 'seq') or '0')
     if seq <= last then
         seq = last + 1
@@ -71,7 +80,12 @@ local function touch(repo, digest, soft)
 end
 
 local function collecting(digest)
-    return redis.call('SISMEMBER', P .. 'collecting', digest) == 1
+    return redis.call('ZSCORE', P .. 'collecting', digest) and true or false
+end
+
+-- A scrub has found that its file is not what its name says.
+local function is_broken(digest)
+    return redis.call('SISMEMBER', P .. 'broken', digest) == 1
 end
 
 local function is_blob(repo, digest)
@@ -87,6 +101,15 @@ local function hold(repo, digest)
     redis.call('ZADD', P .. 'repos', 0, repo)
     redis.call('SADD', P .. 'in:' .. digest, repo)
     redis.call('ZREM', P .. 'candidates', digest)
+end
+
+-- A manifest is an untagged one since its last tag went, or its last put.
+local function note_untagged(repo, digest)
+    if redis.call('EXISTS', P .. 'tagsof:' .. repo .. ':' .. digest) == 1 then
+        redis.call('ZREM', P .. 'untagged', repo .. ' ' .. digest)
+    elseif is_manifest(repo, digest) then
+        redis.call('ZADD', P .. 'untagged', now(), repo .. ' ' .. digest)
+    end
 end
 
 -- The repository lost a blob or manifest: is it still held, by anyone?
@@ -157,14 +180,17 @@ end
 -- reply if a kind is wrong.  Kind b: a blob, m: a manifest or blob, o:
 -- optional.
 local function missing_ref(repo, at, n)
+    local broken = redis.call('EXISTS', P .. 'broken') == 1
     for i = 1, n do
         local kind, ref = ARGV[at + 2 * i - 1], ARGV[at + 2 * i]
         if kind == 'b' then
-            if not is_blob(repo, ref) then
+            if not is_blob(repo, ref) or broken and is_broken(ref) then
                 return ref
             end
         elseif kind == 'm' then
-            if not is_manifest(repo, ref) and not is_blob(repo, ref) then
+            if not is_manifest(repo, ref) and not is_blob(repo, ref)
+               or broken and is_broken(ref)
+            then
                 return ref
             end
         elseif kind ~= 'o' then
@@ -192,6 +218,87 @@ local function unexpected(repo, conditions)
         end
     end
     return false
+end
+
+-- What the referrers of its subject say of a manifest.
+local function unlist_referrer(repo, digest)
+    local subject = redis.call('HGET', P .. 'subject:' .. repo, digest)
+    if subject then
+        redis.call('ZREM', P .. 'referrers:' .. repo .. ':' .. subject,
+                   digest)
+        redis.call('HDEL', P .. 'subject:' .. repo, digest)
+        redis.call('HDEL', P .. 'descriptor:' .. repo, digest)
+        redis.call('HDEL', P .. 'atype:' .. repo, digest)
+    end
+end
+
+-- What is known of a manifest but its tags.  Its references stand at
+-- ARGV[base], as for count_refs.  Each digest counts once for each manifest,
+-- however often it is named.
+local function add_manifest(repo, digest, value, about, base, nrefs)
+    local uses = P .. 'uses:' .. repo .. ':' .. digest
+    if not is_manifest(repo, digest) then
+        -- what a lost removal has left behind would not be counted again
+        redis.call('DEL', uses)
+    end
+    redis.call('HSET', P .. 'manifests:' .. repo, digest, value)
+    hold(repo, digest)
+
+    for i = 1, nrefs do
+        local ref = ARGV[base + 2 * i]
+        if redis.call('SADD', uses, ref) == 1 then
+            redis.call('HINCRBY', P .. 'refs:' .. repo, ref, 1)
+            redis.call('ZREM', P .. 'candidates', repo .. ' ' .. ref)
+        end
+    end
+
+    if redis.call('HGET', P .. 'subject:' .. repo, digest) ~= about.subject
+    then
+        unlist_referrer(repo, digest)
+    end
+    if about.subject ~= '' then
+        redis.call('ZADD', P .. 'referrers:' .. repo .. ':' .. about.subject,
+                   0, digest)
+        redis.call('HSET', P .. 'subject:' .. repo, digest, about.subject)
+        redis.call('HSET', P .. 'descriptor:' .. repo, digest,
+                   about.descriptor)
+        redis.call('HSET', P .. 'atype:' .. repo, digest, about.type)
+    end
+end
+
+-- The tag names the manifest from now on.
+local function set_tag(repo, tag, digest, seq)
+    local was = tag_raw(repo, tag)
+    if was and was ~= digest then
+        redis.call('ZREM', P .. 'tagsof:' .. repo .. ':' .. was, tag)
+        note_untagged(repo, was)
+    end
+    redis.call('HSET', P .. 'tag:' .. repo, tag, digest .. ' ' .. seq)
+    redis.call('ZADD', P .. 'tags:' .. repo, 0, tag)
+    redis.call('ZADD', P .. 'tagsof:' .. repo .. ':' .. digest, 0, tag)
+end
+
+-- The first step of a manifest's removal: from here on it is not there.
+local function hide_manifest(seq, repo, digest, actor)
+    redis.call('HDEL', P .. 'manifests:' .. repo, digest)
+    redis.call('ZADD', P .. 'removing', now(), repo .. ' ' .. digest)
+    redis.call('ZREM', P .. 'untagged', repo .. ' ' .. digest)
+    pending(repo, digest)
+    unlist_referrer(repo, digest)
+    event(seq, 'manifest_delete', repo, digest, '', actor)
+    publish(seq, 'manifest_delete', repo, digest)
+end
+
+-- The repository does not hold the blob any more.
+local function remove_blob(repo, digest, actor)
+    local seq = next_seq()
+    redis.call('HDEL', P .. 'blobs:' .. repo, digest)
+    pending(repo, digest)
+    let_go(repo, digest)
+    tidy(repo)
+    event(seq, 'blob_delete', repo, digest, '', actor)
+    publish(seq, 'blob_delete', repo, digest)
+    return seq
 end
 
 -- One slice of the removal of a manifest that is hidden already: up to limit
@@ -244,11 +351,65 @@ local function page(key, last, n)
     return list, 0
 end
 
+-- The time that is age seconds ago.
+local function ago(age)
+    return string.format('%.0f', now() - bounded(age, 0, 2 ^ 31))
+end
+
 -- Members of a zset of times that are at least age seconds old, oldest first.
 local function old_members(key, age, n)
-    local before = string.format('%.0f', now() - bounded(age, 0, 2 ^ 31))
-    return redis.call('ZRANGEBYSCORE', key, '-inf', before, 'LIMIT', 0,
+    return redis.call('ZRANGEBYSCORE', key, '-inf', ago(age), 'LIMIT', 0,
                       bounded(n, 0, LIMIT))
+end
+
+-- True if the member of a zset of times is at least age seconds old.
+local function is_old(key, member, age)
+    local time = redis.call('ZSCORE', key, member)
+    return time and tonumber(time) <= tonumber(ago(age))
+end
+
+-- This Redis is behind from now on: nothing that it has counts before it is
+-- rebuilt.  What is under way by it is not under way any more.
+local function fall_behind(run_id, epoch)
+    redis.call('UNLINK', P .. 'pending', P .. 'removing', P .. 'collecting',
+               P .. 'candidates', P .. 'untagged', P .. 'broken',
+               P .. 'current', P .. 'rebuilding', P .. 'work:rebuild')
+    STATE = string.format('%s:%s:%.0f:behind', run_id, epoch, microseconds())
+    redis.call('SET', P .. 'state', STATE)
+end
+
+-- The rebuild of a repository belongs to who has its token.
+local function own_rebuild(repo, token)
+    redis.call('HSET', P .. 'rebuilding', repo,
+               string.format('%.0f %s', now() + LEASE, token))
+end
+
+local function lost_rebuild(repo, token)
+    local value = redis.call('HGET', P .. 'rebuilding', repo)
+    if not BEHIND or not value or string.match(value, ' (.*)$') ~= token then
+        return true
+    end
+    own_rebuild(repo, token)
+    return false
+end
+
+-- Work of the whole registry is a hash; it is somebody's until a time.
+local function work_key(kind)
+    return P .. 'work:' .. kind
+end
+
+local function working(kind)
+    local got = redis.call('HMGET', work_key(kind), 'owner', 'until')
+    if got[2] and tonumber(got[2]) > tonumber(now()) then
+        return got[1]
+    end
+end
+
+-- An upload session lives for ttl seconds more.
+local function keep_session(uuid, ttl)
+    redis.call('EXPIRE', P .. 'upload:' .. uuid, ttl)
+    redis.call('ZADD', P .. 'sessions',
+               string.format('%.0f', now() + bounded(ttl, 0, 2 ^ 31)), uuid)
 end
 
 -- The reply head with the members of list behind it.

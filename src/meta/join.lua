@@ -1,8 +1,10 @@
--- KEYS[1] prefix  ARGV run_id, mark, epoch
--- Returns {"complete"|"behind", state}.
+-- KEYS[1] prefix  ARGV run_id, mark, epoch, certain (0|1), empty (0|1)
+-- Returns {"complete"|"behind", state, why}.
 -- mark: the highest acknowledged sequence on disk, decimal; "0" if none.
--- A Redis that was behind stays behind through its restarts (writes have gone
--- on, so its sequence proves nothing); only a finished rebuild ends that.
+-- certain: no higher mark was lost.  empty: the volume holds nothing.  why, of a
+-- state that is new: "", "new" (this Redis), "volume" (it is of another one),
+-- "lost" (changes), "power" (whether changes were lost is not known).
+-- A Redis that was behind and has lost nothing since stays so, and goes on.
 local run_id, mark, epoch = ARGV[1], ARGV[2], ARGV[3]
 
 local function digits(s)
@@ -17,26 +19,41 @@ local function less(a, b)
     return a < b
 end
 
-local old = state()
-if string.sub(old, 1, #run_id + 1) == run_id .. ':' then
-    return {is_behind(old) and 'behind' or 'complete', old}
+local function answer(why)
+    return {string.sub(STATE, -7) == ':behind' and 'behind' or 'complete',
+            STATE, why}
+end
+
+local old_run, old_epoch, rest = string.match(STATE, '^([^:]*):([^:]*)(.*)$')
+if old_run == run_id and old_epoch == epoch then
+    return answer('')
 end
 
 mark = digits(mark)
 local seq = digits(redis.call('GET', P .. 'seq') or '0')
-local new = run_id .. ':' .. epoch
+local why = ''
 
-if is_behind(old) or less(seq, mark) then
-    if less(seq, mark) then
-        -- The sequence does not go back, whatever was lost.
-        redis.call('SET', P .. 'seq', mark)
-        seq = mark
+if STATE == '' then
+    if seq ~= '' or mark ~= '' or ARGV[5] ~= '1' then
+        why = less(seq, mark) and 'lost' or 'new'
     end
-    redis.call('SET', P .. 'behind', seq == '' and '0' or seq)
-    new = new .. ':behind'
-    redis.call('SET', P .. 'state', new)
-    return {'behind', new}
+    rest = string.format(':%.0f', microseconds())
+elseif old_epoch ~= epoch then
+    why = 'volume'
+elseif less(seq, mark) then
+    why = 'lost'
+elseif ARGV[4] ~= '1' then
+    why = 'power'
 end
 
-redis.call('SET', P .. 'state', new)
-return {'complete', new}
+if less(seq, mark) then
+    -- The sequence does not go back, whatever was lost.
+    redis.call('SET', P .. 'seq', mark)
+end
+if why ~= '' then
+    fall_behind(run_id, epoch)
+else
+    STATE = run_id .. ':' .. epoch .. rest
+    redis.call('SET', P .. 'state', STATE)
+end
+return answer(why)

@@ -1,7 +1,7 @@
 -- KEYS[1] prefix  ARGV state, repo, digest, actor, limit (1 to 1000),
 -- conditions
 -- Returns {"ok", seq, more (0|1), tag...} | {"unknown"} | {"changed"}
--- | {"state"}.
+-- | {"behind"} | {"state"}.
 -- The first call hides the manifest and is the event; each call removes up to
 -- limit of its tags, the last one what it referred to.  more = 1: call again
 -- ("unknown" then means that somebody else finished it).
@@ -10,9 +10,14 @@ if refused() then
 end
 
 local repo, digest = ARGV[2], ARGV[3]
-local entry = repo .. ' ' .. digest
+if unsure(repo) then
+    return {'behind'}
+end
+
 local first = is_manifest(repo, digest)
-if not first and not redis.call('ZSCORE', P .. 'removing', entry) then
+if not first
+   and not redis.call('ZSCORE', P .. 'removing', repo .. ' ' .. digest)
+then
     return {'unknown'}
 end
 if first and unexpected(repo, ARGV[6]) then
@@ -21,19 +26,7 @@ end
 
 local seq = next_seq()
 if first then
-    redis.call('HDEL', P .. 'manifests:' .. repo, digest)
-    redis.call('ZADD', P .. 'removing', now(), entry)
-    pending(repo, digest)
-    local subject = redis.call('HGET', P .. 'subject:' .. repo, digest)
-    if subject then
-        redis.call('ZREM', P .. 'referrers:' .. repo .. ':' .. subject,
-                   digest)
-        redis.call('HDEL', P .. 'subject:' .. repo, digest)
-        redis.call('HDEL', P .. 'descriptor:' .. repo, digest)
-        redis.call('HDEL', P .. 'atype:' .. repo, digest)
-    end
-    event(seq, 'manifest_delete', repo, digest, '', ARGV[4])
-    publish(seq, 'manifest_delete', repo, digest)
+    hide_manifest(seq, repo, digest, ARGV[4])
 end
 
 local tags, more = remove_slice(repo, digest, bounded(ARGV[5], 1, LIMIT))

@@ -1,14 +1,19 @@
 -- KEYS[1] prefix  ARGV repo, reference, kind ("tag"|"digest")
--- Returns {"ok", digest, size, mediaType, state} | {"miss", state}.
+-- Returns {"ok", digest, size, mediaType, state} | {"miss", state}
+-- | {"behind", state}.
 local repo, digest = ARGV[1], ARGV[2]
 
+if unsure(repo) then
+    return {'behind', STATE}
+end
 if ARGV[3] == 'tag' then
     digest = tag_raw(repo, digest)
 end
+
 local value = digest and redis.call('HGET', P .. 'manifests:' .. repo, digest)
-if not value then
-    return {'miss', state()}
+if not value or is_broken(digest) then
+    return {'miss', STATE}
 end
 
 local size, media = string.match(value, '^(%d+) (.*)$')
-return {'ok', digest, size, media, state()}
+return {'ok', digest, size, media, STATE}

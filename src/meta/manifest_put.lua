@@ -4,13 +4,13 @@
 -- nrefs, then for each reference its kind (b, m, o) and digest; which of them
 -- must be there is missing_ref's
 -- Returns {"ok", seq} | {"missing", digest} | {"collecting", digest}
--- | {"changed"} | {"state"}.
+-- | {"changed"} | {"behind"} | {"state"}.
 if refused() then
     return {'state'}
 end
 
 local repo, digest, size, media = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local subject, atype, descriptor = ARGV[6], ARGV[7], ARGV[8]
+local about = {subject = ARGV[6], type = ARGV[7], descriptor = ARGV[8]}
 local conditions, actor = ARGV[9], ARGV[10]
 
 local ntags = tonumber(ARGV[11]) or -1
@@ -21,6 +21,10 @@ local base = 12 + ntags
 local nrefs = count_refs(base)
 if not nrefs then
     return redis.error_reply(BAD_REFS)
+end
+
+if unsure(repo) then
+    return {'behind'}
 end
 
 -- A removal of this digest is under way: help it, so that what it has still
@@ -36,8 +40,8 @@ if redis.call('EXISTS', P .. 'collecting') == 1 then
     if collecting(digest) then
         return {'collecting', digest}
     end
-    if subject ~= '' and collecting(subject) then
-        return {'collecting', subject}
+    if about.subject ~= '' and collecting(about.subject) then
+        return {'collecting', about.subject}
     end
     for i = 1, nrefs do
         if collecting(ARGV[base + 2 * i]) then
@@ -59,48 +63,17 @@ if missing then
 end
 
 local seq = next_seq()
-redis.call('HSET', P .. 'manifests:' .. repo, digest, size .. ' ' .. media)
-hold(repo, digest)
+add_manifest(repo, digest, size .. ' ' .. media, about, base, nrefs)
+redis.call('SREM', P .. 'broken', digest)
 pending(repo, digest)
-
--- Each digest counts once for each manifest, however often it is named.
-local uses = P .. 'uses:' .. repo .. ':' .. digest
-local refs = P .. 'refs:' .. repo
-for i = 1, nrefs do
-    local ref = ARGV[base + 2 * i]
-    if redis.call('SADD', uses, ref) == 1 then
-        redis.call('HINCRBY', refs, ref, 1)
-        redis.call('ZREM', P .. 'candidates', repo .. ' ' .. ref)
-    end
-end
-
-local old = redis.call('HGET', P .. 'subject:' .. repo, digest)
-if old and old ~= subject then
-    redis.call('ZREM', P .. 'referrers:' .. repo .. ':' .. old, digest)
-    redis.call('HDEL', P .. 'subject:' .. repo, digest)
-    redis.call('HDEL', P .. 'descriptor:' .. repo, digest)
-    redis.call('HDEL', P .. 'atype:' .. repo, digest)
-end
-if subject ~= '' then
-    redis.call('ZADD', P .. 'referrers:' .. repo .. ':' .. subject, 0, digest)
-    redis.call('HSET', P .. 'subject:' .. repo, digest, subject)
-    redis.call('HSET', P .. 'descriptor:' .. repo, digest, descriptor)
-    redis.call('HSET', P .. 'atype:' .. repo, digest, atype)
-end
 
 local tags = {}
 for i = 1, ntags do
-    local tag = ARGV[11 + i]
-    local was = tag_raw(repo, tag)
-    if was and was ~= digest then
-        redis.call('ZREM', P .. 'tagsof:' .. repo .. ':' .. was, tag)
-    end
-    redis.call('HSET', P .. 'tag:' .. repo, tag, digest .. ' ' .. seq)
-    redis.call('ZADD', P .. 'tags:' .. repo, 0, tag)
-    redis.call('ZADD', P .. 'tagsof:' .. repo .. ':' .. digest, 0, tag)
-    pending(repo, tag)
-    tags[i] = tag
+    tags[i] = ARGV[11 + i]
+    set_tag(repo, tags[i], digest, seq)
+    pending(repo, tags[i])
 end
+note_untagged(repo, digest)
 
 event(seq, 'manifest_put', repo, digest, table.concat(tags, ' '), actor)
 publish(seq, 'manifest_put', repo, digest)

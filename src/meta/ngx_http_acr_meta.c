@@ -12,6 +12,9 @@
 #define NGX_HTTP_ACR_META_PATIENCE  1000
 #define NGX_HTTP_ACR_META_WAITING   8192
 
+/* how long a call waits for its repository to be rebuilt */
+#define NGX_HTTP_ACR_META_REBUILD   10000
+
 /* EVALSHA, hash, 1, prefix */
 #define NGX_HTTP_ACR_META_HEAD      4
 
@@ -28,9 +31,11 @@ typedef struct {
     ngx_http_acr_meta_pt   handler;
     void                  *data;
 
+    ngx_msec_t             began;      /* to wait for its repository */
     ngx_uint_t             joins;      /* of the state that it was sent with */
     unsigned               eval:1;     /* with the script's text */
     unsigned               repeated:1; /* since the state was another one */
+    unsigned               unsure:1;   /* waits, or has waited, for that */
 
     ngx_uint_t             argc;
     const char           **argv;
@@ -50,6 +55,10 @@ static void ngx_http_acr_meta_reply(void *data, redisReply *reply);
 static void ngx_http_acr_meta_understand(ngx_http_acr_meta_call_t *call,
     redisReply *reply);
 static void ngx_http_acr_meta_repeat(ngx_http_acr_meta_call_t *call);
+static ngx_int_t ngx_http_acr_meta_unsure(ngx_http_acr_meta_call_t *call);
+static void ngx_http_acr_meta_repository(ngx_http_acr_meta_call_t *call,
+    ngx_str_t *repository);
+static void ngx_http_acr_meta_rebuilds(ngx_event_t *ev);
 static void ngx_http_acr_meta_answer(ngx_http_acr_meta_call_t *call,
     ngx_http_acr_meta_reply_t *r);
 static void ngx_http_acr_meta_patience(ngx_event_t *ev);
@@ -60,8 +69,8 @@ static void ngx_http_acr_meta_free(ngx_queue_t *calls);
 
 ngx_http_acr_meta_t *
 ngx_http_acr_meta_create(ngx_pool_t *pool, ngx_http_acr_meta_conf_t *conf,
-    ngx_str_t *name, ngx_thread_pool_t *tp, ngx_http_acr_meta_marks_pt marks,
-    void *data, ngx_log_t *log)
+    ngx_str_t *name, ngx_thread_pool_t *tp, ngx_http_acr_meta_owner_t *owner,
+    ngx_log_t *log)
 {
     ngx_http_acr_meta_t  *meta;
 
@@ -74,8 +83,7 @@ ngx_http_acr_meta_create(ngx_pool_t *pool, ngx_http_acr_meta_conf_t *conf,
     meta->conf = conf;
     meta->log = log;
     meta->tp = tp;
-    meta->marks = marks;
-    meta->marks_data = data;
+    meta->owner = *owner;
     meta->since = ngx_current_msec;
 
     meta->prefix.data = ngx_pnalloc(pool, name->len + sizeof("acr:{}") - 1);
@@ -88,7 +96,12 @@ ngx_http_acr_meta_create(ngx_pool_t *pool, ngx_http_acr_meta_conf_t *conf,
                        - meta->prefix.data;
 
     ngx_queue_init(&meta->waiting);
+    ngx_queue_init(&meta->unsure);
     ngx_queue_init(&meta->down);
+
+    meta->rebuilds.handler = ngx_http_acr_meta_rebuilds;
+    meta->rebuilds.data = meta;
+    meta->rebuilds.log = log;
 
     meta->patience.handler = ngx_http_acr_meta_patience;
     meta->patience.data = meta;
@@ -122,11 +135,16 @@ ngx_http_acr_meta_close(ngx_http_acr_meta_t *meta)
         ngx_del_timer(&meta->patience);
     }
 
+    if (meta->rebuilds.timer_set) {
+        ngx_del_timer(&meta->rebuilds);
+    }
+
     if (meta->posted.posted) {
         ngx_delete_posted_event(&meta->posted);
     }
 
     ngx_http_acr_meta_free(&meta->waiting);
+    ngx_http_acr_meta_free(&meta->unsure);
     ngx_http_acr_meta_free(&meta->down);
 }
 
@@ -408,7 +426,9 @@ ngx_http_acr_meta_understand(ngx_http_acr_meta_call_t *call,
     if (rc == NGX_AGAIN) {
         ngx_http_acr_meta_repeat(call);
 
-    } else {
+    } else if (r.status != NGX_HTTP_ACR_META_BEHIND
+               || ngx_http_acr_meta_unsure(call) != NGX_OK)
+    {
         ngx_http_acr_meta_answer(call, &r);
     }
 
@@ -448,6 +468,147 @@ ngx_http_acr_meta_repeat(ngx_http_acr_meta_call_t *call)
     }
 
     ngx_http_acr_meta_wait(call);
+}
+
+
+/*
+ * Redis does not know the repository yet.  NGX_OK: the call waits until it is
+ * rebuilt; NGX_DECLINED: it does not wait, or has waited enough.
+ */
+
+static ngx_int_t
+ngx_http_acr_meta_unsure(ngx_http_acr_meta_call_t *call)
+{
+    ngx_str_t             repository;
+    ngx_msec_t            passed;
+    ngx_http_acr_meta_t  *meta;
+
+    meta = call->meta;
+
+    if (!ngx_http_acr_meta_waits(call->script)) {
+        return NGX_DECLINED;
+    }
+
+    if (!call->unsure) {
+        call->unsure = 1;
+        call->began = ngx_current_msec;
+    }
+
+    passed = ngx_current_msec - call->began;
+
+    if (passed >= NGX_HTTP_ACR_META_REBUILD) {
+        return NGX_DECLINED;
+    }
+
+    /* the state may change once more meanwhile */
+
+    call->repeated = 0;
+
+    ngx_queue_insert_tail(&meta->unsure, &call->queue);
+
+    if (!meta->rebuilds.timer_set) {
+        ngx_add_timer(&meta->rebuilds, NGX_HTTP_ACR_META_REBUILD - passed);
+    }
+
+    ngx_http_acr_meta_repository(call, &repository);
+
+    meta->owner.unsure(meta->owner.data, &repository);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_acr_meta_repository(ngx_http_acr_meta_call_t *call,
+    ngx_str_t *repository)
+{
+    ngx_uint_t  n;
+
+    n = NGX_HTTP_ACR_META_HEAD
+        + (ngx_http_acr_meta_mutation(call->script) ? 1 : 0);
+
+    repository->data = (u_char *) call->argv[n];
+    repository->len = call->argvlen[n];
+}
+
+
+void
+ngx_http_acr_meta_rebuilt(ngx_http_acr_meta_t *meta, ngx_str_t *repository)
+{
+    ngx_str_t                  name;
+    ngx_queue_t                calls, *q;
+    ngx_http_acr_meta_call_t  *call;
+
+    ngx_http_acr_meta_take(&meta->unsure, &calls);
+
+    while (!ngx_queue_empty(&calls)) {
+        q = ngx_queue_head(&calls);
+        ngx_queue_remove(q);
+
+        call = ngx_queue_data(q, ngx_http_acr_meta_call_t, queue);
+
+        ngx_http_acr_meta_repository(call, &name);
+
+        if (name.len != repository->len
+            || ngx_memcmp(name.data, repository->data, name.len) != 0)
+        {
+            ngx_queue_insert_tail(&meta->unsure, &call->queue);
+            continue;
+        }
+
+        if (meta->phase == NGX_HTTP_ACR_META_JOINED) {
+            ngx_http_acr_meta_send(call);
+
+        } else {
+            ngx_http_acr_meta_wait(call);
+        }
+    }
+}
+
+
+/* those that have waited enough get BEHIND */
+
+static void
+ngx_http_acr_meta_rebuilds(ngx_event_t *ev)
+{
+    ngx_queue_t                 calls, *q;
+    ngx_msec_t                  passed;
+    ngx_http_acr_meta_t        *meta;
+    ngx_http_acr_meta_call_t   *call;
+    ngx_http_acr_meta_reply_t   r;
+
+    meta = ev->data;
+
+    ngx_memzero(&r, sizeof(ngx_http_acr_meta_reply_t));
+    r.status = NGX_HTTP_ACR_META_BEHIND;
+
+    ngx_http_acr_meta_take(&meta->unsure, &calls);
+
+    while (!ngx_queue_empty(&calls)) {
+        q = ngx_queue_head(&calls);
+        ngx_queue_remove(q);
+
+        call = ngx_queue_data(q, ngx_http_acr_meta_call_t, queue);
+        passed = ngx_current_msec - call->began;
+
+        if (passed >= NGX_HTTP_ACR_META_REBUILD) {
+            ngx_http_acr_meta_answer(call, &r);
+            continue;
+        }
+
+        ngx_queue_insert_tail(&meta->unsure, &call->queue);
+
+        if (!ev->timer_set) {
+            ngx_add_timer(ev, NGX_HTTP_ACR_META_REBUILD - passed);
+        }
+    }
+}
+
+
+ngx_uint_t
+ngx_http_acr_meta_losses(ngx_http_acr_meta_t *meta)
+{
+    return meta->losses;
 }
 
 

@@ -29,11 +29,9 @@ typedef enum {
     NGX_HTTP_ACR_META_DOWN = 0,        /* no answer: not connected, deadline,
                                           error of Redis.  A mutation may or
                                           may not have happened. */
-    NGX_HTTP_ACR_META_BEHIND,          /* this Redis is behind, and the answer
-                                          would be that something is not there
-                                          (a miss, a missing reference, a
-                                          delete of what is unknown), or a
-                                          list: no answer either, and nothing
+    NGX_HTTP_ACR_META_BEHIND,          /* this Redis is behind, and does not
+                                          know the repository yet, or all of
+                                          them: no answer either, and nothing
                                           has changed */
     NGX_HTTP_ACR_META_OK,
     NGX_HTTP_ACR_META_MISS,
@@ -42,7 +40,9 @@ typedef enum {
     NGX_HTTP_ACR_META_RANGE,
     NGX_HTTP_ACR_META_MISSING,
     NGX_HTTP_ACR_META_COLLECTING,
-    NGX_HTTP_ACR_META_CHANGED
+    NGX_HTTP_ACR_META_CHANGED,
+    NGX_HTTP_ACR_META_BUSY,
+    NGX_HTTP_ACR_META_CURRENT
 } ngx_http_acr_meta_status_e;
 
 
@@ -87,25 +87,45 @@ typedef struct {
 char *ngx_http_acr_meta_conf(ngx_conf_t *cf, ngx_http_acr_meta_conf_t *conf,
     ngx_array_t *args);
 
+/* what a volume says of its registry, see ngx_http_acr_store_marks(); both texts
+   are zero-terminated */
+
+typedef struct {
+    char          mark[64];            /* the highest acknowledged sequence of
+                                          any node, decimal; "0": none */
+    char          epoch[64];
+    ngx_uint_t    certain;             /* no higher mark was lost */
+    ngx_uint_t    empty;               /* there is nothing in it */
+} ngx_http_acr_meta_volume_t;
+
+
+/* what the index needs of its owner, with data */
+
+typedef struct {
+
+    /* asked in a thread of the pool when a Redis has to be joined.  NGX_OK, or
+       NGX_ERROR: then joining is tried again later. */
+    ngx_int_t   (*volume)(void *data, ngx_http_acr_meta_volume_t *volume,
+                          ngx_log_t *log);
+
+    /* calls wait for this repository to be rebuilt: the owner sees to it and
+       calls ngx_http_acr_meta_rebuilt() when it has ended, one way or another */
+    void        (*unsure)(void *data, ngx_str_t *repository);
+
+    void         *data;
+} ngx_http_acr_meta_owner_t;
+
+
 /*
  * The index of one registry in this worker; begins to connect, and connects
  * again for ever, with back-off.  name is the registry's (it becomes the key
  * prefix acr:{<name>}).
  *
- * marks is asked, in a thread of the pool, when a Redis has to be joined:
- * it writes the highest acknowledged sequence of any node (decimal, "0" if
- * there is none) and the epoch of the volume, both zero-terminated, into
- * buffers of 64 bytes, and returns NGX_OK, or NGX_ERROR: then joining is
- * tried again later.
- *
  * Lives in the pool, to be called from init_process.  NULL: no memory.
  */
-typedef ngx_int_t (*ngx_http_acr_meta_marks_pt)(void *data, char *mark,
-    char *epoch, ngx_log_t *log);
-
 ngx_http_acr_meta_t *ngx_http_acr_meta_create(ngx_pool_t *pool,
     ngx_http_acr_meta_conf_t *conf, ngx_str_t *name, ngx_thread_pool_t *tp,
-    ngx_http_acr_meta_marks_pt marks, void *data, ngx_log_t *log);
+    ngx_http_acr_meta_owner_t *owner, ngx_log_t *log);
 
 /*
  * To be called from exit_process: closes the connection.  Calls that were not
@@ -125,11 +145,24 @@ void ngx_http_acr_meta_close(ngx_http_acr_meta_t *meta);
  * waits until that second is over.  So a call takes at most two seconds and
  * two time-outs, mostly far less.
  *
+ * A change or list of a repository that a Redis which is behind does not know
+ * waits up to ten seconds more until it is rebuilt; a lookup that the directory
+ * can answer as well (blob_stat, manifest_get) gets BEHIND at once.
+ *
  * NGX_OK, or NGX_ERROR: no memory (the callback is not called then).
  */
 ngx_int_t ngx_http_acr_meta_call(ngx_http_acr_meta_t *meta,
     ngx_uint_t script, ngx_str_t *args, ngx_uint_t nargs,
     ngx_http_acr_meta_pt handler, void *data);
+
+/* the repository was rebuilt, or could not be: calls that wait for it are sent
+   again */
+void ngx_http_acr_meta_rebuilt(ngx_http_acr_meta_t *meta,
+    ngx_str_t *repository);
+
+/* how often this worker has found that its Redis is not the one, or has not the
+   content, that it had: what was done before is not to be relied on then */
+ngx_uint_t ngx_http_acr_meta_losses(ngx_http_acr_meta_t *meta);
 
 
 #endif /* NGX_HTTP_ACR_META_H */

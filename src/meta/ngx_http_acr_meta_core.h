@@ -16,7 +16,6 @@
 #include "../ngx_http_acr_task.h"
 
 
-#define NGX_HTTP_ACR_META_TEXT    64     /* mark and epoch, with the zero */
 #define NGX_HTTP_ACR_META_STATE   256
 #define NGX_HTTP_ACR_META_RUN_ID  64
 #define NGX_HTTP_ACR_META_CODES   16     /* kinds of errors, see ..._reply.c */
@@ -40,29 +39,33 @@ struct ngx_http_acr_meta_s {
     ngx_uint_t                   joins;  /* how often it has joined */
     ngx_str_t                    state;  /* in state_text */
     u_char                       state_text[NGX_HTTP_ACR_META_STATE];
+    ngx_uint_t                   losses; /* how often the generation changed */
     unsigned                     behind:1;
+    unsigned                     was_behind:1; /* before this join */
+    unsigned                     alerted:1; /* the log tells what was lost */
 
     unsigned                     closed:1;
-    unsigned                     marks_due:1;
+    unsigned                     volume_due:1;
 
-    /* calls: that wait for the join; that get DOWN as soon as possible */
+    /* calls: that wait for the join; that wait for their repository; that get
+       DOWN as soon as possible */
 
     ngx_queue_t                  waiting;
     ngx_uint_t                   nwaiting;
     ngx_event_t                  patience; /* timer: they have waited enough */
+    ngx_queue_t                  unsure;
+    ngx_event_t                  rebuilds; /* timer: the oldest has */
     ngx_queue_t                  down;
     ngx_event_t                  posted;
 
     /* joining */
 
     ngx_thread_pool_t           *tp;
-    ngx_http_acr_meta_marks_pt   marks;
-    void                        *marks_data;
+    ngx_http_acr_meta_owner_t    owner;
     ngx_http_acr_task_t          task;
     ngx_uint_t                   attempt;
     ngx_uint_t                   task_attempt;
-    char                         mark[NGX_HTTP_ACR_META_TEXT];
-    char                         epoch[NGX_HTTP_ACR_META_TEXT];
+    ngx_http_acr_meta_volume_t   volume;
     u_char                       run_id[NGX_HTTP_ACR_META_RUN_ID];
     size_t                       run_id_len;
 
@@ -98,6 +101,9 @@ void ngx_http_acr_meta_leave(ngx_http_acr_meta_t *meta);
 
 /* 1 if the script is a mutation, so that it takes the state first */
 ngx_uint_t ngx_http_acr_meta_mutation(ngx_uint_t script);
+
+/* 1 if it waits for its repository, which is the first argument */
+ngx_uint_t ngx_http_acr_meta_waits(ngx_uint_t script);
 
 /* the EVAL text of a script, and where EVALSHA's names are to be written */
 void ngx_http_acr_meta_text(ngx_uint_t script, ngx_str_t *text);

@@ -16,11 +16,35 @@ static ngx_int_t ngx_http_acr_meta_info_is(redisReply *reply,
     const char *name, const char *value);
 static ngx_int_t ngx_http_acr_meta_fit(ngx_http_acr_meta_t *meta,
     redisReply *reply);
-static void ngx_http_acr_meta_ask_marks(ngx_http_acr_meta_t *meta);
-static ngx_int_t ngx_http_acr_meta_marks(void *data, ngx_log_t *log);
-static void ngx_http_acr_meta_marks_known(void *data, ngx_int_t rc);
+static void ngx_http_acr_meta_ask_volume(ngx_http_acr_meta_t *meta);
+static ngx_int_t ngx_http_acr_meta_volume(void *data, ngx_log_t *log);
+static void ngx_http_acr_meta_volume_known(void *data, ngx_int_t rc);
+static ngx_int_t ngx_http_acr_meta_verdict(redisReply *word);
+static void ngx_http_acr_meta_new_state(ngx_http_acr_meta_t *meta,
+    redisReply *state, ngx_uint_t behind);
+static void ngx_http_acr_meta_generation(ngx_str_t *state);
+static void ngx_http_acr_meta_tell(ngx_http_acr_meta_t *meta,
+    const char *why);
 static void ngx_http_acr_meta_refuse(ngx_http_acr_meta_t *meta,
     ngx_uint_t level, const char *reason);
+
+
+/* what join.lua says: why a Redis is behind */
+
+typedef struct {
+    const char  *why;
+    ngx_uint_t   level;
+    const char  *text;
+} ngx_http_acr_meta_why_t;
+
+
+static ngx_http_acr_meta_why_t  ngx_http_acr_meta_whys[] = {
+    { "new", NGX_LOG_NOTICE, "knows nothing of this volume yet" },
+    { "volume", NGX_LOG_ALERT, "has the index of another volume" },
+    { "lost", NGX_LOG_ALERT, "has lost changes" },
+    { "power", NGX_LOG_WARN, "may have lost changes with the power" },
+    { NULL, 0, NULL }
+};
 
 
 void
@@ -35,7 +59,7 @@ ngx_http_acr_meta_join(ngx_http_acr_meta_t *meta)
 
     meta->phase = NGX_HTTP_ACR_META_JOINING;
     meta->attempt++;
-    meta->marks_due = 0;
+    meta->volume_due = 0;
 
     argv[0] = "INFO";
     argvlen[0] = sizeof("INFO") - 1;
@@ -79,7 +103,7 @@ ngx_http_acr_meta_info(void *data, redisReply *reply)
     }
 
     if (ngx_http_acr_meta_fit(meta, reply) == NGX_OK) {
-        ngx_http_acr_meta_ask_marks(meta);
+        ngx_http_acr_meta_ask_volume(meta);
     }
 }
 
@@ -201,18 +225,18 @@ ngx_http_acr_meta_info_is(redisReply *reply, const char *name,
  */
 
 static void
-ngx_http_acr_meta_ask_marks(ngx_http_acr_meta_t *meta)
+ngx_http_acr_meta_ask_volume(ngx_http_acr_meta_t *meta)
 {
     if (meta->task.active) {
-        meta->marks_due = 1;
+        meta->volume_due = 1;
         return;
     }
 
-    meta->marks_due = 0;
+    meta->volume_due = 0;
     meta->task_attempt = meta->attempt;
 
-    meta->task.work = ngx_http_acr_meta_marks;
-    meta->task.done = ngx_http_acr_meta_marks_known;
+    meta->task.work = ngx_http_acr_meta_volume;
+    meta->task.done = ngx_http_acr_meta_volume_known;
     meta->task.data = meta;
 
     if (ngx_http_acr_task_post(&meta->task, meta->tp) != NGX_OK) {
@@ -224,34 +248,27 @@ ngx_http_acr_meta_ask_marks(ngx_http_acr_meta_t *meta)
 
 
 static ngx_int_t
-ngx_http_acr_meta_marks(void *data, ngx_log_t *log)
+ngx_http_acr_meta_volume(void *data, ngx_log_t *log)
 {
     ngx_http_acr_meta_t *meta = data;
 
-    ngx_int_t  rc;
-
-    rc = meta->marks(meta->marks_data, meta->mark, meta->epoch, log);
-
-    meta->mark[NGX_HTTP_ACR_META_TEXT - 1] = '\0';
-    meta->epoch[NGX_HTTP_ACR_META_TEXT - 1] = '\0';
-
-    return rc;
+    return meta->owner.volume(meta->owner.data, &meta->volume, log);
 }
 
 
 static void
-ngx_http_acr_meta_marks_known(void *data, ngx_int_t rc)
+ngx_http_acr_meta_volume_known(void *data, ngx_int_t rc)
 {
     ngx_http_acr_meta_t *meta = data;
 
-    ngx_str_t  args[3];
+    ngx_str_t  args[5];
 
     if (meta->closed || meta->phase != NGX_HTTP_ACR_META_JOINING) {
         return;
     }
 
-    if (meta->marks_due) {
-        ngx_http_acr_meta_ask_marks(meta);
+    if (meta->volume_due) {
+        ngx_http_acr_meta_ask_volume(meta);
         return;
     }
 
@@ -268,12 +285,16 @@ ngx_http_acr_meta_marks_known(void *data, ngx_int_t rc)
 
     args[0].data = meta->run_id;
     args[0].len = meta->run_id_len;
-    args[1].data = (u_char *) meta->mark;
-    args[1].len = ngx_strlen(meta->mark);
-    args[2].data = (u_char *) meta->epoch;
-    args[2].len = ngx_strlen(meta->epoch);
+    args[1].data = (u_char *) meta->volume.mark;
+    args[1].len = ngx_strlen(meta->volume.mark);
+    args[2].data = (u_char *) meta->volume.epoch;
+    args[2].len = ngx_strlen(meta->volume.epoch);
+    args[3].data = (u_char *) (meta->volume.certain ? "1" : "0");
+    args[3].len = 1;
+    args[4].data = (u_char *) (meta->volume.empty ? "1" : "0");
+    args[4].len = 1;
 
-    if (ngx_http_acr_meta_call_join(meta, args, 3) != NGX_OK) {
+    if (ngx_http_acr_meta_call_join(meta, args, 5) != NGX_OK) {
         ngx_http_acr_meta_refuse(meta, NGX_LOG_ERR, "no memory");
     }
 }
@@ -283,9 +304,10 @@ void
 ngx_http_acr_meta_joined(ngx_http_acr_meta_t *meta, redisReply *reply)
 {
     u_char       buf[NGX_MAX_ERROR_STR];
+    ngx_int_t    behind;
     ngx_str_t    text;
-    ngx_uint_t   behind, was;
-    redisReply  *word, *state;
+    ngx_uint_t   i;
+    redisReply  *state;
 
     if (reply == NULL || meta->phase != NGX_HTTP_ACR_META_JOINING) {
         return;
@@ -297,52 +319,31 @@ ngx_http_acr_meta_joined(ngx_http_acr_meta_t *meta, redisReply *reply)
         return;
     }
 
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2) {
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3) {
         goto unknown;
     }
 
-    word = reply->element[0];
+    for (i = 0; i < 3; i++) {
+        if (reply->element[i]->type != REDIS_REPLY_STRING) {
+            goto unknown;
+        }
+    }
+
+    behind = ngx_http_acr_meta_verdict(reply->element[0]);
     state = reply->element[1];
 
-    if (word->type != REDIS_REPLY_STRING || state->type != REDIS_REPLY_STRING
-        || state->len > NGX_HTTP_ACR_META_STATE)
-    {
+    if (behind == NGX_ERROR || state->len > NGX_HTTP_ACR_META_STATE) {
         goto unknown;
     }
 
-    if (word->len == 6 && ngx_memcmp(word->str, "behind", 6) == 0) {
-        behind = 1;
+    ngx_http_acr_meta_new_state(meta, state, behind);
 
-    } else if (word->len == 8 && ngx_memcmp(word->str, "complete", 8) == 0) {
-        behind = 0;
-
-    } else {
-        goto unknown;
-    }
-
-    was = meta->behind;
-
-    ngx_memcpy(meta->state_text, state->str, state->len);
-
-    meta->state.data = meta->state_text;
-    meta->state.len = state->len;
-    meta->behind = behind;
     meta->phase = NGX_HTTP_ACR_META_JOINED;
     meta->joins++;
 
     ngx_http_acr_redis_usable(meta->redis);
 
-    if (behind && !was) {
-        ngx_log_error(NGX_LOG_ALERT, meta->log, 0,
-                      "acr: Redis \"%V\" has lost changes of \"%V\": what it "
-                      "does not find may be there, so lists and deletes wait "
-                      "for a rebuild", &meta->conf->text, &meta->prefix);
-
-    } else if (was && !behind) {
-        ngx_log_error(NGX_LOG_ERR, meta->log, 0,
-                      "acr: Redis \"%V\" is complete for \"%V\"",
-                      &meta->conf->text, &meta->prefix);
-    }
+    ngx_http_acr_meta_tell(meta, reply->element[2]->str);
 
     ngx_http_acr_meta_resume(meta);
 
@@ -352,6 +353,125 @@ unknown:
 
     ngx_http_acr_meta_refuse(meta, NGX_LOG_ALERT,
                              "its answer to join.lua is not known");
+}
+
+
+/* 1: behind, 0: complete, or NGX_ERROR */
+
+static ngx_int_t
+ngx_http_acr_meta_verdict(redisReply *word)
+{
+    if (ngx_strcmp(word->str, "behind") == 0) {
+        return 1;
+    }
+
+    return (ngx_strcmp(word->str, "complete") == 0) ? 0 : NGX_ERROR;
+}
+
+
+/*
+ * The state is <run_id>:<epoch>:<generation>[:behind].  Another generation is
+ * another history; the first one of a worker is no loss.
+ */
+
+static void
+ngx_http_acr_meta_new_state(ngx_http_acr_meta_t *meta, redisReply *state,
+    ngx_uint_t behind)
+{
+    ngx_str_t  old, new;
+
+    old = meta->state;
+    new.data = (u_char *) state->str;
+    new.len = state->len;
+
+    if (old.len) {
+        ngx_http_acr_meta_generation(&old);
+        ngx_http_acr_meta_generation(&new);
+
+        if (old.len != new.len
+            || ngx_memcmp(old.data, new.data, new.len) != 0)
+        {
+            meta->losses++;
+        }
+    }
+
+    ngx_memcpy(meta->state_text, state->str, state->len);
+
+    meta->state.data = meta->state_text;
+    meta->state.len = state->len;
+    meta->was_behind = meta->behind;
+    meta->behind = behind;
+}
+
+
+/* leaves only the third part of a state */
+
+static void
+ngx_http_acr_meta_generation(ngx_str_t *state)
+{
+    u_char      *p, *last;
+    ngx_uint_t   colons;
+
+    p = state->data;
+    last = p + state->len;
+
+    for (colons = 0; p < last && colons < 2; p++) {
+        colons += (*p == ':');
+    }
+
+    state->data = p;
+
+    while (p < last && *p != ':') {
+        p++;
+    }
+
+    state->len = p - state->data;
+}
+
+
+/* the worker that finds something out logs it; the others need not */
+
+static void
+ngx_http_acr_meta_tell(ngx_http_acr_meta_t *meta, const char *why)
+{
+    ngx_uint_t                  level;
+    const char                 *text;
+    ngx_http_acr_meta_why_t    *w;
+
+    if (!meta->behind) {
+
+        if (meta->was_behind) {
+            level = meta->alerted ? NGX_LOG_ERR : NGX_LOG_NOTICE;
+            meta->alerted = 0;
+
+            ngx_log_error(level, meta->log, 0,
+                          "acr: Redis \"%V\" is complete for \"%V\"",
+                          &meta->conf->text, &meta->prefix);
+        }
+
+        return;
+    }
+
+    level = NGX_LOG_NOTICE;
+    text = "is being rebuilt";
+
+    for (w = ngx_http_acr_meta_whys; w->why; w++) {
+        if (ngx_strcmp(why, w->why) == 0) {
+            level = w->level;
+            text = w->text;
+        }
+    }
+
+    meta->alerted = (level <= NGX_LOG_ERR);
+
+    if (meta->was_behind && level == NGX_LOG_NOTICE) {
+        return;
+    }
+
+    ngx_log_error(level, meta->log, 0,
+                  "acr: Redis \"%V\" %s (\"%V\"): until it is rebuilt from "
+                  "the directory, pulls are answered from there",
+                  &meta->conf->text, text, &meta->prefix);
 }
 
 

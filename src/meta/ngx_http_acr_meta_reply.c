@@ -16,10 +16,11 @@
 
 typedef struct {
     unsigned    mutation:1;    /* takes the state first */
-    unsigned    list:1;        /* its "ok" is incomplete while behind */
-    unsigned    unknown:1;     /* its "unknown" is a kind of miss */
+    unsigned    waits:1;       /* for its repository, the first argument, to be
+                                  rebuilt */
     unsigned    state:8;       /* which element of an "ok" is the state; that
-                                  of a "miss" is 1, of a "missing" 2 */
+                                  of a "miss" or "behind" is 1, of a "missing"
+                                  2; 0: it says none */
 } ngx_http_acr_meta_script_t;
 
 
@@ -36,11 +37,11 @@ typedef struct {
 } ngx_http_acr_meta_error_t;
 
 
-#define NGX_HTTP_ACR_META_CHANGE         { 1, 0, 0, 0 }
-#define NGX_HTTP_ACR_META_REMOVAL        { 1, 0, 1, 0 }
-#define NGX_HTTP_ACR_META_QUESTION       { 0, 0, 0, 0 }
-#define NGX_HTTP_ACR_META_LOOKUP(state)  { 0, 0, 0, state }
-#define NGX_HTTP_ACR_META_LIST(state)    { 0, 1, 0, state }
+#define NGX_HTTP_ACR_META_CHANGE         { 1, 1, 0 }
+#define NGX_HTTP_ACR_META_NOTE           { 1, 0, 0 }
+#define NGX_HTTP_ACR_META_QUESTION       { 0, 0, 0 }
+#define NGX_HTTP_ACR_META_LOOKUP(state)  { 0, 0, state }
+#define NGX_HTTP_ACR_META_LIST(state)    { 0, 1, state }
 
 
 static ngx_int_t ngx_http_acr_meta_read_error(ngx_http_acr_meta_t *meta,
@@ -50,8 +51,6 @@ static ngx_int_t ngx_http_acr_meta_read_odd(ngx_http_acr_meta_t *meta,
 static ngx_int_t ngx_http_acr_meta_status(redisReply *word,
     ngx_http_acr_meta_status_e *status);
 static ngx_uint_t ngx_http_acr_meta_state_at(ngx_uint_t script,
-    ngx_http_acr_meta_status_e status);
-static ngx_uint_t ngx_http_acr_meta_is_miss(ngx_uint_t script,
     ngx_http_acr_meta_status_e status);
 static ngx_uint_t ngx_http_acr_meta_word(redisReply *reply,
     const char *word);
@@ -65,27 +64,55 @@ static ngx_http_acr_meta_script_t  ngx_http_acr_meta_scripts[ACR_SCRIPT_MAX]
     =
 {
     [ACR_SCRIPT_BLOB_COMMIT]     = NGX_HTTP_ACR_META_CHANGE,
-    [ACR_SCRIPT_BLOB_DELETE]     = NGX_HTTP_ACR_META_REMOVAL,
-    [ACR_SCRIPT_BLOB_FIND]       = NGX_HTTP_ACR_META_LOOKUP(3),
+    [ACR_SCRIPT_BLOB_DELETE]     = NGX_HTTP_ACR_META_CHANGE,
+    [ACR_SCRIPT_BLOB_FIND]       = NGX_HTTP_ACR_META_LIST(3),
     [ACR_SCRIPT_BLOB_STAT]       = NGX_HTTP_ACR_META_LOOKUP(2),
-    [ACR_SCRIPT_CATALOG]         = NGX_HTTP_ACR_META_LIST(2),
+    [ACR_SCRIPT_BROKEN]          = NGX_HTTP_ACR_META_NOTE,
+    [ACR_SCRIPT_CATALOG]         = NGX_HTTP_ACR_META_LOOKUP(2),
+    [ACR_SCRIPT_COLLECTING_LIST] = NGX_HTTP_ACR_META_QUESTION,
+    [ACR_SCRIPT_GC_ASK]          = NGX_HTTP_ACR_META_NOTE,
+    [ACR_SCRIPT_GC_BEGIN]        = NGX_HTTP_ACR_META_NOTE,
+    [ACR_SCRIPT_GC_DUE]          = NGX_HTTP_ACR_META_LOOKUP(1),
+    [ACR_SCRIPT_GC_END]          = NGX_HTTP_ACR_META_NOTE,
+    [ACR_SCRIPT_GC_LINK]         = NGX_HTTP_ACR_META_NOTE,
+    [ACR_SCRIPT_GC_MANIFEST]     = NGX_HTTP_ACR_META_NOTE,
+    [ACR_SCRIPT_GC_ORPHANS]      = NGX_HTTP_ACR_META_NOTE,
+    [ACR_SCRIPT_GC_REPORT]       = NGX_HTTP_ACR_META_LOOKUP(1),
+    [ACR_SCRIPT_GC_UNTAGGED]     = NGX_HTTP_ACR_META_LOOKUP(1),
     [ACR_SCRIPT_JOIN]            = NGX_HTTP_ACR_META_QUESTION,
     [ACR_SCRIPT_LINK_NOW]        = NGX_HTTP_ACR_META_LOOKUP(2),
-    [ACR_SCRIPT_MANIFEST_CHECK]  = NGX_HTTP_ACR_META_LOOKUP(1),
-    [ACR_SCRIPT_MANIFEST_DELETE] = NGX_HTTP_ACR_META_REMOVAL,
+    [ACR_SCRIPT_MANIFEST_CHECK]  = NGX_HTTP_ACR_META_LIST(1),
+    [ACR_SCRIPT_MANIFEST_DELETE] = NGX_HTTP_ACR_META_CHANGE,
     [ACR_SCRIPT_MANIFEST_GET]    = NGX_HTTP_ACR_META_LOOKUP(4),
     [ACR_SCRIPT_MANIFEST_PUT]    = NGX_HTTP_ACR_META_CHANGE,
-    [ACR_SCRIPT_PENDING_DONE]    = NGX_HTTP_ACR_META_CHANGE,
+    [ACR_SCRIPT_PENDING_DONE]    = NGX_HTTP_ACR_META_NOTE,
     [ACR_SCRIPT_PENDING_LIST]    = NGX_HTTP_ACR_META_QUESTION,
+    [ACR_SCRIPT_REBUILD_BEGIN]   = NGX_HTTP_ACR_META_NOTE,
+    [ACR_SCRIPT_REBUILD_BLOBS]   = NGX_HTTP_ACR_META_NOTE,
+    [ACR_SCRIPT_REBUILD_DONE]    = NGX_HTTP_ACR_META_NOTE,
+    [ACR_SCRIPT_REBUILD_FINISH]  = NGX_HTTP_ACR_META_NOTE,
+    [ACR_SCRIPT_REBUILD_MANIFEST] = NGX_HTTP_ACR_META_NOTE,
+    [ACR_SCRIPT_REBUILD_REST]    = NGX_HTTP_ACR_META_LOOKUP(2),
+    [ACR_SCRIPT_REBUILD_TAGS]    = NGX_HTTP_ACR_META_NOTE,
+    [ACR_SCRIPT_REBUILD_WANT]    = NGX_HTTP_ACR_META_NOTE,
     [ACR_SCRIPT_REFERRERS]       = NGX_HTTP_ACR_META_LIST(2),
     [ACR_SCRIPT_REMOVING_LIST]   = NGX_HTTP_ACR_META_QUESTION,
-    [ACR_SCRIPT_TAG_DELETE]      = NGX_HTTP_ACR_META_REMOVAL,
+    [ACR_SCRIPT_SESSIONS]        = NGX_HTTP_ACR_META_QUESTION,
+    [ACR_SCRIPT_STATS]           = NGX_HTTP_ACR_META_QUESTION,
+    [ACR_SCRIPT_TAG_DELETE]      = NGX_HTTP_ACR_META_CHANGE,
     [ACR_SCRIPT_TAGS_LIST]       = NGX_HTTP_ACR_META_LIST(3),
-    [ACR_SCRIPT_UPLOAD_CANCEL]   = NGX_HTTP_ACR_META_CHANGE,
-    [ACR_SCRIPT_UPLOAD_CREATE]   = NGX_HTTP_ACR_META_CHANGE,
+    [ACR_SCRIPT_UPLOAD_CANCEL]   = NGX_HTTP_ACR_META_NOTE,
+    [ACR_SCRIPT_UPLOAD_CREATE]   = NGX_HTTP_ACR_META_NOTE,
     [ACR_SCRIPT_UPLOAD_GET]      = NGX_HTTP_ACR_META_QUESTION,
-    [ACR_SCRIPT_UPLOAD_SAVE]     = NGX_HTTP_ACR_META_CHANGE,
-    [ACR_SCRIPT_UPLOAD_TAKE]     = NGX_HTTP_ACR_META_CHANGE
+    [ACR_SCRIPT_UPLOAD_SAVE]     = NGX_HTTP_ACR_META_NOTE,
+    [ACR_SCRIPT_UPLOAD_TAKE]     = NGX_HTTP_ACR_META_NOTE,
+    [ACR_SCRIPT_WORK_DUE]        = NGX_HTTP_ACR_META_QUESTION,
+    [ACR_SCRIPT_WORK_END]        = NGX_HTTP_ACR_META_NOTE,
+    [ACR_SCRIPT_WORK_GET]        = NGX_HTTP_ACR_META_QUESTION,
+    [ACR_SCRIPT_WORK_NOTE]       = NGX_HTTP_ACR_META_NOTE,
+    [ACR_SCRIPT_WORK_STOP]       = NGX_HTTP_ACR_META_NOTE,
+    [ACR_SCRIPT_WORK_TAKE]       = NGX_HTTP_ACR_META_NOTE,
+    [ACR_SCRIPT_WORK_WANT]       = NGX_HTTP_ACR_META_NOTE
 };
 
 
@@ -98,6 +125,9 @@ static ngx_http_acr_meta_word_t  ngx_http_acr_meta_words[] = {
     { ngx_string("missing"), NGX_HTTP_ACR_META_MISSING },
     { ngx_string("collecting"), NGX_HTTP_ACR_META_COLLECTING },
     { ngx_string("changed"), NGX_HTTP_ACR_META_CHANGED },
+    { ngx_string("behind"), NGX_HTTP_ACR_META_BEHIND },
+    { ngx_string("busy"), NGX_HTTP_ACR_META_BUSY },
+    { ngx_string("current"), NGX_HTTP_ACR_META_CURRENT },
     { ngx_null_string, NGX_HTTP_ACR_META_DOWN }
 };
 
@@ -139,6 +169,13 @@ ngx_uint_t
 ngx_http_acr_meta_mutation(ngx_uint_t script)
 {
     return ngx_http_acr_meta_scripts[script].mutation;
+}
+
+
+ngx_uint_t
+ngx_http_acr_meta_waits(ngx_uint_t script)
+{
+    return ngx_http_acr_meta_scripts[script].waits;
 }
 
 
@@ -231,11 +268,6 @@ ngx_http_acr_meta_read(ngx_http_acr_meta_t *meta, ngx_uint_t script,
         }
     }
 
-    if (meta->behind && ngx_http_acr_meta_is_miss(script, status)) {
-        r->status = NGX_HTTP_ACR_META_BEHIND;
-        return NGX_OK;
-    }
-
     r->status = status;
     r->n = n;
     r->v = v;
@@ -309,6 +341,7 @@ ngx_http_acr_meta_state_at(ngx_uint_t script,
     switch (status) {
 
     case NGX_HTTP_ACR_META_MISS:
+    case NGX_HTTP_ACR_META_BEHIND:
         return 1;
 
     case NGX_HTTP_ACR_META_MISSING:
@@ -316,33 +349,6 @@ ngx_http_acr_meta_state_at(ngx_uint_t script,
 
     default:
         return ngx_http_acr_meta_scripts[script].state;
-    }
-}
-
-
-/* would a Redis that has lost something have said the same? */
-
-static ngx_uint_t
-ngx_http_acr_meta_is_miss(ngx_uint_t script,
-    ngx_http_acr_meta_status_e status)
-{
-    switch (status) {
-
-    case NGX_HTTP_ACR_META_MISS:
-    case NGX_HTTP_ACR_META_MISSING:
-        return 1;
-
-    case NGX_HTTP_ACR_META_CHANGED:
-        return script != ACR_SCRIPT_PENDING_DONE;
-
-    case NGX_HTTP_ACR_META_UNKNOWN:
-        return ngx_http_acr_meta_scripts[script].unknown;
-
-    case NGX_HTTP_ACR_META_OK:
-        return ngx_http_acr_meta_scripts[script].list;
-
-    default:
-        return 0;
     }
 }
 

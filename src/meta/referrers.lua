@@ -1,9 +1,15 @@
 -- KEYS[1] prefix  ARGV repo, subject, artifactType ("" = any), last, n
--- Returns {"ok", more (0|1), state, last_digest_looked_at, descriptor...}.
+-- Returns {"ok", more (0|1), state, last_digest_looked_at, descriptor...}
+-- | {"behind", state}.
 -- Looks at up to 1000 digests, and finds descriptors of 1 MiB altogether (one
 -- alone may be larger); with more = 1 the next call starts after the last one
 -- looked at, even if this call found nothing.
 local repo, atype, last = ARGV[1], ARGV[3], ARGV[4]
+
+if unsure(repo) then
+    return {'behind', STATE}
+end
+
 local n = bounded(ARGV[5], 0, LIMIT)
 local look = atype == '' and n or n > 0 and LIMIT or 0
 local list, more = page(P .. 'referrers:' .. repo .. ':' .. ARGV[2], last,
@@ -28,4 +34,4 @@ for i, digest in ipairs(list) do
         found[#found + 1] = descriptor
     end
 end
-return reply({'ok', tostring(more), state(), last}, found)
+return reply({'ok', tostring(more), STATE, last}, found)

@@ -1,10 +1,15 @@
 -- KEYS[1] prefix  ARGV state, repo, tag, actor, conditions
--- Returns {"ok", seq, digest} | {"unknown"} | {"changed"} | {"state"}.
+-- Returns {"ok", seq, digest} | {"unknown"} | {"changed"} | {"behind"}
+-- | {"state"}.
 if refused() then
     return {'state'}
 end
 
 local repo, tag = ARGV[2], ARGV[3]
+if unsure(repo) then
+    return {'behind'}
+end
+
 local digest = tag_raw(repo, tag)
 if not digest then
     return {'unknown'}
@@ -18,6 +23,7 @@ redis.call('HDEL', P .. 'tag:' .. repo, tag)
 redis.call('ZREM', P .. 'tags:' .. repo, tag)
 redis.call('ZREM', P .. 'tagsof:' .. repo .. ':' .. digest, tag)
 pending(repo, tag)
+note_untagged(repo, digest)
 tidy(repo)
 
 event(seq, 'tag_delete', repo, digest, tag, ARGV[4])

@@ -14,4 +14,5 @@ if (ARGV[4] or '') ~= '' and ARGV[4] ~= got[3] then
 end
 
 redis.call('DEL', key)
+redis.call('ZREM', P .. 'sessions', ARGV[2])
 return {'ok', got[2]}

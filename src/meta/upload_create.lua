@@ -9,5 +9,5 @@ local key = P .. 'upload:' .. ARGV[2]
 redis.call('HSET', key, 'repository', ARGV[3], 'offset', '0',
            'alg', ARGV[4], 'hash', '', 'owner', '0', 'held', '0',
            'file', '', 'started', now())
-redis.call('EXPIRE', key, ARGV[5])
+keep_session(ARGV[2], ARGV[5])
 return {'ok'}

@@ -16,5 +16,5 @@ end
 
 redis.call('HSET', key, 'offset', ARGV[4], 'hash', ARGV[5], 'file', ARGV[6],
            'held', ARGV[7] == '1' and '0' or '1')
-redis.call('EXPIRE', key, ARGV[8])
+keep_session(ARGV[2], ARGV[8])
 return {'ok'}

@@ -18,6 +18,6 @@ end
 
 local owner = redis.call('HINCRBY', key, 'owner', 1)
 redis.call('HSET', key, 'held', '1')
-redis.call('EXPIRE', key, ARGV[5])
+keep_session(ARGV[2], ARGV[5])
 return {'ok', string.format('%.0f', owner), got[2], got[3], got[4], got[5],
         got[6] == '0' and '1' or '0'}

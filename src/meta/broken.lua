@@ -1,0 +1,10 @@
+-- KEYS[1] prefix  ARGV state, digest
+-- Returns {"ok"} | {"state"}.
+-- A scrub has moved the file of the digest away, so nobody has it until it is
+-- pushed again.
+if refused() then
+    return {'state'}
+end
+
+redis.call('SADD', P .. 'broken', ARGV[2])
+return {'ok'}

@@ -1,0 +1,23 @@
+-- KEYS[1] prefix
+-- ARGV state, repo, token, digest, size, mediaType, subject (""),
+-- artifactType (""), descriptor ("" without subject), nrefs, then for each
+-- reference its kind and digest, as for manifest_put
+-- Returns {"ok"} | {"lost"} | {"state"}.
+if refused() then
+    return {'state'}
+end
+
+local repo, digest = ARGV[2], ARGV[4]
+local nrefs = count_refs(10)
+if not nrefs then
+    return redis.error_reply(BAD_REFS)
+end
+if lost_rebuild(repo, ARGV[3]) then
+    return {'lost'}
+end
+
+add_manifest(repo, digest, ARGV[5] .. ' ' .. ARGV[6],
+             {subject = ARGV[7], type = ARGV[8], descriptor = ARGV[9]},
+             10, nrefs)
+note_untagged(repo, digest)
+return {'ok'}

@@ -1,0 +1,11 @@
+-- KEYS[1] prefix  ARGV state
+-- Returns {"ok", state} | {"state"}.
+-- The operator says that the directory is right and this Redis is not.
+if refused() then
+    return {'state'}
+end
+if not BEHIND then
+    local run_id, epoch = string.match(STATE, '^([^:]*):([^:]*)')
+    fall_behind(run_id, epoch)
+end
+return {'ok', STATE}
