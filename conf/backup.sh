@@ -34,9 +34,10 @@ to=$(cd "$2" && pwd -P)
 
 name=$(date -u +%Y-%m-%dT%H%M%S.%3NZ)
 part=$to/$name.part
-last=$(find "$to" -mindepth 1 -maxdepth 1 -type d -name '*T*Z' | sort | tail -n 1)
+last=$(find "$to" -mindepth 1 -maxdepth 1 -type d -name '*T*Z' | sort \
+    | tail -n 1)
 
-# copy BELOW OPTION... PATTERN: files below a directory whose path ends like that
+# copy BELOW OPTION... PATTERN: files below a directory whose path ends so
 copy() {
     local below=$1 status=0
 
