@@ -11,6 +11,7 @@
 #include "src/ngx_http_acr.h"
 #include "src/ngx_http_acr_registry.h"
 #include "src/api/ngx_http_acr_api.h"
+#include "src/api/ngx_http_acr_admin.h"
 
 #include <pwd.h>
 #include <grp.h>
@@ -39,7 +40,8 @@ static ngx_int_t ngx_http_acr_worker_user(ngx_conf_t *cf, uid_t *uid,
 static ngx_int_t ngx_http_acr_init_process(ngx_cycle_t *cycle);
 static void ngx_http_acr_exit_process(ngx_cycle_t *cycle);
 
-static char *ngx_http_acr(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+static char *ngx_http_acr_handler(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 static char *ngx_http_acr_root(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_acr_redis(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -47,6 +49,8 @@ static char *ngx_http_acr_redis(ngx_conf_t *cf, ngx_command_t *cmd,
 static char *ngx_http_acr_name(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_acr_location_slot(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_acr_interval(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
 static ngx_int_t ngx_http_acr_text_variable(ngx_http_request_t *r,
@@ -63,10 +67,17 @@ static ngx_command_t  ngx_http_acr_commands[] = {
 
     { ngx_string("acr"),
       NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
-      ngx_http_acr,
+      ngx_http_acr_handler,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
-      NULL },
+      ngx_http_acr_router },
+
+    { ngx_string("acr_admin"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_acr_handler,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      ngx_http_acr_admin },
 
     { ngx_string("acr_root"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
@@ -157,6 +168,41 @@ static ngx_command_t  ngx_http_acr_commands[] = {
       ngx_conf_set_sec_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_acr_loc_conf_t, upload_expires),
+      NULL },
+
+    { ngx_string("acr_gc_delay"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_sec_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_acr_loc_conf_t, gc_delay),
+      NULL },
+
+    { ngx_string("acr_gc_interval"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_acr_interval,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_acr_loc_conf_t, gc_interval),
+      NULL },
+
+    { ngx_string("acr_gc_untagged"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_acr_interval,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_acr_loc_conf_t, gc_untagged),
+      NULL },
+
+    { ngx_string("acr_scrub_interval"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_acr_interval,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_acr_loc_conf_t, scrub_interval),
+      NULL },
+
+    { ngx_string("acr_scrub_rate"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_size_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_acr_loc_conf_t, scrub_rate),
       NULL },
 
     { ngx_string("acr_location"),
@@ -372,6 +418,7 @@ ngx_http_acr_create_loc_conf(ngx_conf_t *cf)
      *     conf->node = { 0, NULL };
      *     conf->upload_buffers.num = 0;
      *     conf->large = { 0, 0, 0 };
+     *     conf->handler = NULL;
      *     conf->registry = NULL;
      */
 
@@ -381,6 +428,11 @@ ngx_http_acr_create_loc_conf(ngx_conf_t *cf)
     conf->max_manifest_size = NGX_CONF_UNSET_SIZE;
     conf->upload_pool = NGX_CONF_UNSET_UINT;
     conf->upload_expires = NGX_CONF_UNSET;
+    conf->gc_delay = NGX_CONF_UNSET;
+    conf->gc_interval = NGX_CONF_UNSET;
+    conf->gc_untagged = NGX_CONF_UNSET;
+    conf->scrub_interval = NGX_CONF_UNSET;
+    conf->scrub_rate = NGX_CONF_UNSET_SIZE;
     conf->fsync = NGX_CONF_UNSET;
     conf->delete = NGX_CONF_UNSET;
     conf->sparse_index = NGX_CONF_UNSET;
@@ -408,7 +460,8 @@ ngx_http_acr_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         && prev->enable == 1)
     {
         conf->enable = 1;
-        clcf->handler = ngx_http_acr_router;
+        conf->handler = prev->handler;
+        clcf->handler = prev->handler;
     }
 
     ngx_conf_init_value(conf->enable, 0);
@@ -426,6 +479,13 @@ ngx_http_acr_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_uint_value(conf->upload_pool, prev->upload_pool, 64);
     ngx_conf_merge_sec_value(conf->upload_expires, prev->upload_expires,
                              24 * 3600);
+
+    ngx_conf_merge_sec_value(conf->gc_delay, prev->gc_delay, 24 * 3600);
+    ngx_conf_merge_sec_value(conf->gc_interval, prev->gc_interval, 3600);
+    ngx_conf_merge_sec_value(conf->gc_untagged, prev->gc_untagged, 0);
+    ngx_conf_merge_sec_value(conf->scrub_interval, prev->scrub_interval, 0);
+    ngx_conf_merge_size_value(conf->scrub_rate, prev->scrub_rate,
+                              16 * 1024 * 1024);
 
     ngx_conf_merge_value(conf->fsync, prev->fsync, 1);
     ngx_conf_merge_value(conf->delete, prev->delete, 1);
@@ -496,6 +556,20 @@ ngx_http_acr_check(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf)
         return NGX_CONF_ERROR;
     }
 
+    if (conf->gc_delay < 1) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"acr_gc_delay\" must be at least 1s: it is the "
+                           "time that a push may take");
+        return NGX_CONF_ERROR;
+    }
+
+    if (conf->gc_untagged && conf->gc_untagged < conf->gc_delay) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"acr_gc_untagged\" must not be less than "
+                           "\"acr_gc_delay\"");
+        return NGX_CONF_ERROR;
+    }
+
     return NGX_CONF_OK;
 }
 
@@ -556,6 +630,21 @@ ngx_http_acr_join_registry(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf)
             return NGX_CONF_ERROR;
         }
 
+        if (registry->gc_delay != conf->gc_delay
+            || registry->gc_interval != conf->gc_interval
+            || registry->gc_untagged != conf->gc_untagged
+            || registry->scrub_interval != conf->scrub_interval
+            || registry->scrub_rate != conf->scrub_rate)
+        {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "\"acr_root\" \"%V\" is used with two "
+                               "different \"acr_gc_delay\", "
+                               "\"acr_gc_interval\", \"acr_gc_untagged\", "
+                               "\"acr_scrub_interval\" or "
+                               "\"acr_scrub_rate\"", &conf->root);
+            return NGX_CONF_ERROR;
+        }
+
         registry->upload_expires = ngx_max(registry->upload_expires,
                                            conf->upload_expires);
         conf->registry = registry;
@@ -581,6 +670,11 @@ ngx_http_acr_join_registry(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf)
     registry->name = conf->name;
     registry->meta_conf = conf->meta_conf;
     registry->upload_expires = conf->upload_expires;
+    registry->gc_delay = conf->gc_delay;
+    registry->gc_interval = conf->gc_interval;
+    registry->gc_untagged = conf->gc_untagged;
+    registry->scrub_interval = conf->scrub_interval;
+    registry->scrub_rate = conf->scrub_rate;
 
     registry->store.root = conf->root;
     registry->store.fsync = conf->fsync;
@@ -681,23 +775,50 @@ ngx_http_acr_exit_process(ngx_cycle_t *cycle)
 }
 
 
+/* "acr" and the other directives that make a location ours */
+
 static char *
-ngx_http_acr(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_http_acr_handler(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_acr_loc_conf_t *alcf = conf;
 
     ngx_http_core_loc_conf_t  *clcf;
 
     if (alcf->enable != NGX_CONF_UNSET) {
-        return "is duplicate";
+        return "is duplicate, or is not the only one of its kind here";
     }
 
     alcf->enable = 1;
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-    clcf->handler = ngx_http_acr_router;
+    alcf->handler = (ngx_http_handler_pt) cmd->post;
+    clcf->handler = alcf->handler;
 
     return NGX_CONF_OK;
+}
+
+
+/* a time, or "off" */
+
+static char *
+ngx_http_acr_interval(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    char  *p = conf;
+
+    time_t     *field;
+    ngx_str_t  *value;
+
+    field = (time_t *) (p + cmd->offset);
+    value = cf->args->elts;
+
+    if (*field == NGX_CONF_UNSET
+        && ngx_strcmp(value[1].data, "off") == 0)
+    {
+        *field = 0;
+        return NGX_CONF_OK;
+    }
+
+    return ngx_conf_set_sec_slot(cf, cmd, conf);
 }
 
 

@@ -42,7 +42,15 @@ typedef struct {
     ngx_thread_pool_t         *slow;       /* "acr_slow": what may wait */
 
     time_t                     upload_expires;
+    time_t                     gc_delay;
+    time_t                     gc_interval;    /* 0: on request only */
+    time_t                     gc_untagged;    /* 0: they stay */
+    time_t                     scrub_interval; /* 0: on request only */
+    size_t                     scrub_rate;     /* bytes a second; 0: any */
+
     ngx_event_t                keeper;     /* timer of the background work */
+    ngx_queue_t                rebuilds;   /* of repositories, in this worker */
+    ngx_uint_t                 tokens;     /* given out by this worker */
 } ngx_http_acr_registry_t;
 
 
@@ -57,6 +65,7 @@ typedef struct {
 
 typedef struct {
     ngx_flag_t                 enable;
+    ngx_http_handler_pt        handler;    /* of "acr", "acr_admin"... */
     ngx_str_t                  root;
     ngx_str_t                  name;
     ngx_str_t                  node;
@@ -68,6 +77,12 @@ typedef struct {
     ngx_uint_t                 upload_pool;         /* large ones: a worker */
     ngx_http_acr_buffers_t     large;               /* of this worker */
     time_t                     upload_expires;
+
+    time_t                     gc_delay;
+    time_t                     gc_interval;
+    time_t                     gc_untagged;
+    time_t                     scrub_interval;
+    size_t                     scrub_rate;
 
     ngx_flag_t                 fsync;
     ngx_flag_t                 delete;

@@ -1,9 +1,11 @@
 
 #include "ngx_http_acr_registry.h"
+#include "work/ngx_http_acr_rebuild.h"
 
 
 static ngx_int_t ngx_http_acr_registry_volume(void *data,
     ngx_http_acr_meta_volume_t *volume, ngx_log_t *log);
+static void ngx_http_acr_registry_unsure(void *data, ngx_str_t *repository);
 
 
 ngx_int_t
@@ -13,6 +15,8 @@ ngx_http_acr_registry_start(ngx_http_acr_registry_t *registry,
     ngx_http_acr_meta_owner_t  owner;
 
     registry->store.slot = ngx_process_slot;
+
+    ngx_queue_init(&registry->rebuilds);
 
     owner.volume = ngx_http_acr_registry_volume;
     owner.unsure = ngx_http_acr_registry_unsure;
@@ -59,4 +63,13 @@ ngx_http_acr_registry_volume(void *data, ngx_http_acr_meta_volume_t *volume,
 
     return ngx_http_acr_store_marks(&registry->store, volume->mark,
                                     volume->epoch, log);
+}
+
+
+/* somebody waits for this repository, so it does not wait for its turn */
+
+static void
+ngx_http_acr_registry_unsure(void *data, ngx_str_t *repository)
+{
+    (void) ngx_http_acr_rebuild_repository(data, repository, NULL, NULL);
 }

@@ -12,7 +12,6 @@ typedef struct {
 } ngx_http_acr_route_t;
 
 
-static ngx_http_acr_ctx_t *ngx_http_acr_router_ctx(ngx_http_request_t *r);
 static void ngx_http_acr_router_cleanup(void *data);
 static void ngx_http_acr_route(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx);
 static ngx_uint_t ngx_http_acr_path_clean(ngx_http_request_t *r);
@@ -82,7 +81,7 @@ ngx_http_acr_router(ngx_http_request_t *r)
         return NGX_HTTP_NOT_FOUND;
     }
 
-    ctx = ngx_http_acr_router_ctx(r);
+    ctx = ngx_http_acr_ctx_create(r);
     if (ctx == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -97,8 +96,8 @@ ngx_http_acr_router(ngx_http_request_t *r)
 }
 
 
-static ngx_http_acr_ctx_t *
-ngx_http_acr_router_ctx(ngx_http_request_t *r)
+ngx_http_acr_ctx_t *
+ngx_http_acr_ctx_create(ngx_http_request_t *r)
 {
     ngx_http_cleanup_t  *cln;
     ngx_http_acr_ctx_t  *ctx;

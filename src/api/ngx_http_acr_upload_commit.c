@@ -23,6 +23,8 @@ static void ngx_http_acr_upload_mismatched(ngx_http_request_t *r, void *data,
     ngx_int_t rc);
 static void ngx_http_acr_upload_commit(ngx_http_request_t *r,
     ngx_http_acr_upload_t *u);
+static void ngx_http_acr_upload_store(ngx_http_request_t *r, void *data,
+    ngx_int_t rc);
 static ngx_int_t ngx_http_acr_upload_commit_work(void *data, ngx_log_t *log);
 static void ngx_http_acr_upload_stored(ngx_http_request_t *r, void *data,
     ngx_int_t rc);
@@ -155,6 +157,15 @@ ngx_http_acr_upload_commit(ngx_http_request_t *r, ngx_http_acr_upload_t *u)
 {
     u->ctx->committing = 1;
 
+    ngx_http_acr_upload_store(r, u, NGX_OK);
+}
+
+
+static void
+ngx_http_acr_upload_store(ngx_http_request_t *r, void *data, ngx_int_t rc)
+{
+    ngx_http_acr_upload_t *u = data;
+
     ngx_http_acr_run(r, u->ctx->registry->slow,
                      ngx_http_acr_upload_commit_work, u,
                      ngx_http_acr_upload_stored);
@@ -243,8 +254,10 @@ ngx_http_acr_upload_committed(ngx_http_request_t *r, void *data,
             return;
         }
 
+        /* the collector may have removed the file: it is stored again */
+
         ngx_http_acr_later(r, NGX_HTTP_ACR_COMMIT_RETRY,
-                           ngx_http_acr_upload_stored, u);
+                           ngx_http_acr_upload_store, u);
         return;
     }
 

@@ -8,6 +8,6 @@ local key = work_key(ARGV[2])
 if redis.call('HGET', key, 'owner') ~= ARGV[3] then
     return {'lost'}
 end
-redis.call('HSET', key, 'running', '0', 'until', '0', 'request', '',
+redis.call('HSET', key, 'running', '0', 'until', '0',
            'finished', now())
 return {'ok'}

@@ -12,9 +12,10 @@ if working(kind) then
     return {'busy'}
 end
 
-local got = redis.call('HMGET', key, 'running', 'request', 'at')
+local got = redis.call('HMGET', key, 'running', 'requested', 'request', 'at')
 local again = got[1] == '1'
-local request, at = got[2] or '', again and got[3] or ''
+local request = (again or got[2] == '1') and got[3] or ''
+local at = again and got[4] or ''
 if not again then
     redis.call('DEL', key)
     redis.call('HSET', key, 'running', '1', 'started', now(), 'request',
