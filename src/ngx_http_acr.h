@@ -24,6 +24,7 @@
 #include "oci/acr_query.h"
 #include "oci/acr_range.h"
 
+#include "ngx_http_acr_task.h"
 #include "meta/ngx_http_acr_meta.h"
 #include "store/ngx_http_acr_ring.h"
 #include "store/ngx_http_acr_store.h"
@@ -49,6 +50,7 @@ typedef struct {
     size_t                     scrub_rate;     /* bytes a second; 0: any */
 
     ngx_event_t                keeper;     /* timer of the background work */
+    ngx_http_acr_task_t        seal;       /* of this node's marks */
     ngx_queue_t                rebuilds;   /* of repositories, in this worker */
     ngx_uint_t                 tokens;     /* given out by this worker */
 } ngx_http_acr_registry_t;

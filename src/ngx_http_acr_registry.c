@@ -6,6 +6,9 @@
 static ngx_int_t ngx_http_acr_registry_volume(void *data,
     ngx_http_acr_meta_volume_t *volume, ngx_log_t *log);
 static void ngx_http_acr_registry_unsure(void *data, ngx_str_t *repository);
+static void ngx_http_acr_registry_complete(void *data);
+static ngx_int_t ngx_http_acr_registry_seal(void *data, ngx_log_t *log);
+static void ngx_http_acr_registry_sealed(void *data, ngx_int_t rc);
 
 
 ngx_int_t
@@ -20,6 +23,7 @@ ngx_http_acr_registry_start(ngx_http_acr_registry_t *registry,
 
     owner.volume = ngx_http_acr_registry_volume;
     owner.unsure = ngx_http_acr_registry_unsure;
+    owner.complete = ngx_http_acr_registry_complete;
     owner.data = registry;
 
     registry->meta = ngx_http_acr_meta_create(cycle->pool,
@@ -48,6 +52,10 @@ ngx_http_acr_registry_stop(ngx_http_acr_registry_t *registry)
 
     if (registry->meta) {
         ngx_http_acr_meta_close(registry->meta);
+
+        /* this worker acknowledges nothing more */
+
+        (void) ngx_http_acr_store_mark_seal(&registry->store, ngx_cycle->log);
     }
 }
 
@@ -58,11 +66,9 @@ ngx_http_acr_registry_volume(void *data, ngx_http_acr_meta_volume_t *volume,
 {
     ngx_http_acr_registry_t *registry = data;
 
-    volume->certain = 1;
-    volume->empty = 1;
-
     return ngx_http_acr_store_marks(&registry->store, volume->mark,
-                                    volume->epoch, log);
+                                    volume->epoch, &volume->certain,
+                                    &volume->empty, log);
 }
 
 
@@ -72,4 +78,40 @@ static void
 ngx_http_acr_registry_unsure(void *data, ngx_str_t *repository)
 {
     (void) ngx_http_acr_rebuild_repository(data, repository, NULL, NULL);
+}
+
+
+/* what a power loss may have taken has been seen to */
+
+static void
+ngx_http_acr_registry_complete(void *data)
+{
+    ngx_http_acr_registry_t *registry = data;
+
+    if (registry->seal.active) {
+        return;
+    }
+
+    registry->seal.work = ngx_http_acr_registry_seal;
+    registry->seal.done = ngx_http_acr_registry_sealed;
+    registry->seal.data = registry;
+
+    (void) ngx_http_acr_task_post(&registry->seal, registry->slow);
+}
+
+
+static ngx_int_t
+ngx_http_acr_registry_seal(void *data, ngx_log_t *log)
+{
+    ngx_http_acr_registry_t *registry = data;
+
+    return ngx_http_acr_store_marks_seal(&registry->store, log);
+}
+
+
+/* if it has failed, which was logged, the next join asks for it again */
+
+static void
+ngx_http_acr_registry_sealed(void *data, ngx_int_t rc)
+{
 }

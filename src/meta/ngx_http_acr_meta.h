@@ -112,6 +112,9 @@ typedef struct {
        calls ngx_http_acr_meta_rebuilt() when it has ended, one way or another */
     void        (*unsure)(void *data, ngx_str_t *repository);
 
+    /* Redis is complete, and the volume was not certain */
+    void        (*complete)(void *data);
+
     void         *data;
 } ngx_http_acr_meta_owner_t;
 

@@ -345,6 +345,10 @@ ngx_http_acr_meta_joined(ngx_http_acr_meta_t *meta, redisReply *reply)
 
     ngx_http_acr_meta_tell(meta, reply->element[2]->str);
 
+    if (!behind && !meta->volume.certain) {
+        meta->owner.complete(meta->owner.data);
+    }
+
     ngx_http_acr_meta_resume(meta);
 
     return;

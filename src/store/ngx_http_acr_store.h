@@ -18,6 +18,7 @@
 
 #include "../oci/acr_digest.h"
 #include "../oci/acr_hash.h"
+#include "../oci/acr_media_type.h"
 
 
 #define NGX_HTTP_ACR_UUID_LEN   36
@@ -165,10 +166,67 @@ ngx_int_t ngx_http_acr_store_tag_apply(ngx_http_acr_store_t *store,
 
 /*
  * With the digest's lock held: kinds (NGX_HTTP_ACR_LAYER, ..._REVISION or'ed)
- * are the links that are to be there; the others go.  Durable.
+ * are the links that are to be there; the others go, and with the revision
+ * its media type.  Durable.
  */
 ngx_int_t ngx_http_acr_store_links_apply(ngx_http_acr_store_t *store,
     ngx_str_t *repository, acr_digest_t *digest, ngx_uint_t kinds,
+    ngx_log_t *log);
+
+
+/* --- reading: what the directory says */
+
+/*
+ * What the tag names, if that is a manifest of the repository: what
+ * current/link says, and there is a revision link of it.  *digest is set on
+ * NGX_OK.  NGX_DECLINED, without a log line: no such tag, a torn or empty
+ * link, or no such revision.
+ */
+ngx_int_t ngx_http_acr_store_find_tag(ngx_http_acr_store_t *store,
+    ngx_str_t *repository, ngx_str_t *tag, acr_digest_t *digest,
+    ngx_log_t *log);
+
+/* NGX_OK if the repository has the link of that kind, and whole; NGX_DECLINED,
+   without a log line, if not */
+ngx_int_t ngx_http_acr_store_find_link(ngx_http_acr_store_t *store,
+    ngx_str_t *repository, ngx_uint_t kind, acr_digest_t *digest,
+    ngx_log_t *log);
+
+/* the size of the blob's data in bytes; NGX_DECLINED, without a log line, if
+   it is not there or no regular file */
+ngx_int_t ngx_http_acr_store_size(ngx_http_acr_store_t *store,
+    acr_digest_t *digest, off_t *size, ngx_log_t *log);
+
+/*
+ * The whole content of a blob of at most max bytes, checked against its
+ * digest, in memory that the caller gives back by ngx_free().  An empty one
+ * has *n 0 and memory all the same; *p is NULL unless NGX_OK.
+ *
+ * NGX_DECLINED, without a log line: it is not there.  NGX_ABORT, after a log
+ * line: it does not match its digest.  EFBIG: larger than max.
+ */
+ngx_int_t ngx_http_acr_store_load(ngx_http_acr_store_t *store,
+    acr_digest_t *digest, size_t max, u_char **p, size_t *n, ngx_log_t *log);
+
+/*
+ * The media type of a manifest whose bytes do not tell it (!m.typed, see
+ * acr_manifest.h), durably, in acr/repositories.  EINVAL: it is none.
+ *
+ * A removal of the same digest that is under way may take it away again until
+ * the revision is known to Redis; so it is put once more, which is cheap,
+ * before links_apply under the digest's lock.
+ */
+ngx_int_t ngx_http_acr_store_type_put(ngx_http_acr_store_t *store,
+    ngx_str_t *repository, acr_digest_t *digest, const char *type, size_t len,
+    ngx_log_t *log);
+
+/*
+ * Copies it, without a terminating zero, to buf of ACR_MEDIA_TYPE_MAX bytes.
+ * NGX_DECLINED: there is none, or, after a log line, the file has no valid
+ * one.
+ */
+ngx_int_t ngx_http_acr_store_type_get(ngx_http_acr_store_t *store,
+    ngx_str_t *repository, acr_digest_t *digest, u_char *buf, size_t *len,
     ngx_log_t *log);
 
 
@@ -184,11 +242,32 @@ ngx_int_t ngx_http_acr_store_mark(ngx_http_acr_store_t *store, uint64_t seq,
     ngx_log_t *log);
 
 /*
+ * At the exit of a worker: syncs its mark, and makes its boot id all zeroes to
+ * say so.  A worker that has none, or whose slot is not of this boot, has
+ * nothing to do.
+ */
+ngx_int_t ngx_http_acr_store_mark_seal(ngx_http_acr_store_t *store,
+    ngx_log_t *log);
+
+/*
+ * Does the same to the lines of this node that an earlier boot has left, since
+ * nobody may use their slots again: to be called when what "not certain" means
+ * has been seen to, or it would be so at every start.
+ */
+ngx_int_t ngx_http_acr_store_marks_seal(ngx_http_acr_store_t *store,
+    ngx_log_t *log);
+
+/*
  * The highest mark of all nodes, decimal, and the content of acr/epoch, both
  * zero-terminated in buffers of 64 bytes.  "0" if there is none.
+ *
+ * *certain is 0 if this node may have had higher ones: its file has a line of
+ * an earlier boot that was not sealed, or one that is no mark.  (With
+ * acr_fsync off it may be 1 all the same.)  *empty is 1 if there is nothing
+ * in blobs and repositories.
  */
 ngx_int_t ngx_http_acr_store_marks(ngx_http_acr_store_t *store, char *mark,
-    char *epoch, ngx_log_t *log);
+    char *epoch, ngx_uint_t *certain, ngx_uint_t *empty, ngx_log_t *log);
 
 
 #endif /* NGX_HTTP_ACR_STORE_H */

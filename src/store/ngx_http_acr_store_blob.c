@@ -85,14 +85,7 @@ ngx_http_acr_store_rename_blob(ngx_http_acr_store_t *store,
     ngx_int_t                  rc;
     ngx_http_acr_store_path_t  to;
 
-    ngx_http_acr_store_path_set(&to, store, NGX_HTTP_ACR_STORE_BLOBS);
-    ngx_http_acr_store_path_add(&to, digest->alg->name,
-                                digest->alg->name_len);
-    ngx_http_acr_store_path_add(&to, "/", 1);
-    ngx_http_acr_store_path_add(&to, digest->hex, 2);
-    ngx_http_acr_store_path_add(&to, "/", 1);
-    ngx_http_acr_store_path_add(&to, digest->hex, digest->alg->hex_len);
-    ngx_http_acr_store_path_add(&to, "/data", sizeof("/data") - 1);
+    ngx_http_acr_store_path_blob(&to, store, digest);
 
     rc = ngx_http_acr_store_lock_blob(store, digest, &lock, log);
     if (rc != NGX_OK) {

@@ -161,7 +161,7 @@ ngx_http_acr_rebuild_manifest(ngx_http_acr_rebuild_batch_t *batch,
 
     rc = ngx_http_acr_rebuild_parse(batch, item, p, n, log);
 
-    free(p);
+    ngx_free(p);
 
     if (rc != NGX_OK) {
         acr_manifest_free(&item->manifest);
