@@ -122,6 +122,8 @@ ngx_int_t ngx_http_acr_store_sweep(ngx_http_acr_store_t *store, time_t age,
 
 #define NGX_HTTP_ACR_LAYER     1       /* _layers/<alg>/<hex>/link */
 #define NGX_HTTP_ACR_REVISION  2       /* _manifests/revisions/... */
+#define NGX_HTTP_ACR_TAG       4       /* _manifests/tags/<tag>/current/link;
+                                          only in lists */
 
 /* makes the link durable, with every directory above it; one that is there
    and whole is left alone */
@@ -153,6 +155,14 @@ void ngx_http_acr_store_tag_abandon(ngx_http_acr_store_t *store,
  */
 ngx_int_t ngx_http_acr_store_lock(ngx_http_acr_store_t *store,
     ngx_str_t *repository, ngx_str_t *name, int *fd, ngx_log_t *log);
+
+/*
+ * The lock of a blob, of which there is one for all repositories, without
+ * waiting: NGX_OK with *fd set, NGX_AGAIN, or an errno value.  Whoever stores
+ * the blob waits for it before the file gets its name.
+ */
+ngx_int_t ngx_http_acr_store_lock_digest(ngx_http_acr_store_t *store,
+    acr_digest_t *digest, int *fd, ngx_log_t *log);
 
 /*
  * With the tag's lock held.  digest: current/link becomes it, durably (by

@@ -19,6 +19,7 @@
 #define NGX_HTTP_ACR_STORE_PATH_H
 
 #include "ngx_http_acr_store.h"
+#include "ngx_http_acr_store_walk.h"
 
 
 #define NGX_HTTP_ACR_STORE_BLOBS         "/docker/registry/v2/blobs/"
@@ -224,6 +225,11 @@ ngx_int_t ngx_http_acr_store_prune_above(ngx_http_acr_store_path_t *path,
 #define NGX_HTTP_ACR_STORE_DEPTH  8
 
 
+/* walk_open, but names that are no repository's are logged at this level */
+ngx_http_acr_store_walk_t *ngx_http_acr_store_walk_begin(
+    ngx_http_acr_store_t *store, ngx_uint_t level, ngx_log_t *log);
+
+
 /* --- marks */
 
 #define NGX_HTTP_ACR_STORE_SLOT    64
@@ -249,7 +255,11 @@ ngx_int_t ngx_http_acr_store_boot_id(const char **boot, ngx_log_t *log);
 
 /* --- locks */
 
-/* the lock of a blob, "blob <digest>"; waits up to ten seconds, then EBUSY */
+/* ngx_http_acr_store_lock(), but waits up to ten seconds, then EBUSY */
+ngx_int_t ngx_http_acr_store_lock_wait(ngx_http_acr_store_t *store,
+    ngx_str_t *scope, ngx_str_t *name, int *fd, ngx_log_t *log);
+
+/* ngx_http_acr_store_lock_digest(), but waits up to ten seconds, then EBUSY */
 ngx_int_t ngx_http_acr_store_lock_blob(ngx_http_acr_store_t *store,
     acr_digest_t *digest, int *fd, ngx_log_t *log);
 

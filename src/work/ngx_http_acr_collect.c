@@ -247,7 +247,7 @@ ngx_http_acr_collect_read(void *data, ngx_log_t *log)
 {
     ngx_http_acr_collect_t *run = data;
 
-    char                   at[NGX_HTTP_ACR_STORE_BLOBS_AT];
+    char                   at[NGX_HTTP_ACR_STORE_AT];
     off_t                  size;
     ngx_int_t              rc;
     ngx_http_acr_store_t  *store;

@@ -13,6 +13,7 @@
 
 #include "../ngx_http_acr.h"
 #include "../ngx_http_acr_task.h"
+#include "../store/ngx_http_acr_store_walk.h"
 
 
 /* what was applied, and what was passed over: torn links, missing content,

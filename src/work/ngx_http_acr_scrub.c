@@ -166,7 +166,7 @@ ngx_http_acr_scrub_read(void *data, ngx_log_t *log)
 static ngx_int_t
 ngx_http_acr_scrub_open(ngx_http_acr_scrub_t *scrub, ngx_log_t *log)
 {
-    char                   at[NGX_HTTP_ACR_STORE_BLOBS_AT];
+    char                   at[NGX_HTTP_ACR_STORE_AT];
     off_t                  size;
     ngx_int_t              rc;
     ngx_http_acr_store_t  *store;

@@ -13,6 +13,7 @@
 
 #include "../ngx_http_acr.h"
 #include "../ngx_http_acr_task.h"
+#include "../store/ngx_http_acr_store_walk.h"
 
 
 /* a note that the work goes on comes at least so often, in ms */

@@ -234,6 +234,43 @@ shim_put(const char *path, const char *content)
 }
 
 
+void
+shim_mkdir(const char *path)
+{
+    char  *p, copy[PATH_MAX];
+
+    snprintf(copy, sizeof(copy), "%s/", path);
+
+    for (p = copy + 1; *p; p++) {
+        if (*p != '/') {
+            continue;
+        }
+
+        *p = '\0';
+
+        if (mkdir(copy, 0755) == -1 && errno != EEXIST) {
+            printf("Bail out! cannot make %s\n", copy);
+            exit(2);
+        }
+
+        *p = '/';
+    }
+}
+
+
+void
+shim_make(const char *path, const char *content)
+{
+    char  copy[PATH_MAX];
+
+    snprintf(copy, sizeof(copy), "%s", path);
+    *strrchr(copy, '/') = '\0';
+
+    shim_mkdir(copy);
+    shim_put(path, content);
+}
+
+
 int
 shim_is(const char *path, const char *content)
 {

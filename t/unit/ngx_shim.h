@@ -33,6 +33,10 @@ int shim_exists(const char *path);
 /* number of names in a directory, -1 if it is not there */
 int shim_count(const char *path);
 
+/* makes a directory and those above it; writes a file in one */
+void shim_mkdir(const char *path);
+void shim_make(const char *path, const char *content);
+
 /* removes a tree, returns 1 */
 int shim_clear(const char *path);
 
