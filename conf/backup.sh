@@ -56,7 +56,7 @@ copy() {
     [ $status = 0 ] || [ $status = 24 ] || exit $status
 }
 
-mkdir "$part"
+mkdir "$part" "$part/acr"
 
 # Whatever names something is copied before what it names.  A push writes them
 # the other way round, so what a name in the copy leads to was there before, and
