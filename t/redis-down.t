@@ -152,7 +152,11 @@ sub comes_back {
            eval { $acr->push_image('lib/a', 'back', $how); 1 }
        }), "$how: pushes work again, without a restart");
     ok(complete($acr), 'nothing was lost');
-    answers(fresh($acr, 'GET', '/v2/lib/a/tags/list'), 200, 'lists do');
+    # each worker connects for itself
+    ok(wait_for(sub {
+           !grep { fresh($acr, 'GET', '/v2/lib/a/tags/list')->status() != 200 }
+               1 .. 8
+       }), 'lists do');
     answers(fresh($acr, 'GET', $_->[0]), 200, $_->[0]) for @pulls;
     is_deeply([differences($acr)], [], 'Redis and the disk are equal');
 }

@@ -202,7 +202,7 @@ ngx_http_acr_upload_stored(ngx_http_request_t *r, void *data, ngx_int_t rc)
     ngx_http_acr_upload_t *u = data;
 
     u_char     size[NGX_OFF_T_LEN];
-    ngx_str_t  args[6];
+    ngx_str_t  args[7];
 
     if (rc == NGX_ENOENT) {
         ngx_http_acr_fail(r, ACR_E_BLOB_UPLOAD_UNKNOWN,
@@ -231,8 +231,9 @@ ngx_http_acr_upload_stored(ngx_http_request_t *r, void *data, ngx_int_t rc)
 
     args[4] = u->owner;
     ngx_str_null(&args[5]);
+    args[6] = u->source;
 
-    ngx_http_acr_ask(r, ACR_SCRIPT_BLOB_COMMIT, args, 6,
+    ngx_http_acr_ask(r, ACR_SCRIPT_BLOB_COMMIT, args, 7,
                      ngx_http_acr_upload_committed, u);
 }
 
@@ -281,6 +282,16 @@ static void
 ngx_http_acr_upload_settled(ngx_http_request_t *r, void *data, ngx_int_t rc)
 {
     ngx_http_acr_upload_t *u = data;
+
+    if (u->mount && u->verdict == NGX_HTTP_ACR_META_UNKNOWN) {
+
+        /* the source has let it go meanwhile */
+
+        u->ctx->committing = 0;
+        ngx_str_null(&u->ctx->digest);
+        ngx_http_acr_upload_post_session(r, u);
+        return;
+    }
 
     if (u->verdict) {
         ngx_http_acr_upload_not_ok(r, u, u->verdict);

@@ -1,13 +1,17 @@
--- KEYS[1] prefix  ARGV state, repo, digest, size, uuid ("" none), owner, actor
+-- KEYS[1] prefix  ARGV state, repo, digest, size, uuid ("" none), owner, actor,
+-- from ("" or none: the caller has stored the content; a mount: the repository
+-- that has it)
 -- Returns {"ok", seq} | {"lost"} | {"unknown"} | {"collecting", digest}
 -- | {"behind"} | {"state"}.
 -- A session that is gone is no error if the repository has the blob: that is
--- a repeat of a commit whose answer was lost.
+-- a repeat of a commit whose answer was lost.  A mount whose source is gone by
+-- now is unknown: its content may have been collected since it was found.
 if refused() then
     return {'state'}
 end
 
 local repo, digest, uuid = ARGV[2], ARGV[3], ARGV[5]
+local from = ARGV[8] or ''
 local session = P .. 'upload:' .. uuid
 
 if unsure(repo) then
@@ -25,13 +29,20 @@ if uuid ~= '' then
         return {'lost'}
     end
 end
+if from ~= '' and (unsure(from) or not is_blob(from, digest)
+                   or is_broken(digest))
+then
+    return {'unknown'}
+end
 if collecting(digest) then
     return {'collecting', digest}
 end
 
 local seq = next_seq()
 redis.call('HSET', P .. 'blobs:' .. repo, digest, ARGV[4])
-redis.call('SREM', P .. 'broken', digest)
+if from == '' then
+    redis.call('SREM', P .. 'broken', digest)
+end
 hold(repo, digest)
 pending(repo, digest)
 touch(repo, digest)

@@ -11,7 +11,7 @@ local BAD_REFS = 'ERR 0 to 1000 references, of two arguments'
 
 -- How long work that is under way is somebody's after his last call, in
 -- seconds.
-local LEASE = 15
+local LEASE = 10
 
 -- "" if there is none.
 local STATE = redis.call('GET', P .. 'state') or ''
@@ -19,7 +19,7 @@ local BEHIND = string.sub(STATE, -7) == ':behind'
 
 -- True if the caller does not know the present state.
 local function refused()
-    return STATE ~= ARGV[1]
+    return STATE == '' or STATE ~= ARGV[1]
 end
 
 -- A Redis that is behind knows nothing of a repository until that is rebuilt.
@@ -39,7 +39,7 @@ end
 -- A number argument between low and high; what is not a number is low.
 local function bounded(arg, low, high)
     local n = math.floor(tonumber(arg) or low)
-    if n < low then
+    if not (n >= low) then
         return low
     end
     return n > high and high or n
@@ -162,8 +162,9 @@ local function member(repo, name)
     return repo .. (string.find(name, ':', 1, true) and '@' or ':') .. name
 end
 
+-- Its time is that of the first change that may not be on disk yet.
 local function pending(repo, name)
-    redis.call('ZADD', P .. 'pending', now(), member(repo, name))
+    redis.call('ZADD', P .. 'pending', 'NX', now(), member(repo, name))
 end
 
 -- References: their number at ARGV[at], then the kind and digest of each, and
@@ -238,7 +239,7 @@ end
 local function add_manifest(repo, digest, value, about, base, nrefs)
     local uses = P .. 'uses:' .. repo .. ':' .. digest
     if not is_manifest(repo, digest) then
-        -- what a lost removal has left behind would not be counted again
+        -- better one count too many than one too few
         redis.call('DEL', uses)
     end
     redis.call('HSET', P .. 'manifests:' .. repo, digest, value)
@@ -281,6 +282,7 @@ end
 -- The first step of a manifest's removal: from here on it is not there.
 local function hide_manifest(seq, repo, digest, actor)
     redis.call('HDEL', P .. 'manifests:' .. repo, digest)
+    redis.call('HSET', P .. 'hidden:' .. repo, digest, now())
     redis.call('ZADD', P .. 'removing', now(), repo .. ' ' .. digest)
     redis.call('ZREM', P .. 'untagged', repo .. ' ' .. digest)
     pending(repo, digest)
@@ -330,6 +332,7 @@ local function remove_slice(repo, digest, limit)
         end
     end
     redis.call('DEL', uses)
+    redis.call('HDEL', P .. 'hidden:' .. repo, digest)
     redis.call('ZREM', P .. 'removing', repo .. ' ' .. digest)
     let_go(repo, digest)
     tidy(repo)
@@ -362,10 +365,16 @@ local function old_members(key, age, n)
                       bounded(n, 0, LIMIT))
 end
 
--- True if the member of a zset of times is at least age seconds old.
-local function is_old(key, member, age)
+-- True if the member of a zset of times may be collected: it is at least age
+-- seconds old, and the disk knows all changes up to its time.  If Redis were
+-- lost before that, a rebuild would bring back what needs it.
+local function is_due(key, member, age)
     local time = redis.call('ZSCORE', key, member)
-    return time and tonumber(time) <= tonumber(ago(age))
+    if not time or tonumber(time) > tonumber(ago(age)) then
+        return false
+    end
+    local oldest = redis.call('ZRANGE', P .. 'pending', 0, 0, 'WITHSCORES')
+    return not oldest[2] or tonumber(oldest[2]) > tonumber(time)
 end
 
 -- This Redis is behind from now on: nothing that it has counts before it is
@@ -405,11 +414,40 @@ local function working(kind)
     end
 end
 
+-- True if the work is not the owner's any more.
+local function lost_work(key, owner)
+    local got = redis.call('HMGET', key, 'owner', 'running')
+    return got[1] ~= owner or got[2] ~= '1'
+end
+
+-- Is there work of this kind for somebody?  every: seconds, 0 = only what was
+-- asked for or left.
+local function due(kind, every)
+    if kind == 'rebuild' or kind == 'gc' and BEHIND then
+        return kind == 'rebuild' and BEHIND
+    end
+    local got = redis.call('HMGET', work_key(kind), 'requested', 'running',
+                           'finished')
+    every = bounded(every, 0, 2 ^ 31)
+    return got[1] == '1' or got[2] == '1'
+           or every > 0 and now() - (got[3] or 0) >= every
+end
+
 -- An upload session lives for ttl seconds more.
 local function keep_session(uuid, ttl)
-    redis.call('EXPIRE', P .. 'upload:' .. uuid, ttl)
-    redis.call('ZADD', P .. 'sessions',
-               string.format('%.0f', now() + bounded(ttl, 0, 2 ^ 31)), uuid)
+    ttl = bounded(ttl, 0, 2 ^ 31)
+    redis.call('EXPIRE', P .. 'upload:' .. uuid, string.format('%.0f', ttl))
+    redis.call('ZADD', P .. 'sessions', string.format('%.0f', now() + ttl),
+               uuid)
+end
+
+-- Some of the sessions that have expired by themselves.
+local function forget_sessions()
+    local old = redis.call('ZRANGEBYSCORE', P .. 'sessions', '-inf', now(),
+                           'LIMIT', 0, 100)
+    if #old > 0 then
+        redis.call('ZREM', P .. 'sessions', unpack(old))
+    end
 end
 
 -- The reply head with the members of list behind it.

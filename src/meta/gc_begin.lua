@@ -14,7 +14,7 @@ if redis.call('EXISTS', P .. 'in:' .. digest) == 1 then
     redis.call('ZREM', P .. 'candidates', digest)
     return {'unknown'}
 end
-if not is_old(P .. 'candidates', digest, ARGV[3]) then
+if not is_due(P .. 'candidates', digest, ARGV[3]) then
     return {'unknown'}
 end
 

@@ -6,11 +6,13 @@ if refused() then
     return {'state'}
 end
 
-local digest = ARGV[2]
-redis.call('ZREM', P .. 'collecting', digest)
-if ARGV[3] == '1' and redis.call('EXISTS', P .. 'in:' .. digest) == 0 then
-    redis.call('ZADD', P .. 'candidates', now(), digest)
-else
-    redis.call('ZREM', P .. 'candidates', digest)
+-- A repeated call must not take away what has become of the digest since.
+if redis.call('ZREM', P .. 'collecting', ARGV[2]) == 1 then
+    redis.call('ZREM', P .. 'candidates', ARGV[2])
+    if ARGV[3] == '1' then
+        redis.call('ZADD', P .. 'candidates', now(), ARGV[2])
+    else
+        redis.call('SREM', P .. 'broken', ARGV[2])
+    end
 end
 return {'ok'}

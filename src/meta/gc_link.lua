@@ -17,7 +17,7 @@ if not is_blob(repo, digest) or (tonumber(refs) or 0) > 0 then
     redis.call('ZREM', P .. 'candidates', entry)
     return {'unknown'}
 end
-if not is_old(P .. 'candidates', entry, ARGV[4]) then
+if not is_due(P .. 'candidates', entry, ARGV[4]) then
     return {'unknown'}
 end
 

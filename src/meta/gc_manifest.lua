@@ -18,7 +18,7 @@ then
     redis.call('ZREM', P .. 'untagged', entry)
     return {'unknown'}
 end
-if not is_old(P .. 'untagged', entry, ARGV[4]) then
+if not is_due(P .. 'untagged', entry, ARGV[4]) then
     return {'unknown'}
 end
 

@@ -24,7 +24,13 @@ local function answer(why)
             STATE, why}
 end
 
-local old_run, old_epoch, rest = string.match(STATE, '^([^:]*):([^:]*)(.*)$')
+if not string.find(mark, '^%d+$') then
+    return redis.error_reply('ERR the mark is no number')
+end
+
+-- A state without a generation is that of an index of another form.
+local old_run, old_epoch, rest = string.match(STATE,
+                                              '^([^:]*):([^:]*)(:%d+.*)$')
 if old_run == run_id and old_epoch == epoch then
     return answer('')
 end
@@ -33,7 +39,7 @@ mark = digits(mark)
 local seq = digits(redis.call('GET', P .. 'seq') or '0')
 local why = ''
 
-if STATE == '' then
+if not old_run then
     if seq ~= '' or mark ~= '' or ARGV[5] ~= '1' then
         why = less(seq, mark) and 'lost' or 'new'
     end

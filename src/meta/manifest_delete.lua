@@ -1,10 +1,11 @@
 -- KEYS[1] prefix  ARGV state, repo, digest, actor, limit (1 to 1000),
--- conditions
+-- conditions (none: only goes on with a removal that was begun)
 -- Returns {"ok", seq, more (0|1), tag...} | {"unknown"} | {"changed"}
 -- | {"behind"} | {"state"}.
 -- The first call hides the manifest and is the event; each call removes up to
--- limit of its tags, the last one what it referred to.  more = 1: call again
--- ("unknown" then means that somebody else finished it).
+-- limit of its tags, the last one what it referred to.  more = 1: call again,
+-- without conditions, or a manifest that was put meanwhile would be deleted as
+-- well ("unknown" then means that somebody else finished it).
 if refused() then
     return {'state'}
 end
@@ -15,8 +16,9 @@ if unsure(repo) then
 end
 
 local first = is_manifest(repo, digest)
-if not first
-   and not redis.call('ZSCORE', P .. 'removing', repo .. ' ' .. digest)
+if first and not ARGV[6]
+   or not first
+      and redis.call('HEXISTS', P .. 'hidden:' .. repo, digest) == 0
 then
     return {'unknown'}
 end

@@ -29,25 +29,15 @@ end
 
 -- A removal of this digest is under way: help it, so that what it has still
 -- to remove is not taken for part of the new manifest.
-if redis.call('ZSCORE', P .. 'removing', repo .. ' ' .. digest) then
+if redis.call('HEXISTS', P .. 'hidden:' .. repo, digest) == 1 then
     local _, more = remove_slice(repo, digest, LIMIT)
     if more == 1 then
         return {'collecting', digest}
     end
 end
 
-if redis.call('EXISTS', P .. 'collecting') == 1 then
-    if collecting(digest) then
-        return {'collecting', digest}
-    end
-    if about.subject ~= '' and collecting(about.subject) then
-        return {'collecting', about.subject}
-    end
-    for i = 1, nrefs do
-        if collecting(ARGV[base + 2 * i]) then
-            return {'collecting', ARGV[base + 2 * i]}
-        end
-    end
+if collecting(digest) then
+    return {'collecting', digest}
 end
 
 if unexpected(repo, conditions) then

@@ -38,13 +38,16 @@ local function fields(name, forget)
     return #got > 0
 end
 
+local function no_manifest(digest)
+    holds_no_more(digest)
+    redis.call('ZREM', P .. 'untagged', repo .. ' ' .. digest)
+    redis.call('UNLINK', P .. 'uses:' .. repo .. ':' .. digest,
+               P .. 'tagsof:' .. repo .. ':' .. digest)
+end
+
 if fields('blobs', holds_no_more)
-   or fields('manifests', function (digest)
-          holds_no_more(digest)
-          redis.call('ZREM', P .. 'untagged', repo .. ' ' .. digest)
-          redis.call('UNLINK', P .. 'uses:' .. repo .. ':' .. digest,
-                     P .. 'tagsof:' .. repo .. ':' .. digest)
-      end)
+   or fields('manifests', no_manifest)
+   or fields('hidden', no_manifest)
    or fields('tag', function (_, named)
           redis.call('UNLINK', P .. 'tagsof:' .. repo .. ':'
                                .. string.match(named, '^(%S+)'))

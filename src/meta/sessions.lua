@@ -1,12 +1,11 @@
 -- KEYS[1] prefix  ARGV offset, n (0 to 100)
 -- Returns {"ok", more (0|1), then of each session its uuid, repository, offset,
 -- time of its begin, held (0|1), time of its end}, those that end first first.
-redis.call('ZREMRANGEBYSCORE', P .. 'sessions', '-inf', now())
-
+-- There may be fewer of them than n with more = 1.
 local offset, n = bounded(ARGV[1], 0, 2 ^ 53), bounded(ARGV[2], 0, 100)
-local list = redis.call('ZRANGE', P .. 'sessions',
-                        string.format('%.0f', offset),
-                        string.format('%.0f', offset + n), 'WITHSCORES')
+local list = redis.call('ZRANGEBYSCORE', P .. 'sessions', '(' .. now(),
+                        '+inf', 'WITHSCORES', 'LIMIT',
+                        string.format('%.0f', offset), n + 1)
 local answer = {'ok', #list > 2 * n and '1' or '0'}
 
 for i = 1, math.min(#list, 2 * n), 2 do

@@ -6,17 +6,18 @@ end
 
 local oldest = redis.call('ZRANGE', P .. 'pending', 0, 0, 'WITHSCORES')
 
-redis.call('ZREMRANGEBYSCORE', P .. 'sessions', '-inf', now())
-
 return {'ok',
         'state', BEHIND and 'behind' or 'complete',
         'generation', STATE,
         'sequence', redis.call('GET', P .. 'seq') or '0',
         'repositories', size('ZCARD', 'repos'),
         'current', size('SCARD', 'current'),
-        'sessions', size('ZCARD', 'sessions'),
+        'sessions', tostring(redis.call('ZCOUNT', P .. 'sessions',
+                                        '(' .. now(), '+inf')),
         'pending', size('ZCARD', 'pending'),
-        'pending_age', tostring(oldest[2] and now() - oldest[2] or 0),
+        'pending_age', string.format('%.0f', oldest[2]
+                                       and math.max(now() - oldest[2], 0)
+                                       or 0),
         'removing', size('ZCARD', 'removing'),
         'candidates', size('ZCARD', 'candidates'),
         'collecting', size('ZCARD', 'collecting'),

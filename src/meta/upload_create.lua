@@ -10,4 +10,5 @@ redis.call('HSET', key, 'repository', ARGV[3], 'offset', '0',
            'alg', ARGV[4], 'hash', '', 'owner', '0', 'held', '0',
            'file', '', 'started', now())
 keep_session(ARGV[2], ARGV[5])
+forget_sessions()
 return {'ok'}

@@ -7,8 +7,7 @@ if refused() then
 end
 
 local key = work_key(ARGV[2])
-local got = redis.call('HMGET', key, 'owner', 'running')
-if got[1] ~= ARGV[3] or got[2] ~= '1' then
+if lost_work(key, ARGV[3]) then
     return {'lost'}
 end
 

@@ -1,5 +1,6 @@
 -- KEYS[1] prefix  ARGV state, kind
 -- Returns {"ok"} | {"state"}.
+-- Ends a run, whoever is at it, and drops a request.
 if refused() then
     return {'state'}
 end

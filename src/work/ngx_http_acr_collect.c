@@ -146,7 +146,8 @@ ngx_http_acr_collect(ngx_http_acr_registry_t *registry, ngx_uint_t *busy)
 
     run->task.data = run;
 
-    ngx_http_acr_work_take(&run->work, ngx_http_acr_collect_taken);
+    ngx_http_acr_work_take(&run->work, registry->gc_interval,
+                           ngx_http_acr_collect_taken);
 }
 
 

@@ -120,7 +120,8 @@ ngx_http_acr_rebuild_volume(ngx_http_acr_registry_t *registry,
     volume->retry.handler = ngx_http_acr_volume_retry;
     volume->retry.log = ngx_cycle->log;
 
-    ngx_http_acr_work_take(&volume->work, ngx_http_acr_volume_taken);
+    ngx_http_acr_work_take(&volume->work, 0,
+                           ngx_http_acr_volume_taken);
 }
 
 

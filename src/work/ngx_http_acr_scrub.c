@@ -83,7 +83,8 @@ ngx_http_acr_scrub(ngx_http_acr_registry_t *registry, ngx_uint_t *busy)
     scrub->timer.handler = ngx_http_acr_scrub_timer;
     scrub->timer.log = ngx_cycle->log;
 
-    ngx_http_acr_work_take(&scrub->work, ngx_http_acr_scrub_taken);
+    ngx_http_acr_work_take(&scrub->work, registry->scrub_interval,
+                           ngx_http_acr_scrub_taken);
 }
 
 

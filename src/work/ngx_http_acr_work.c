@@ -12,6 +12,8 @@ static void ngx_http_acr_work_taken(void *data,
 static void ngx_http_acr_work_noted(void *data,
     ngx_http_acr_meta_reply_t *reply);
 static void ngx_http_acr_work_last(ngx_http_acr_work_t *work, ngx_int_t rc);
+static void ngx_http_acr_work_leave(ngx_http_acr_work_t *work,
+    const char *done);
 static void ngx_http_acr_work_ended(void *data,
     ngx_http_acr_meta_reply_t *reply);
 static void ngx_http_acr_work_free(ngx_http_acr_work_t *work);
@@ -58,15 +60,21 @@ ngx_http_acr_work_create(ngx_http_acr_registry_t *registry, const char *kind,
 
 
 void
-ngx_http_acr_work_take(ngx_http_acr_work_t *work,
+ngx_http_acr_work_take(ngx_http_acr_work_t *work, time_t every,
     ngx_http_acr_work_next_pt next)
 {
-    ngx_str_t  args[2];
+    u_char      seconds[NGX_TIME_T_LEN];
+    ngx_str_t   args[3];
+    ngx_uint_t  n;
 
     work->next = next;
 
-    ngx_http_acr_work_call(work, ACR_SCRIPT_WORK_TAKE, args,
-                           ngx_http_acr_work_args(work, args),
+    n = ngx_http_acr_work_args(work, args);
+
+    args[n].data = seconds;
+    args[n++].len = ngx_sprintf(seconds, "%T", every) - seconds;
+
+    ngx_http_acr_work_call(work, ACR_SCRIPT_WORK_TAKE, args, n,
                            ngx_http_acr_work_taken);
 }
 
@@ -114,10 +122,13 @@ ngx_http_acr_work_taken(void *data, ngx_http_acr_meta_reply_t *reply)
                                                    &reply->v[0]);
         work->at_len = ngx_http_acr_work_copy(work->at, &reply->v[1]);
         work->note = ngx_current_msec;
+        work->taken = 1;
 
         rc = NGX_OK;
 
-    } else if (reply->status == NGX_HTTP_ACR_META_BUSY) {
+    } else if (reply->status == NGX_HTTP_ACR_META_BUSY
+               || reply->status == NGX_HTTP_ACR_META_UNKNOWN)
+    {
         rc = NGX_DECLINED;
     }
 
@@ -209,29 +220,39 @@ ngx_http_acr_work_noted(void *data, ngx_http_acr_meta_reply_t *reply)
 void
 ngx_http_acr_work_end(ngx_http_acr_work_t *work, ngx_uint_t done)
 {
-    if (!done) {
-        ngx_http_acr_work_free(work);
+    if (done) {
+        work->at_len = 0;
+        ngx_http_acr_work_go_on(work, 1, ngx_http_acr_work_last);
         return;
     }
 
-    work->at_len = 0;
+    if (work->taken) {
+        ngx_http_acr_work_leave(work, "0");
+        return;
+    }
 
-    ngx_http_acr_work_go_on(work, 1, ngx_http_acr_work_last);
+    ngx_http_acr_work_free(work);
 }
 
 
 static void
 ngx_http_acr_work_last(ngx_http_acr_work_t *work, ngx_int_t rc)
 {
-    ngx_str_t  args[2];
+    ngx_http_acr_work_leave(work, rc == NGX_OK ? "1" : "0");
+}
 
-    if (rc != NGX_OK) {
-        ngx_http_acr_work_free(work);
-        return;
-    }
 
-    ngx_http_acr_work_call(work, ACR_SCRIPT_WORK_END, args,
-                           ngx_http_acr_work_args(work, args),
+static void
+ngx_http_acr_work_leave(ngx_http_acr_work_t *work, const char *done)
+{
+    ngx_str_t  args[3];
+
+    (void) ngx_http_acr_work_args(work, args);
+
+    args[2].data = (u_char *) done;
+    args[2].len = 1;
+
+    ngx_http_acr_work_call(work, ACR_SCRIPT_WORK_END, args, 3,
                            ngx_http_acr_work_ended);
 }
 

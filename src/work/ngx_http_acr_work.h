@@ -56,6 +56,7 @@ struct ngx_http_acr_work_s {
     ngx_http_acr_work_next_pt    next;
 
     ngx_pool_t                  *pool;
+    unsigned                     taken:1;     /* it was ours */
 };
 
 
@@ -66,8 +67,9 @@ struct ngx_http_acr_work_s {
 void *ngx_http_acr_work_create(ngx_http_acr_registry_t *registry,
     const char *kind, const char **names, size_t size, ngx_uint_t *busy);
 
-/* takes the lease; work->at and work->request are those of the registry then */
-void ngx_http_acr_work_take(ngx_http_acr_work_t *work,
+/* takes the lease, if it is due: every is the interval in seconds, 0 if there is
+   none; work->at and work->request are those of the registry then */
+void ngx_http_acr_work_take(ngx_http_acr_work_t *work, time_t every,
     ngx_http_acr_work_next_pt next);
 
 /*
@@ -79,9 +81,9 @@ void ngx_http_acr_work_go_on(ngx_http_acr_work_t *work, ngx_uint_t now,
     ngx_http_acr_work_next_pt next);
 
 /*
- * The end of an attempt: frees the work and clears *busy.  done: the work is
- * done, and the lease given back; else it ends by itself, and somebody goes
- * on from work->at.
+ * The end of an attempt: gives the lease back, if it is still ours, then frees
+ * the work and clears *busy.  If the work is not done somebody goes on from
+ * where it was noted last.
  */
 void ngx_http_acr_work_end(ngx_http_acr_work_t *work, ngx_uint_t done);
 

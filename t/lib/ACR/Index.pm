@@ -61,8 +61,11 @@ sub index_of_redis {
         if ($type eq 'set') {
             $index{$name} = join(' ', sort @{ $ask->('SMEMBERS', $key) });
         } elsif ($type eq 'zset') {
-            # scores are times, or nothing
-            $index{$name} = join(',', sort @{ $ask->('ZRANGE', $key, 0, -1) });
+            # Scores are times, or nothing.  Files that nobody refers to are
+            # found by the collector, not by a rebuild.
+            my @list = sort @{ $ask->('ZRANGE', $key, 0, -1) };
+            @list = grep { / / } @list if $name eq 'candidates';
+            $index{$name} = join(',', @list) if @list;
         } elsif ($type eq 'hash') {
             my %hash = @{ $ask->('HGETALL', $key) };
             s/ \d+$// for $name =~ /^tag:/ ? values(%hash) : ();
