@@ -12,6 +12,8 @@
 #include "src/ngx_http_acr_registry.h"
 #include "src/api/ngx_http_acr_api.h"
 #include "src/api/ngx_http_acr_admin.h"
+#include "src/api/ngx_http_acr_health.h"
+#include "src/api/ngx_http_acr_metrics.h"
 
 #include <pwd.h>
 #include <grp.h>
@@ -31,8 +33,10 @@ static char *ngx_http_acr_merge_loc_conf(ngx_conf_t *cf, void *parent,
 static char *ngx_http_acr_check(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf);
 static char *ngx_http_acr_join_registry(ngx_conf_t *cf,
     ngx_http_acr_loc_conf_t *conf);
-static ngx_thread_pool_t *ngx_http_acr_thread_pool(ngx_conf_t *cf,
-    ngx_str_t *name);
+static char *ngx_http_acr_join_zone(ngx_conf_t *cf,
+    ngx_http_acr_registry_t *registry, ngx_http_acr_loc_conf_t *conf);
+static ngx_http_acr_pool_t *ngx_http_acr_thread_pool(ngx_conf_t *cf,
+    ngx_http_acr_registry_t *registry, ngx_str_t *name, ngx_uint_t label);
 static ngx_uint_t ngx_http_acr_same_redis(ngx_http_acr_meta_conf_t *a,
     ngx_http_acr_meta_conf_t *b);
 static ngx_int_t ngx_http_acr_worker_user(ngx_conf_t *cf, uid_t *uid,
@@ -51,6 +55,8 @@ static char *ngx_http_acr_name(ngx_conf_t *cf, ngx_command_t *cmd,
 static char *ngx_http_acr_location_slot(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_acr_interval(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_acr_zone(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
 static ngx_int_t ngx_http_acr_text_variable(ngx_http_request_t *r,
@@ -78,6 +84,27 @@ static ngx_command_t  ngx_http_acr_commands[] = {
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       ngx_http_acr_admin },
+
+    { ngx_string("acr_metrics"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_acr_handler,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      ngx_http_acr_metrics },
+
+    { ngx_string("acr_health"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_acr_handler,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      ngx_http_acr_health },
+
+    { ngx_string("acr_zone"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_acr_zone,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
 
     { ngx_string("acr_root"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
@@ -291,7 +318,10 @@ ngx_http_acr_add_variables(ngx_conf_t *cf)
 }
 
 
-/* the directories, once the whole configuration is known to be sound */
+/*
+ * The log phase, which counts requests; and the directories, once the whole
+ * configuration is known to be sound.
+ */
 
 static ngx_int_t
 ngx_http_acr_init(ngx_conf_t *cf)
@@ -302,8 +332,20 @@ ngx_http_acr_init(ngx_conf_t *cf)
     ngx_err_t                  err;
     ngx_uint_t                 i;
     const char                *why;
+    ngx_http_handler_pt       *handler;
     ngx_http_acr_registry_t  **registry;
     ngx_http_acr_main_conf_t  *mcf;
+    ngx_http_core_main_conf_t *cmcf;
+
+    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+
+    handler = ngx_array_push(&cmcf->phases[NGX_HTTP_LOG_PHASE].handlers);
+
+    if (handler == NULL) {
+        return NGX_ERROR;
+    }
+
+    *handler = ngx_http_acr_metrics_log;
 
     /* "nginx -s stop" must work whatever has become of the directories */
 
@@ -424,6 +466,7 @@ ngx_http_acr_create_loc_conf(ngx_conf_t *cf)
 
     conf->enable = NGX_CONF_UNSET;
     conf->meta_conf = NGX_CONF_UNSET_PTR;
+    conf->zone = NGX_CONF_UNSET_PTR;
     conf->max_blob_size = NGX_CONF_UNSET;
     conf->max_manifest_size = NGX_CONF_UNSET_SIZE;
     conf->upload_pool = NGX_CONF_UNSET_UINT;
@@ -470,6 +513,7 @@ ngx_http_acr_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_str_value(conf->name, prev->name, "default");
     ngx_conf_merge_str_value(conf->node, prev->node, "");
     ngx_conf_merge_ptr_value(conf->meta_conf, prev->meta_conf, NULL);
+    ngx_conf_merge_ptr_value(conf->zone, prev->zone, NULL);
 
     ngx_conf_merge_off_value(conf->max_blob_size, prev->max_blob_size, 0);
     ngx_conf_merge_size_value(conf->max_manifest_size,
@@ -527,6 +571,13 @@ ngx_http_acr_check(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf)
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"acr\" needs \"acr_redis\", the address of its "
                            "Redis");
+        return NGX_CONF_ERROR;
+    }
+
+    if (conf->handler == ngx_http_acr_metrics && conf->zone == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"acr_metrics\" needs \"acr_zone\", where the "
+                           "counters are");
         return NGX_CONF_ERROR;
     }
 
@@ -649,7 +700,7 @@ ngx_http_acr_join_registry(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf)
                                            conf->upload_expires);
         conf->registry = registry;
 
-        return NGX_CONF_OK;
+        return ngx_http_acr_join_zone(cf, registry, conf);
     }
 
     registry = ngx_pcalloc(cf->pool, sizeof(ngx_http_acr_registry_t));
@@ -680,31 +731,85 @@ ngx_http_acr_join_registry(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf)
     registry->store.fsync = conf->fsync;
     registry->store.node = conf->node.len ? conf->node : cf->cycle->hostname;
 
-    registry->fast = ngx_http_acr_thread_pool(cf, &fast);
-    registry->slow = ngx_http_acr_thread_pool(cf, &slow);
+    registry->zone = conf->zone;
+
+    registry->fast = ngx_http_acr_thread_pool(cf, registry, &fast,
+                                              NGX_HTTP_ACR_POOL_acr);
+    registry->slow = ngx_http_acr_thread_pool(cf, registry, &slow,
+                                              NGX_HTTP_ACR_POOL_acr_slow);
 
     if (registry->fast == NULL || registry->slow == NULL) {
         return NGX_CONF_ERROR;
     }
 
+    return ngx_http_acr_join_zone(cf, registry, conf);
+}
+
+
+/* a registry has one zone or none, and a zone is of one registry */
+
+static char *
+ngx_http_acr_join_zone(ngx_conf_t *cf, ngx_http_acr_registry_t *registry,
+    ngx_http_acr_loc_conf_t *conf)
+{
+    ngx_http_acr_zone_t  *zone;
+
+    zone = registry->zone;
+
+    if (zone != conf->zone) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"acr_root\" \"%V\" is used with two different "
+                           "\"acr_zone\", or with one and without",
+                           &conf->root);
+        return NGX_CONF_ERROR;
+    }
+
+    if (zone == NULL) {
+        return NGX_CONF_OK;
+    }
+
+    if (zone->owner && zone->owner != registry) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"acr_zone\" \"%V\" is used for another "
+                           "\"acr_root\" than \"%V\", too", &zone->name,
+                           &conf->root);
+        return NGX_CONF_ERROR;
+    }
+
+    zone->owner = registry;
+
+    registry->store.synced = ngx_http_acr_zone_synced;
+    registry->store.data = zone;
+
     return NGX_CONF_OK;
 }
 
 
-static ngx_thread_pool_t *
-ngx_http_acr_thread_pool(ngx_conf_t *cf, ngx_str_t *name)
+static ngx_http_acr_pool_t *
+ngx_http_acr_thread_pool(ngx_conf_t *cf, ngx_http_acr_registry_t *registry,
+    ngx_str_t *name, ngx_uint_t label)
 {
-    ngx_thread_pool_t  *tp;
+    ngx_http_acr_pool_t  *pool;
 
-    tp = ngx_thread_pool_get(cf->cycle, name);
+    pool = ngx_palloc(cf->pool, sizeof(ngx_http_acr_pool_t));
 
-    if (tp == NULL) {
+    if (pool == NULL) {
+        return NULL;
+    }
+
+    pool->tp = ngx_thread_pool_get(cf->cycle, name);
+
+    if (pool->tp == NULL) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"acr\" needs \"thread_pool %V threads=...\" "
                            "before \"http\"", name);
+        return NULL;
     }
 
-    return tp;
+    pool->zone = registry->zone;
+    pool->label = label;
+
+    return pool;
 }
 
 
@@ -819,6 +924,19 @@ ngx_http_acr_interval(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     return ngx_conf_set_sec_slot(cf, cmd, conf);
+}
+
+
+static char *
+ngx_http_acr_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_acr_loc_conf_t *alcf = conf;
+
+    if (alcf->zone != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    return ngx_http_acr_zone_conf(cf, &alcf->zone);
 }
 
 

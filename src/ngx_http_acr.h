@@ -25,6 +25,7 @@
 #include "oci/acr_range.h"
 
 #include "ngx_http_acr_task.h"
+#include "ngx_http_acr_zone.h"
 #include "meta/ngx_http_acr_meta.h"
 #include "store/ngx_http_acr_ring.h"
 #include "store/ngx_http_acr_store.h"
@@ -39,8 +40,10 @@ typedef struct {
     ngx_http_acr_meta_conf_t  *meta_conf;
     ngx_http_acr_meta_t       *meta;       /* of this worker */
 
-    ngx_thread_pool_t         *fast;       /* "acr": writes and hashes */
-    ngx_thread_pool_t         *slow;       /* "acr_slow": what may wait */
+    ngx_http_acr_zone_t       *zone;       /* acr_zone, or NULL */
+
+    ngx_http_acr_pool_t       *fast;       /* "acr": writes and hashes */
+    ngx_http_acr_pool_t       *slow;       /* "acr_slow": what may wait */
 
     time_t                     upload_expires;
     time_t                     gc_delay;
@@ -53,6 +56,8 @@ typedef struct {
     ngx_http_acr_task_t        seal;       /* of this node's marks */
     ngx_queue_t                rebuilds;   /* of repositories, in this worker */
     ngx_uint_t                 tokens;     /* given out by this worker */
+
+    struct ngx_http_acr_health_s  *health; /* of this worker, or NULL */
 } ngx_http_acr_registry_t;
 
 
@@ -72,6 +77,7 @@ typedef struct {
     ngx_str_t                  name;
     ngx_str_t                  node;
     ngx_http_acr_meta_conf_t  *meta_conf;
+    ngx_http_acr_zone_t       *zone;
 
     off_t                      max_blob_size;       /* 0: no limit */
     size_t                     max_manifest_size;
@@ -104,6 +110,7 @@ typedef struct {
     ngx_http_acr_body_t       *body;       /* that is being read */
 
     const char                *operation;  /* static, e.g. "blob_get" */
+    ngx_uint_t                 counted;    /* its number among metrics */
     ngx_str_t                  repository; /* checked by the router */
     ngx_str_t                  reference;  /* of the path, decoded: digest, tag
                                               or uuid; not checked */

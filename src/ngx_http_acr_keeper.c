@@ -15,14 +15,17 @@
 #define NGX_HTTP_ACR_KEEPER_AGE     "10"
 #define NGX_HTTP_ACR_KEEPER_SLICE   "100"
 
+/* names that a slice of the sweep looks at */
+#define NGX_HTTP_ACR_KEEPER_ENTRIES 1000
+
 /* tags that are removed by one call */
 #define NGX_HTTP_ACR_KEEPER_TAGS    "100"
 
 
 typedef struct {
     ngx_http_acr_registry_t  *registry;
-    ngx_http_acr_task_t       sweep;
-    ngx_uint_t                removed;       /* by the sweep */
+    ngx_http_acr_task_t          sweep;
+    ngx_http_acr_store_sweep_t  *swept;      /* so far, or NULL */
     ngx_uint_t                ticks;
     ngx_uint_t                busy;          /* questions and entries */
     ngx_uint_t                asking;        /* what work is due */
@@ -364,6 +367,8 @@ ngx_http_acr_keeper_split(ngx_str_t *entry, const char *separators,
 }
 
 
+/* a slice of the sweep; NGX_AGAIN: there is more */
+
 static ngx_int_t
 ngx_http_acr_keeper_sweep(void *data, ngx_log_t *log)
 {
@@ -373,22 +378,50 @@ ngx_http_acr_keeper_sweep(void *data, ngx_log_t *log)
 
     registry = keeper->registry;
 
-    /* an hour more, since the session's last renewal may be later */
+    if (keeper->swept == NULL) {
 
-    return ngx_http_acr_store_sweep(&registry->store,
-                                    registry->upload_expires + 3600,
-                                    &keeper->removed, log);
+        /* an hour more, since the session's last renewal may be later */
+
+        keeper->swept = ngx_http_acr_store_sweep_begin(&registry->store,
+                                               registry->upload_expires + 3600,
+                                               log);
+        if (keeper->swept == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    return ngx_http_acr_store_sweep_step(keeper->swept,
+                                         NGX_HTTP_ACR_KEEPER_ENTRIES, log);
 }
 
+
+/* what could not be removed was logged, and is tried again an hour later */
 
 static void
 ngx_http_acr_keeper_swept(void *data, ngx_int_t rc)
 {
     ngx_http_acr_keeper_t *keeper = data;
 
-    if (rc == NGX_OK && keeper->removed) {
+    ngx_uint_t  removed;
+
+    if (rc == NGX_AGAIN && !ngx_exiting
+        && ngx_http_acr_task_post(&keeper->sweep, keeper->registry->slow)
+           == NGX_OK)
+    {
+        return;
+    }
+
+    if (keeper->swept == NULL) {
+        return;
+    }
+
+    (void) ngx_http_acr_store_sweep_end(keeper->swept, &removed);
+
+    keeper->swept = NULL;
+
+    if (removed) {
         ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                       "acr: %ui expired uploads removed from \"%V\"",
-                      keeper->removed, &keeper->registry->store.root);
+                      removed, &keeper->registry->store.root);
     }
 }

@@ -25,6 +25,9 @@ ngx_http_acr_registry_start(ngx_http_acr_registry_t *registry,
     owner.unsure = ngx_http_acr_registry_unsure;
     owner.complete = ngx_http_acr_registry_complete;
     owner.data = registry;
+    owner.zone = registry->zone;
+
+    ngx_http_acr_zone_start(registry->zone);
 
     registry->meta = ngx_http_acr_meta_create(cycle->pool,
                                               registry->meta_conf,
@@ -57,6 +60,8 @@ ngx_http_acr_registry_stop(ngx_http_acr_registry_t *registry)
 
         (void) ngx_http_acr_store_mark_seal(&registry->store, ngx_cycle->log);
     }
+
+    ngx_http_acr_zone_stop(registry->zone);
 }
 
 

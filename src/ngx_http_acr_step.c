@@ -28,7 +28,7 @@ static void ngx_http_acr_step_timer(ngx_event_t *ev);
 
 
 void
-ngx_http_acr_run(ngx_http_request_t *r, ngx_thread_pool_t *tp,
+ngx_http_acr_run(ngx_http_request_t *r, ngx_http_acr_pool_t *tp,
     ngx_http_acr_work_pt work, void *data, ngx_http_acr_next_pt next)
 {
     ngx_http_acr_step_t  *step;

@@ -37,7 +37,7 @@ typedef void (*ngx_http_acr_answer_pt)(ngx_http_request_t *r, void *data,
  * until then; memory of r->pool does.  If the work cannot be posted (the
  * queue is full) the request is answered with 503 and next is not called.
  */
-void ngx_http_acr_run(ngx_http_request_t *r, ngx_thread_pool_t *tp,
+void ngx_http_acr_run(ngx_http_request_t *r, ngx_http_acr_pool_t *tp,
     ngx_http_acr_work_pt work, void *data, ngx_http_acr_next_pt next);
 
 /*

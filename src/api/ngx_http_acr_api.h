@@ -27,6 +27,15 @@ typedef void (*ngx_http_acr_handler_pt)(ngx_http_request_t *r,
 /* the content handler of a location with "acr" */
 ngx_int_t ngx_http_acr_router(ngx_http_request_t *r);
 
+/* what a content handler of ours does: makes the context, and gives the request
+   to handler */
+ngx_int_t ngx_http_acr_handle(ngx_http_request_t *r,
+    ngx_http_acr_handler_pt handler);
+
+/* for a resource that has only GET and HEAD.  NGX_OK, or NGX_DONE after it has
+   failed the request with 405. */
+ngx_int_t ngx_http_acr_need_get(ngx_http_request_t *r);
+
 /* the context of a request, which is told when nginx terminates it; NULL: no
    memory */
 ngx_http_acr_ctx_t *ngx_http_acr_ctx_create(ngx_http_request_t *r);

@@ -15,8 +15,8 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
-#include <ngx_thread_pool.h>
 
+#include "../ngx_http_acr_task.h"
 #include "acr_scripts.h"               /* enum ACR_SCRIPT_..., by embed.sh */
 
 
@@ -116,6 +116,9 @@ typedef struct {
     void        (*complete)(void *data);
 
     void         *data;
+
+    /* where calls are counted, or NULL */
+    ngx_http_acr_zone_t  *zone;
 } ngx_http_acr_meta_owner_t;
 
 
@@ -127,7 +130,7 @@ typedef struct {
  * Lives in the pool, to be called from init_process.  NULL: no memory.
  */
 ngx_http_acr_meta_t *ngx_http_acr_meta_create(ngx_pool_t *pool,
-    ngx_http_acr_meta_conf_t *conf, ngx_str_t *name, ngx_thread_pool_t *tp,
+    ngx_http_acr_meta_conf_t *conf, ngx_str_t *name, ngx_http_acr_pool_t *tp,
     ngx_http_acr_meta_owner_t *owner, ngx_log_t *log);
 
 /*

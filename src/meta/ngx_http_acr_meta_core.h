@@ -60,7 +60,7 @@ struct ngx_http_acr_meta_s {
 
     /* joining */
 
-    ngx_thread_pool_t           *tp;
+    ngx_http_acr_pool_t         *tp;
     ngx_http_acr_meta_owner_t    owner;
     ngx_http_acr_task_t          task;
     ngx_uint_t                   attempt;

@@ -81,6 +81,7 @@ ngx_http_acr_meta_leave(ngx_http_acr_meta_t *meta)
     }
 
     meta->phase = NGX_HTTP_ACR_META_OFF;
+    ngx_http_acr_worker_set(meta->owner.zone, NGX_HTTP_ACR_W_REDIS_UP, 0);
 }
 
 
@@ -339,6 +340,8 @@ ngx_http_acr_meta_joined(ngx_http_acr_meta_t *meta, redisReply *reply)
     ngx_http_acr_meta_new_state(meta, state, behind);
 
     meta->phase = NGX_HTTP_ACR_META_JOINED;
+    ngx_http_acr_worker_set(meta->owner.zone, NGX_HTTP_ACR_W_REDIS_UP, 1);
+    ngx_http_acr_worker_set(meta->owner.zone, NGX_HTTP_ACR_W_BEHIND, behind);
     meta->joins++;
 
     ngx_http_acr_redis_usable(meta->redis);

@@ -31,6 +31,11 @@ typedef struct {
     ngx_flag_t   fsync;                /* acr_fsync */
     ngx_str_t    node;                 /* acr_node: file name in acr/nodes */
     ngx_uint_t   slot;                 /* this worker's number */
+
+    /* if it is set: told in a thread of each sync, its time in microseconds
+       and its errno value or 0 */
+    void       (*synced)(void *data, uint64_t us, ngx_err_t err);
+    void        *data;
 } ngx_http_acr_store_t;
 
 
@@ -38,12 +43,13 @@ typedef struct {
 
 /*
  * Makes the directories that every volume has (docker/registry/v2/blobs and
- * /repositories, acr/locks, acr/nodes, acr/tmp), owned by uid and gid if we
- * are root, and checks that the worker (uid, gid) may write there, that blobs,
- * repositories and temporary files are on one file system, and that it has
- * locks.  acr/epoch is made with a random content if it is missing.  NULL, or
- * why not: a static text that ends where the path is to follow.  err is set
- * to an errno value or 0, and path (PATH_MAX bytes) to what it is about.
+ * /repositories, acr/locks, acr/nodes, acr/quarantine, acr/tmp), owned by uid
+ * and gid if we are root, and checks that the worker (uid, gid) may write
+ * there, that blobs, repositories and temporary files are on one file system,
+ * and that it has locks.  acr/epoch is made with a random content if it is
+ * missing.  NULL, or why not: a static text that ends where the path is to
+ * follow.  err is set to an errno value or 0, and path (PATH_MAX bytes) to
+ * what it is about.
  */
 const char *ngx_http_acr_store_prepare(ngx_http_acr_store_t *store, uid_t uid,
     gid_t gid, ngx_err_t *err, char *path);
@@ -111,9 +117,28 @@ ngx_int_t ngx_http_acr_store_discard(ngx_http_acr_store_t *store,
     ngx_str_t *repository, ngx_str_t *uuid, ngx_log_t *log);
 
 /*
- * Removes the directories of sessions in which nothing was written for age
- * seconds, in all repositories; sets *removed to their number.
+ * The sweep removes what was begun and never finished, if nothing was written
+ * there for age seconds: the directories of sessions and the temporary links
+ * of tags in all repositories, what is left of tags that have no link, and
+ * files in acr/tmp.
+ *
+ * sweep_begin returns NULL after a log line.  sweep_step looks at n entries or
+ * so and returns NGX_AGAIN, or NGX_DONE when it has seen all; it may be called
+ * from any thread, never from two at once, and goes on after an error.
+ * sweep_end sets *removed to the number of sessions that were removed and
+ * returns the first error; it may be called at any time.
  */
+
+typedef struct ngx_http_acr_store_sweep_s  ngx_http_acr_store_sweep_t;
+
+ngx_http_acr_store_sweep_t *ngx_http_acr_store_sweep_begin(
+    ngx_http_acr_store_t *store, time_t age, ngx_log_t *log);
+ngx_int_t ngx_http_acr_store_sweep_step(ngx_http_acr_store_sweep_t *sweep,
+    ngx_uint_t n, ngx_log_t *log);
+ngx_int_t ngx_http_acr_store_sweep_end(ngx_http_acr_store_sweep_t *sweep,
+    ngx_uint_t *removed);
+
+/* all of it at once */
 ngx_int_t ngx_http_acr_store_sweep(ngx_http_acr_store_t *store, time_t age,
     ngx_uint_t *removed, ngx_log_t *log);
 
@@ -240,6 +265,59 @@ ngx_int_t ngx_http_acr_store_type_get(ngx_http_acr_store_t *store,
     ngx_log_t *log);
 
 
+/* --- scrub: is the content still what its digest says? */
+
+/*
+ * Reads the blob and compares.  *bytes is what was read.  What the page cache
+ * did not have before is dropped from it again.
+ *
+ * NGX_OK: it matches.  NGX_DECLINED, without a log line: it is not there or no
+ * regular file.  NGX_ABORT, after a log line: it does not match.  EIO: it
+ * cannot be read, or was cut meanwhile, which is as good as broken.  Another
+ * errno value tells nothing about the blob.
+ */
+ngx_int_t ngx_http_acr_store_verify(ngx_http_acr_store_t *store,
+    acr_digest_t *digest, off_t *bytes, ngx_log_t *log);
+
+/*
+ * The same in steps, for blobs that take long.  verify_open sets *verify on
+ * NGX_OK, or returns NGX_DECLINED or an errno value as above.  verify_step
+ * reads max bytes at most and sets *bytes to what was read so far: NGX_AGAIN
+ * if there is more, else as above.
+ */
+
+typedef struct ngx_http_acr_store_verify_s  ngx_http_acr_store_verify_t;
+
+ngx_int_t ngx_http_acr_store_verify_open(ngx_http_acr_store_t *store,
+    acr_digest_t *digest, ngx_http_acr_store_verify_t **verify,
+    ngx_log_t *log);
+ngx_int_t ngx_http_acr_store_verify_step(ngx_http_acr_store_verify_t *verify,
+    off_t max, off_t *bytes, ngx_log_t *log);
+void ngx_http_acr_store_verify_close(ngx_http_acr_store_verify_t *verify);
+
+/*
+ * Verifies once more and, if the blob is broken or gives EIO, moves it to
+ * acr/quarantine/<alg>-<hex>.<seconds>, durably, under the blob's lock, unless
+ * somebody has stored it again meanwhile.  The lock is not held while it
+ * reads.
+ *
+ * NGX_OK, after a log line: moved.  NGX_DECLINED: it is right by now, or gone.
+ */
+ngx_int_t ngx_http_acr_store_quarantine(ngx_http_acr_store_t *store,
+    acr_digest_t *digest, ngx_log_t *log);
+
+
+/* --- collect */
+
+/*
+ * With the lock of the blob held (ngx_http_acr_store_lock_digest): removes it,
+ * durably, and the directories that are empty then.  *freed is the size of
+ * what was removed, 0 if it was not there, which is no error.
+ */
+ngx_int_t ngx_http_acr_store_collect(ngx_http_acr_store_t *store,
+    acr_digest_t *digest, off_t *freed, ngx_log_t *log);
+
+
 /* --- marks: acr/nodes/<node> */
 
 /*
@@ -278,6 +356,16 @@ ngx_int_t ngx_http_acr_store_marks_seal(ngx_http_acr_store_t *store,
  */
 ngx_int_t ngx_http_acr_store_marks(ngx_http_acr_store_t *store, char *mark,
     char *epoch, ngx_uint_t *certain, ngx_uint_t *empty, ngx_log_t *log);
+
+
+/* --- health; without log lines */
+
+/* writes a small file in acr/tmp, syncs it, and removes it */
+ngx_int_t ngx_http_acr_store_probe_write(ngx_http_acr_store_t *store,
+    ngx_log_t *log);
+
+/* whether there is a volume that can be read */
+ngx_int_t ngx_http_acr_store_probe_read(ngx_http_acr_store_t *store);
 
 
 #endif /* NGX_HTTP_ACR_STORE_H */

@@ -260,7 +260,7 @@ ngx_http_acr_store_list_read(ngx_http_acr_store_list_t *list,
 
     if (rc == NGX_ABORT) {
         ngx_log_error(NGX_LOG_WARN, log, 0,
-                      "acr: link \"%s\" does not name what it should",
+                      "acr: link \"%s\" is empty, torn or of another digest",
                       list->path.data);
     }
 

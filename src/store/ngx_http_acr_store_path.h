@@ -179,6 +179,10 @@ ngx_int_t ngx_http_acr_store_link_read(ngx_http_acr_store_path_t *path,
 ngx_int_t ngx_http_acr_store_open_blob(ngx_http_acr_store_path_t *path,
     int *fd, off_t *size, ngx_log_t *log);
 
+/* hashes the bytes from offset to end with h; EIO if the file ends before */
+ngx_int_t ngx_http_acr_store_hash_part(int fd, off_t offset, off_t end,
+    acr_hash_t *h, ngx_log_t *log);
+
 /* the file with the media type of a manifest goes, durably, and with it the
    directories that it was alone in */
 ngx_int_t ngx_http_acr_store_type_remove(ngx_http_acr_store_t *store,
@@ -186,6 +190,15 @@ ngx_int_t ngx_http_acr_store_type_remove(ngx_http_acr_store_t *store,
 
 
 /* --- trees */
+
+/* NGX_DECLINED, without a log line: it is not there */
+ngx_int_t ngx_http_acr_store_stat(ngx_http_acr_store_path_t *path,
+    struct stat *st, ngx_log_t *log);
+
+/* removes the directories above the data of a blob that are empty; path is
+   cut meanwhile */
+ngx_int_t ngx_http_acr_store_prune_blob(ngx_http_acr_store_t *store,
+    ngx_http_acr_store_path_t *path, acr_digest_t *digest, ngx_log_t *log);
 
 /*
  * Opens a directory to read it.  NGX_DECLINED, without a log line: it is not

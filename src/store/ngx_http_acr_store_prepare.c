@@ -63,6 +63,7 @@ static const char  *ngx_http_acr_store_dirs[] = {
     "/acr/tmp",
     "/acr/locks",
     "/acr/nodes",
+    "/acr/quarantine",
     NULL
 };
 

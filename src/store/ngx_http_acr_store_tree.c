@@ -115,6 +115,22 @@ ngx_http_acr_store_each(ngx_http_acr_store_path_t *path,
 
 
 ngx_int_t
+ngx_http_acr_store_stat(ngx_http_acr_store_path_t *path, struct stat *st,
+    ngx_log_t *log)
+{
+    if (lstat(path->data, st) == 0) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_acr_store_gone(ngx_errno) || ngx_errno == ENOTDIR) {
+        return NGX_DECLINED;
+    }
+
+    return ngx_http_acr_store_failed(log, ngx_errno, "lstat()", path->data);
+}
+
+
+ngx_int_t
 ngx_http_acr_store_prune(ngx_http_acr_store_path_t *path, ngx_log_t *log)
 {
     ngx_uint_t  depth;

@@ -197,7 +197,8 @@ ngx_http_acr_volume_step(ngx_http_acr_volume_t *volume)
         return;
     }
 
-    ngx_http_acr_volume_ask(volume, ACR_SCRIPT_REBUILD_DONE, NULL, 0,
+    ngx_http_acr_volume_ask(volume, ACR_SCRIPT_REBUILD_DONE,
+                            &volume->work.owner, 1,
                             ngx_http_acr_volume_finished);
 }
 

@@ -30,14 +30,14 @@ typedef struct {
     ngx_http_acr_work_t            work;
 
     ngx_http_acr_store_blobs_t    *blobs;      /* or NULL: not begun */
-    ngx_http_acr_store_verify_t    verify;     /* of the digest */
+    ngx_http_acr_store_verify_t   *verify;     /* of the digest, or NULL */
     acr_digest_t                   digest;
     ngx_http_acr_task_t            task;
     ngx_event_t                    timer;
     ngx_msec_t                     began;      /* the slice */
     off_t                          read;       /* in the slice */
+    off_t                          done;       /* of the digest */
 
-    unsigned                       open:1;     /* the digest is being read */
     unsigned                       broken:1;   /* it is, and was moved away */
     unsigned                       last:1;     /* there are no more */
 } ngx_http_acr_scrub_t;
@@ -136,7 +136,7 @@ ngx_http_acr_scrub_read(void *data, ngx_log_t *log)
            && files < NGX_HTTP_ACR_SCRUB_FILES
            && !scrub->broken)
     {
-        if (!scrub->open) {
+        if (scrub->verify == NULL) {
             files++;
 
             rc = ngx_http_acr_scrub_open(scrub, log);
@@ -204,14 +204,15 @@ ngx_http_acr_scrub_open(ngx_http_acr_scrub_t *scrub, ngx_log_t *log)
     rc = ngx_http_acr_store_verify_open(store, &scrub->digest, &scrub->verify,
                                         log);
 
+    if (rc != NGX_OK) {
+        scrub->verify = NULL;
+    }
+
     switch (rc) {
 
     case NGX_OK:
-        scrub->open = 1;
-        return NGX_OK;
-
     case NGX_DECLINED:
-        return NGX_DECLINED;
+        return rc;
 
     case EIO:
         ngx_http_acr_scrub_bad(scrub, log);
@@ -230,19 +231,21 @@ ngx_http_acr_scrub_part(ngx_http_acr_scrub_t *scrub, ngx_log_t *log)
     off_t      n;
     ngx_int_t  rc;
 
-    rc = ngx_http_acr_store_verify_part(&scrub->verify,
+    rc = ngx_http_acr_store_verify_step(scrub->verify,
                                         NGX_HTTP_ACR_SCRUB_BYTES
                                         - scrub->read, &n, log);
-    scrub->read += n;
-    scrub->work.counted[NGX_HTTP_ACR_SCRUB_READ] += n;
+    scrub->read += n - scrub->done;
+    scrub->work.counted[NGX_HTTP_ACR_SCRUB_READ] += n - scrub->done;
+    scrub->done = n;
 
     if (rc == NGX_AGAIN) {
         return;
     }
 
-    ngx_http_acr_store_verify_close(&scrub->verify);
+    ngx_http_acr_store_verify_close(scrub->verify);
 
-    scrub->open = 0;
+    scrub->verify = NULL;
+    scrub->done = 0;
     scrub->work.counted[NGX_HTTP_ACR_SCRUB_BLOBS]++;
 
     if (rc == NGX_ABORT || rc == EIO) {
@@ -377,8 +380,8 @@ ngx_http_acr_scrub_timer(ngx_event_t *ev)
 static void
 ngx_http_acr_scrub_stop(ngx_http_acr_scrub_t *scrub, ngx_uint_t done)
 {
-    if (scrub->open) {
-        ngx_http_acr_store_verify_close(&scrub->verify);
+    if (scrub->verify) {
+        ngx_http_acr_store_verify_close(scrub->verify);
     }
 
     if (scrub->blobs) {
