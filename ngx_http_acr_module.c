@@ -37,8 +37,6 @@ static char *ngx_http_acr_join_zone(ngx_conf_t *cf,
     ngx_http_acr_registry_t *registry, ngx_http_acr_loc_conf_t *conf);
 static ngx_http_acr_pool_t *ngx_http_acr_thread_pool(ngx_conf_t *cf,
     ngx_http_acr_registry_t *registry, ngx_str_t *name, ngx_uint_t label);
-static ngx_uint_t ngx_http_acr_same_redis(ngx_http_acr_meta_conf_t *a,
-    ngx_http_acr_meta_conf_t *b);
 static ngx_int_t ngx_http_acr_worker_user(ngx_conf_t *cf, uid_t *uid,
     gid_t *gid);
 static ngx_int_t ngx_http_acr_init_process(ngx_cycle_t *cycle);
@@ -653,8 +651,8 @@ ngx_http_acr_join_registry(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf)
                 && ngx_strncmp(registry->name.data, conf->name.data,
                                conf->name.len)
                    == 0
-                && ngx_http_acr_same_redis(registry->meta_conf,
-                                           conf->meta_conf))
+                && ngx_http_acr_meta_same(registry->meta_conf,
+                                          conf->meta_conf))
             {
                 ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                                    "\"acr_registry\" \"%V\" is used for "
@@ -671,7 +669,7 @@ ngx_http_acr_join_registry(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf)
             || ngx_strncmp(registry->name.data, conf->name.data,
                            conf->name.len)
                != 0
-            || !ngx_http_acr_same_redis(registry->meta_conf, conf->meta_conf)
+            || !ngx_http_acr_meta_same(registry->meta_conf, conf->meta_conf)
             || registry->store.fsync != conf->fsync)
         {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -810,17 +808,6 @@ ngx_http_acr_thread_pool(ngx_conf_t *cf, ngx_http_acr_registry_t *registry,
     pool->label = label;
 
     return pool;
-}
-
-
-static ngx_uint_t
-ngx_http_acr_same_redis(ngx_http_acr_meta_conf_t *a,
-    ngx_http_acr_meta_conf_t *b)
-{
-    return a == b
-           || (a->host.len == b->host.len
-               && ngx_strncmp(a->host.data, b->host.data, a->host.len) == 0
-               && a->port == b->port && a->db == b->db);
 }
 
 

@@ -18,7 +18,7 @@
 
 #define NGX_HTTP_ACR_META_STATE   256
 #define NGX_HTTP_ACR_META_RUN_ID  64
-#define NGX_HTTP_ACR_META_CODES   16     /* kinds of errors, see ..._reply.c */
+#define NGX_HTTP_ACR_META_CODES   20     /* kinds of errors, see ..._reply.c */
 
 
 typedef enum {
