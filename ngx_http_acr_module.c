@@ -11,6 +11,9 @@
 #include "src/ngx_http_acr.h"
 #include "src/ngx_http_acr_registry.h"
 #include "src/api/ngx_http_acr_api.h"
+#include "src/api/ngx_http_acr_admin.h"
+#include "src/api/ngx_http_acr_health.h"
+#include "src/api/ngx_http_acr_metrics.h"
 
 #include <pwd.h>
 #include <grp.h>
@@ -30,16 +33,17 @@ static char *ngx_http_acr_merge_loc_conf(ngx_conf_t *cf, void *parent,
 static char *ngx_http_acr_check(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf);
 static char *ngx_http_acr_join_registry(ngx_conf_t *cf,
     ngx_http_acr_loc_conf_t *conf);
-static ngx_thread_pool_t *ngx_http_acr_thread_pool(ngx_conf_t *cf,
-    ngx_str_t *name);
-static ngx_uint_t ngx_http_acr_same_redis(ngx_http_acr_meta_conf_t *a,
-    ngx_http_acr_meta_conf_t *b);
+static char *ngx_http_acr_join_zone(ngx_conf_t *cf,
+    ngx_http_acr_registry_t *registry, ngx_http_acr_loc_conf_t *conf);
+static ngx_http_acr_pool_t *ngx_http_acr_thread_pool(ngx_conf_t *cf,
+    ngx_http_acr_registry_t *registry, ngx_str_t *name, ngx_uint_t label);
 static ngx_int_t ngx_http_acr_worker_user(ngx_conf_t *cf, uid_t *uid,
     gid_t *gid);
 static ngx_int_t ngx_http_acr_init_process(ngx_cycle_t *cycle);
 static void ngx_http_acr_exit_process(ngx_cycle_t *cycle);
 
-static char *ngx_http_acr(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+static char *ngx_http_acr_handler(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 static char *ngx_http_acr_root(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_acr_redis(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -47,6 +51,10 @@ static char *ngx_http_acr_redis(ngx_conf_t *cf, ngx_command_t *cmd,
 static char *ngx_http_acr_name(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_acr_location_slot(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_acr_interval(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_acr_zone(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
 static ngx_int_t ngx_http_acr_text_variable(ngx_http_request_t *r,
@@ -63,7 +71,35 @@ static ngx_command_t  ngx_http_acr_commands[] = {
 
     { ngx_string("acr"),
       NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
-      ngx_http_acr,
+      ngx_http_acr_handler,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      ngx_http_acr_router },
+
+    { ngx_string("acr_admin"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_acr_handler,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      ngx_http_acr_admin },
+
+    { ngx_string("acr_metrics"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_acr_handler,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      ngx_http_acr_metrics },
+
+    { ngx_string("acr_health"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_acr_handler,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      ngx_http_acr_health },
+
+    { ngx_string("acr_zone"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_acr_zone,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
@@ -159,6 +195,41 @@ static ngx_command_t  ngx_http_acr_commands[] = {
       offsetof(ngx_http_acr_loc_conf_t, upload_expires),
       NULL },
 
+    { ngx_string("acr_gc_delay"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_sec_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_acr_loc_conf_t, gc_delay),
+      NULL },
+
+    { ngx_string("acr_gc_interval"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_acr_interval,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_acr_loc_conf_t, gc_interval),
+      NULL },
+
+    { ngx_string("acr_gc_untagged"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_acr_interval,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_acr_loc_conf_t, gc_untagged),
+      NULL },
+
+    { ngx_string("acr_scrub_interval"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_acr_interval,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_acr_loc_conf_t, scrub_interval),
+      NULL },
+
+    { ngx_string("acr_scrub_rate"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_size_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_acr_loc_conf_t, scrub_rate),
+      NULL },
+
     { ngx_string("acr_location"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
       ngx_http_acr_location_slot,
@@ -245,7 +316,10 @@ ngx_http_acr_add_variables(ngx_conf_t *cf)
 }
 
 
-/* the directories, once the whole configuration is known to be sound */
+/*
+ * The log phase, which counts requests; and the directories, once the whole
+ * configuration is known to be sound.
+ */
 
 static ngx_int_t
 ngx_http_acr_init(ngx_conf_t *cf)
@@ -256,8 +330,20 @@ ngx_http_acr_init(ngx_conf_t *cf)
     ngx_err_t                  err;
     ngx_uint_t                 i;
     const char                *why;
+    ngx_http_handler_pt       *handler;
     ngx_http_acr_registry_t  **registry;
     ngx_http_acr_main_conf_t  *mcf;
+    ngx_http_core_main_conf_t *cmcf;
+
+    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+
+    handler = ngx_array_push(&cmcf->phases[NGX_HTTP_LOG_PHASE].handlers);
+
+    if (handler == NULL) {
+        return NGX_ERROR;
+    }
+
+    *handler = ngx_http_acr_metrics_log;
 
     /* "nginx -s stop" must work whatever has become of the directories */
 
@@ -372,15 +458,22 @@ ngx_http_acr_create_loc_conf(ngx_conf_t *cf)
      *     conf->node = { 0, NULL };
      *     conf->upload_buffers.num = 0;
      *     conf->large = { 0, 0, 0 };
+     *     conf->handler = NULL;
      *     conf->registry = NULL;
      */
 
     conf->enable = NGX_CONF_UNSET;
     conf->meta_conf = NGX_CONF_UNSET_PTR;
+    conf->zone = NGX_CONF_UNSET_PTR;
     conf->max_blob_size = NGX_CONF_UNSET;
     conf->max_manifest_size = NGX_CONF_UNSET_SIZE;
     conf->upload_pool = NGX_CONF_UNSET_UINT;
     conf->upload_expires = NGX_CONF_UNSET;
+    conf->gc_delay = NGX_CONF_UNSET;
+    conf->gc_interval = NGX_CONF_UNSET;
+    conf->gc_untagged = NGX_CONF_UNSET;
+    conf->scrub_interval = NGX_CONF_UNSET;
+    conf->scrub_rate = NGX_CONF_UNSET_SIZE;
     conf->fsync = NGX_CONF_UNSET;
     conf->delete = NGX_CONF_UNSET;
     conf->sparse_index = NGX_CONF_UNSET;
@@ -408,7 +501,8 @@ ngx_http_acr_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         && prev->enable == 1)
     {
         conf->enable = 1;
-        clcf->handler = ngx_http_acr_router;
+        conf->handler = prev->handler;
+        clcf->handler = prev->handler;
     }
 
     ngx_conf_init_value(conf->enable, 0);
@@ -417,6 +511,7 @@ ngx_http_acr_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_str_value(conf->name, prev->name, "default");
     ngx_conf_merge_str_value(conf->node, prev->node, "");
     ngx_conf_merge_ptr_value(conf->meta_conf, prev->meta_conf, NULL);
+    ngx_conf_merge_ptr_value(conf->zone, prev->zone, NULL);
 
     ngx_conf_merge_off_value(conf->max_blob_size, prev->max_blob_size, 0);
     ngx_conf_merge_size_value(conf->max_manifest_size,
@@ -426,6 +521,13 @@ ngx_http_acr_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_uint_value(conf->upload_pool, prev->upload_pool, 64);
     ngx_conf_merge_sec_value(conf->upload_expires, prev->upload_expires,
                              24 * 3600);
+
+    ngx_conf_merge_sec_value(conf->gc_delay, prev->gc_delay, 24 * 3600);
+    ngx_conf_merge_sec_value(conf->gc_interval, prev->gc_interval, 3600);
+    ngx_conf_merge_sec_value(conf->gc_untagged, prev->gc_untagged, 0);
+    ngx_conf_merge_sec_value(conf->scrub_interval, prev->scrub_interval, 0);
+    ngx_conf_merge_size_value(conf->scrub_rate, prev->scrub_rate,
+                              16 * 1024 * 1024);
 
     ngx_conf_merge_value(conf->fsync, prev->fsync, 1);
     ngx_conf_merge_value(conf->delete, prev->delete, 1);
@@ -470,6 +572,13 @@ ngx_http_acr_check(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf)
         return NGX_CONF_ERROR;
     }
 
+    if (conf->handler == ngx_http_acr_metrics && conf->zone == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"acr_metrics\" needs \"acr_zone\", where the "
+                           "counters are");
+        return NGX_CONF_ERROR;
+    }
+
     if (conf->max_manifest_size < NGX_HTTP_ACR_MANIFEST_MIN
         || conf->max_manifest_size > NGX_HTTP_ACR_MANIFEST_LIMIT)
     {
@@ -493,6 +602,20 @@ ngx_http_acr_check(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf)
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"acr_upload_expires\" must be between 1s and "
                            "365d");
+        return NGX_CONF_ERROR;
+    }
+
+    if (conf->gc_delay < 1) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"acr_gc_delay\" must be at least 1s: it is the "
+                           "time that a push may take");
+        return NGX_CONF_ERROR;
+    }
+
+    if (conf->gc_untagged && conf->gc_untagged < conf->gc_delay) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"acr_gc_untagged\" must not be less than "
+                           "\"acr_gc_delay\"");
         return NGX_CONF_ERROR;
     }
 
@@ -528,8 +651,8 @@ ngx_http_acr_join_registry(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf)
                 && ngx_strncmp(registry->name.data, conf->name.data,
                                conf->name.len)
                    == 0
-                && ngx_http_acr_same_redis(registry->meta_conf,
-                                           conf->meta_conf))
+                && ngx_http_acr_meta_same(registry->meta_conf,
+                                          conf->meta_conf))
             {
                 ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                                    "\"acr_registry\" \"%V\" is used for "
@@ -546,7 +669,7 @@ ngx_http_acr_join_registry(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf)
             || ngx_strncmp(registry->name.data, conf->name.data,
                            conf->name.len)
                != 0
-            || !ngx_http_acr_same_redis(registry->meta_conf, conf->meta_conf)
+            || !ngx_http_acr_meta_same(registry->meta_conf, conf->meta_conf)
             || registry->store.fsync != conf->fsync)
         {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -556,11 +679,26 @@ ngx_http_acr_join_registry(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf)
             return NGX_CONF_ERROR;
         }
 
+        if (registry->gc_delay != conf->gc_delay
+            || registry->gc_interval != conf->gc_interval
+            || registry->gc_untagged != conf->gc_untagged
+            || registry->scrub_interval != conf->scrub_interval
+            || registry->scrub_rate != conf->scrub_rate)
+        {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "\"acr_root\" \"%V\" is used with two "
+                               "different \"acr_gc_delay\", "
+                               "\"acr_gc_interval\", \"acr_gc_untagged\", "
+                               "\"acr_scrub_interval\" or "
+                               "\"acr_scrub_rate\"", &conf->root);
+            return NGX_CONF_ERROR;
+        }
+
         registry->upload_expires = ngx_max(registry->upload_expires,
                                            conf->upload_expires);
         conf->registry = registry;
 
-        return NGX_CONF_OK;
+        return ngx_http_acr_join_zone(cf, registry, conf);
     }
 
     registry = ngx_pcalloc(cf->pool, sizeof(ngx_http_acr_registry_t));
@@ -581,47 +719,95 @@ ngx_http_acr_join_registry(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf)
     registry->name = conf->name;
     registry->meta_conf = conf->meta_conf;
     registry->upload_expires = conf->upload_expires;
+    registry->gc_delay = conf->gc_delay;
+    registry->gc_interval = conf->gc_interval;
+    registry->gc_untagged = conf->gc_untagged;
+    registry->scrub_interval = conf->scrub_interval;
+    registry->scrub_rate = conf->scrub_rate;
 
     registry->store.root = conf->root;
     registry->store.fsync = conf->fsync;
     registry->store.node = conf->node.len ? conf->node : cf->cycle->hostname;
 
-    registry->fast = ngx_http_acr_thread_pool(cf, &fast);
-    registry->slow = ngx_http_acr_thread_pool(cf, &slow);
+    registry->zone = conf->zone;
+
+    registry->fast = ngx_http_acr_thread_pool(cf, registry, &fast,
+                                              NGX_HTTP_ACR_POOL_acr);
+    registry->slow = ngx_http_acr_thread_pool(cf, registry, &slow,
+                                              NGX_HTTP_ACR_POOL_acr_slow);
 
     if (registry->fast == NULL || registry->slow == NULL) {
         return NGX_CONF_ERROR;
     }
 
+    return ngx_http_acr_join_zone(cf, registry, conf);
+}
+
+
+/* a registry has one zone or none, and a zone is of one registry */
+
+static char *
+ngx_http_acr_join_zone(ngx_conf_t *cf, ngx_http_acr_registry_t *registry,
+    ngx_http_acr_loc_conf_t *conf)
+{
+    ngx_http_acr_zone_t  *zone;
+
+    zone = registry->zone;
+
+    if (zone != conf->zone) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"acr_root\" \"%V\" is used with two different "
+                           "\"acr_zone\", or with one and without",
+                           &conf->root);
+        return NGX_CONF_ERROR;
+    }
+
+    if (zone == NULL) {
+        return NGX_CONF_OK;
+    }
+
+    if (zone->owner && zone->owner != registry) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"acr_zone\" \"%V\" is used for another "
+                           "\"acr_root\" than \"%V\", too", &zone->name,
+                           &conf->root);
+        return NGX_CONF_ERROR;
+    }
+
+    zone->owner = registry;
+
+    registry->store.synced = ngx_http_acr_zone_synced;
+    registry->store.data = zone;
+
     return NGX_CONF_OK;
 }
 
 
-static ngx_thread_pool_t *
-ngx_http_acr_thread_pool(ngx_conf_t *cf, ngx_str_t *name)
+static ngx_http_acr_pool_t *
+ngx_http_acr_thread_pool(ngx_conf_t *cf, ngx_http_acr_registry_t *registry,
+    ngx_str_t *name, ngx_uint_t label)
 {
-    ngx_thread_pool_t  *tp;
+    ngx_http_acr_pool_t  *pool;
 
-    tp = ngx_thread_pool_get(cf->cycle, name);
+    pool = ngx_palloc(cf->pool, sizeof(ngx_http_acr_pool_t));
 
-    if (tp == NULL) {
+    if (pool == NULL) {
+        return NULL;
+    }
+
+    pool->tp = ngx_thread_pool_get(cf->cycle, name);
+
+    if (pool->tp == NULL) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"acr\" needs \"thread_pool %V threads=...\" "
                            "before \"http\"", name);
+        return NULL;
     }
 
-    return tp;
-}
+    pool->zone = registry->zone;
+    pool->label = label;
 
-
-static ngx_uint_t
-ngx_http_acr_same_redis(ngx_http_acr_meta_conf_t *a,
-    ngx_http_acr_meta_conf_t *b)
-{
-    return a == b
-           || (a->host.len == b->host.len
-               && ngx_strncmp(a->host.data, b->host.data, a->host.len) == 0
-               && a->port == b->port && a->db == b->db);
+    return pool;
 }
 
 
@@ -681,23 +867,63 @@ ngx_http_acr_exit_process(ngx_cycle_t *cycle)
 }
 
 
+/* "acr" and the other directives that make a location ours */
+
 static char *
-ngx_http_acr(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_http_acr_handler(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_acr_loc_conf_t *alcf = conf;
 
     ngx_http_core_loc_conf_t  *clcf;
 
     if (alcf->enable != NGX_CONF_UNSET) {
-        return "is duplicate";
+        return "is duplicate, or is not the only one of its kind here";
     }
 
     alcf->enable = 1;
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-    clcf->handler = ngx_http_acr_router;
+    alcf->handler = (ngx_http_handler_pt) cmd->post;
+    clcf->handler = alcf->handler;
 
     return NGX_CONF_OK;
+}
+
+
+/* a time, or "off" */
+
+static char *
+ngx_http_acr_interval(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    char  *p = conf;
+
+    time_t     *field;
+    ngx_str_t  *value;
+
+    field = (time_t *) (p + cmd->offset);
+    value = cf->args->elts;
+
+    if (*field == NGX_CONF_UNSET
+        && ngx_strcmp(value[1].data, "off") == 0)
+    {
+        *field = 0;
+        return NGX_CONF_OK;
+    }
+
+    return ngx_conf_set_sec_slot(cf, cmd, conf);
+}
+
+
+static char *
+ngx_http_acr_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_acr_loc_conf_t *alcf = conf;
+
+    if (alcf->zone != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    return ngx_http_acr_zone_conf(cf, &alcf->zone);
 }
 
 

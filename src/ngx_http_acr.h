@@ -24,6 +24,8 @@
 #include "oci/acr_query.h"
 #include "oci/acr_range.h"
 
+#include "ngx_http_acr_task.h"
+#include "ngx_http_acr_zone.h"
 #include "meta/ngx_http_acr_meta.h"
 #include "store/ngx_http_acr_ring.h"
 #include "store/ngx_http_acr_store.h"
@@ -38,11 +40,24 @@ typedef struct {
     ngx_http_acr_meta_conf_t  *meta_conf;
     ngx_http_acr_meta_t       *meta;       /* of this worker */
 
-    ngx_thread_pool_t         *fast;       /* "acr": writes and hashes */
-    ngx_thread_pool_t         *slow;       /* "acr_slow": what may wait */
+    ngx_http_acr_zone_t       *zone;       /* acr_zone, or NULL */
+
+    ngx_http_acr_pool_t       *fast;       /* "acr": writes and hashes */
+    ngx_http_acr_pool_t       *slow;       /* "acr_slow": what may wait */
 
     time_t                     upload_expires;
+    time_t                     gc_delay;
+    time_t                     gc_interval;    /* 0: on request only */
+    time_t                     gc_untagged;    /* 0: they stay */
+    time_t                     scrub_interval; /* 0: on request only */
+    size_t                     scrub_rate;     /* bytes a second; 0: any */
+
     ngx_event_t                keeper;     /* timer of the background work */
+    ngx_http_acr_task_t        seal;       /* of this node's marks */
+    ngx_queue_t                rebuilds;   /* of repositories, in this worker */
+    ngx_uint_t                 tokens;     /* given out by this worker */
+
+    struct ngx_http_acr_health_s  *health; /* of this worker, or NULL */
 } ngx_http_acr_registry_t;
 
 
@@ -57,10 +72,12 @@ typedef struct {
 
 typedef struct {
     ngx_flag_t                 enable;
+    ngx_http_handler_pt        handler;    /* of "acr", "acr_admin"... */
     ngx_str_t                  root;
     ngx_str_t                  name;
     ngx_str_t                  node;
     ngx_http_acr_meta_conf_t  *meta_conf;
+    ngx_http_acr_zone_t       *zone;
 
     off_t                      max_blob_size;       /* 0: no limit */
     size_t                     max_manifest_size;
@@ -68,6 +85,12 @@ typedef struct {
     ngx_uint_t                 upload_pool;         /* large ones: a worker */
     ngx_http_acr_buffers_t     large;               /* of this worker */
     time_t                     upload_expires;
+
+    time_t                     gc_delay;
+    time_t                     gc_interval;
+    time_t                     gc_untagged;
+    time_t                     scrub_interval;
+    size_t                     scrub_rate;
 
     ngx_flag_t                 fsync;
     ngx_flag_t                 delete;
@@ -87,6 +110,7 @@ typedef struct {
     ngx_http_acr_body_t       *body;       /* that is being read */
 
     const char                *operation;  /* static, e.g. "blob_get" */
+    ngx_uint_t                 counted;    /* its number among metrics */
     ngx_str_t                  repository; /* checked by the router */
     ngx_str_t                  reference;  /* of the path, decoded: digest, tag
                                               or uuid; not checked */

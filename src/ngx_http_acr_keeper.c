@@ -1,29 +1,46 @@
 
 #include "ngx_http_acr_registry.h"
 #include "ngx_http_acr_settle.h"
+#include "work/ngx_http_acr_collect.h"
+#include "work/ngx_http_acr_rebuild.h"
 
 
-#define NGX_HTTP_ACR_KEEPER_TICK   5000      /* ms */
-#define NGX_HTTP_ACR_KEEPER_SWEEP  720       /* ticks between sweeps: 1 hour */
+#define NGX_HTTP_ACR_KEEPER_TICK    1000     /* ms */
 
-/* what is unfinished for so many seconds is finished, so many a tick */
-#define NGX_HTTP_ACR_KEEPER_AGE    "10"
-#define NGX_HTTP_ACR_KEEPER_SLICE  "100"
+/* ticks between looks for what is unfinished, and between sweeps */
+#define NGX_HTTP_ACR_KEEPER_LOOK    5
+#define NGX_HTTP_ACR_KEEPER_SWEEP   3600
+
+/* what is unfinished for so many seconds is finished, so many at once */
+#define NGX_HTTP_ACR_KEEPER_AGE     "10"
+#define NGX_HTTP_ACR_KEEPER_SLICE   "100"
+
+/* names that a slice of the sweep looks at */
+#define NGX_HTTP_ACR_KEEPER_ENTRIES 1000
 
 /* tags that are removed by one call */
-#define NGX_HTTP_ACR_KEEPER_TAGS   "100"
+#define NGX_HTTP_ACR_KEEPER_TAGS    "100"
 
 
 typedef struct {
     ngx_http_acr_registry_t  *registry;
-    ngx_http_acr_task_t       sweep;
-    ngx_uint_t                removed;       /* by the sweep */
+    ngx_http_acr_task_t          sweep;
+    ngx_http_acr_store_sweep_t  *swept;      /* so far, or NULL */
     ngx_uint_t                ticks;
     ngx_uint_t                busy;          /* questions and entries */
+    ngx_uint_t                asking;        /* what work is due */
+    ngx_uint_t                rebuild;       /* 1: at work */
+    ngx_uint_t                gc;
+    ngx_uint_t                scrub;
 } ngx_http_acr_keeper_t;
 
 
 static void ngx_http_acr_keeper_tick(ngx_event_t *ev);
+static void ngx_http_acr_keeper_look(ngx_http_acr_keeper_t *keeper);
+static void ngx_http_acr_keeper_work(ngx_http_acr_keeper_t *keeper);
+static void ngx_http_acr_keeper_due(void *data,
+    ngx_http_acr_meta_reply_t *reply);
+static ngx_uint_t ngx_http_acr_keeper_yes(ngx_str_t *value);
 static void ngx_http_acr_keeper_ask(ngx_http_acr_keeper_t *keeper,
     ngx_uint_t script, ngx_str_t *args, ngx_uint_t n,
     ngx_http_acr_meta_pt handler);
@@ -35,6 +52,12 @@ static void ngx_http_acr_keeper_settled(void *data, ngx_int_t rc);
 static void ngx_http_acr_keeper_removing(void *data,
     ngx_http_acr_meta_reply_t *reply);
 static void ngx_http_acr_keeper_removed(void *data,
+    ngx_http_acr_meta_reply_t *reply);
+static void ngx_http_acr_keeper_collecting(void *data,
+    ngx_http_acr_meta_reply_t *reply);
+static void ngx_http_acr_keeper_collected(void *data, ngx_int_t rc,
+    off_t freed);
+static void ngx_http_acr_keeper_stats(void *data,
     ngx_http_acr_meta_reply_t *reply);
 static ngx_int_t ngx_http_acr_keeper_split(ngx_str_t *entry,
     const char *separators, ngx_str_t *repository, ngx_str_t *name);
@@ -73,7 +96,6 @@ ngx_http_acr_keeper_start(ngx_http_acr_registry_t *registry,
 static void
 ngx_http_acr_keeper_tick(ngx_event_t *ev)
 {
-    ngx_str_t               args[2];
     ngx_http_acr_keeper_t  *keeper;
 
     keeper = ev->data;
@@ -84,16 +106,27 @@ ngx_http_acr_keeper_tick(ngx_event_t *ev)
 
     ngx_add_timer(ev, NGX_HTTP_ACR_KEEPER_TICK);
 
-    if (keeper->ticks++ % NGX_HTTP_ACR_KEEPER_SWEEP == 0
+    if (keeper->ticks % NGX_HTTP_ACR_KEEPER_SWEEP == 0
         && !keeper->sweep.active)
     {
         (void) ngx_http_acr_task_post(&keeper->sweep,
                                       keeper->registry->slow);
     }
 
-    if (keeper->busy) {
-        return;
+    if (!keeper->asking) {
+        ngx_http_acr_keeper_work(keeper);
     }
+
+    if (keeper->ticks++ % NGX_HTTP_ACR_KEEPER_LOOK == 0 && !keeper->busy) {
+        ngx_http_acr_keeper_look(keeper);
+    }
+}
+
+
+static void
+ngx_http_acr_keeper_look(ngx_http_acr_keeper_t *keeper)
+{
+    ngx_str_t  args[2];
 
     ngx_str_set(&args[0], NGX_HTTP_ACR_KEEPER_AGE);
     ngx_str_set(&args[1], NGX_HTTP_ACR_KEEPER_SLICE);
@@ -102,6 +135,71 @@ ngx_http_acr_keeper_tick(ngx_event_t *ev)
                             ngx_http_acr_keeper_pending);
     ngx_http_acr_keeper_ask(keeper, ACR_SCRIPT_REMOVING_LIST, args, 2,
                             ngx_http_acr_keeper_removing);
+    ngx_http_acr_keeper_ask(keeper, ACR_SCRIPT_COLLECTING_LIST, args, 2,
+                            ngx_http_acr_keeper_collecting);
+
+    if (keeper->registry->zone) {
+        ngx_http_acr_keeper_ask(keeper, ACR_SCRIPT_STATS, NULL, 0,
+                                ngx_http_acr_keeper_stats);
+    }
+}
+
+
+/* is there work for one node of all? */
+
+static void
+ngx_http_acr_keeper_work(ngx_http_acr_keeper_t *keeper)
+{
+    u_char                    gc[NGX_TIME_T_LEN], scrub[NGX_TIME_T_LEN];
+    ngx_str_t                 args[2];
+    ngx_http_acr_registry_t  *registry;
+
+    registry = keeper->registry;
+
+    args[0].data = gc;
+    args[0].len = ngx_sprintf(gc, "%T", registry->gc_interval) - gc;
+    args[1].data = scrub;
+    args[1].len = ngx_sprintf(scrub, "%T", registry->scrub_interval) - scrub;
+
+    if (ngx_http_acr_meta_call(registry->meta, ACR_SCRIPT_WORK_DUE, args, 2,
+                               ngx_http_acr_keeper_due, keeper)
+        == NGX_OK)
+    {
+        keeper->asking = 1;
+    }
+}
+
+
+static void
+ngx_http_acr_keeper_due(void *data, ngx_http_acr_meta_reply_t *reply)
+{
+    ngx_http_acr_keeper_t *keeper = data;
+
+    keeper->asking = 0;
+
+    if (reply->status != NGX_HTTP_ACR_META_OK || reply->n < 3 || ngx_exiting)
+    {
+        return;
+    }
+
+    if (ngx_http_acr_keeper_yes(&reply->v[0]) && !keeper->rebuild) {
+        ngx_http_acr_rebuild_volume(keeper->registry, &keeper->rebuild);
+    }
+
+    if (ngx_http_acr_keeper_yes(&reply->v[1]) && !keeper->gc) {
+        ngx_http_acr_collect(keeper->registry, &keeper->gc);
+    }
+
+    if (ngx_http_acr_keeper_yes(&reply->v[2]) && !keeper->scrub) {
+        ngx_http_acr_scrub(keeper->registry, &keeper->scrub);
+    }
+}
+
+
+static ngx_uint_t
+ngx_http_acr_keeper_yes(ngx_str_t *value)
+{
+    return value->len == 1 && value->data[0] == '1';
 }
 
 
@@ -207,6 +305,75 @@ ngx_http_acr_keeper_removed(void *data, ngx_http_acr_meta_reply_t *reply)
 }
 
 
+/* a digest whose collector has died */
+
+static void
+ngx_http_acr_keeper_collecting(void *data, ngx_http_acr_meta_reply_t *reply)
+{
+    ngx_http_acr_keeper_t *keeper = data;
+
+    ngx_uint_t  i;
+
+    keeper->busy--;
+
+    if (reply->status != NGX_HTTP_ACR_META_OK || ngx_exiting) {
+        return;
+    }
+
+    for (i = 0; i < reply->n; i++) {
+        if (ngx_http_acr_collect_resume(keeper->registry, &reply->v[i],
+                                        ngx_http_acr_keeper_collected, keeper)
+            == NGX_OK)
+        {
+            keeper->busy++;
+        }
+    }
+}
+
+
+static void
+ngx_http_acr_keeper_collected(void *data, ngx_int_t rc, off_t freed)
+{
+    ngx_http_acr_keeper_t *keeper = data;
+
+    keeper->busy--;
+}
+
+
+/* what only Redis knows, for acr_metrics */
+
+static void
+ngx_http_acr_keeper_stats(void *data, ngx_http_acr_meta_reply_t *reply)
+{
+    ngx_http_acr_keeper_t *keeper = data;
+
+    ngx_int_t   n;
+    ngx_uint_t  i;
+
+    keeper->busy--;
+
+    if (reply->status != NGX_HTTP_ACR_META_OK) {
+        return;
+    }
+
+    for (i = 0; i + 1 < reply->n; i += 2) {
+
+        if (reply->v[i].len != sizeof("sessions") - 1
+            || ngx_strncmp(reply->v[i].data, "sessions", reply->v[i].len) != 0)
+        {
+            continue;
+        }
+
+        n = ngx_atoi(reply->v[i + 1].data, reply->v[i + 1].len);
+
+        if (n != NGX_ERROR) {
+            ngx_http_acr_gauge_set(keeper->registry->zone,
+                                   NGX_HTTP_ACR_C_SESSIONS, n);
+        }
+    }
+}
+
+
 static ngx_int_t
 ngx_http_acr_keeper_split(ngx_str_t *entry, const char *separators,
     ngx_str_t *repository, ngx_str_t *name)
@@ -241,6 +408,8 @@ ngx_http_acr_keeper_split(ngx_str_t *entry, const char *separators,
 }
 
 
+/* a slice of the sweep; NGX_AGAIN: there is more */
+
 static ngx_int_t
 ngx_http_acr_keeper_sweep(void *data, ngx_log_t *log)
 {
@@ -250,22 +419,50 @@ ngx_http_acr_keeper_sweep(void *data, ngx_log_t *log)
 
     registry = keeper->registry;
 
-    /* an hour more, since the session's last renewal may be later */
+    if (keeper->swept == NULL) {
 
-    return ngx_http_acr_store_sweep(&registry->store,
-                                    registry->upload_expires + 3600,
-                                    &keeper->removed, log);
+        /* an hour more, since the session's last renewal may be later */
+
+        keeper->swept = ngx_http_acr_store_sweep_begin(&registry->store,
+                                               registry->upload_expires + 3600,
+                                               log);
+        if (keeper->swept == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    return ngx_http_acr_store_sweep_step(keeper->swept,
+                                         NGX_HTTP_ACR_KEEPER_ENTRIES, log);
 }
 
+
+/* what could not be removed was logged, and is tried again an hour later */
 
 static void
 ngx_http_acr_keeper_swept(void *data, ngx_int_t rc)
 {
     ngx_http_acr_keeper_t *keeper = data;
 
-    if (rc == NGX_OK && keeper->removed) {
+    ngx_uint_t  removed;
+
+    if (rc == NGX_AGAIN && !ngx_exiting
+        && ngx_http_acr_task_post(&keeper->sweep, keeper->registry->slow)
+           == NGX_OK)
+    {
+        return;
+    }
+
+    if (keeper->swept == NULL) {
+        return;
+    }
+
+    (void) ngx_http_acr_store_sweep_end(keeper->swept, &removed);
+
+    keeper->swept = NULL;
+
+    if (removed) {
         ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                       "acr: %ui expired uploads removed from \"%V\"",
-                      keeper->removed, &keeper->registry->store.root);
+                      removed, &keeper->registry->store.root);
     }
 }

@@ -1,9 +1,14 @@
 
 #include "ngx_http_acr_registry.h"
+#include "work/ngx_http_acr_rebuild.h"
 
 
 static ngx_int_t ngx_http_acr_registry_volume(void *data,
     ngx_http_acr_meta_volume_t *volume, ngx_log_t *log);
+static void ngx_http_acr_registry_unsure(void *data, ngx_str_t *repository);
+static void ngx_http_acr_registry_complete(void *data);
+static ngx_int_t ngx_http_acr_registry_seal(void *data, ngx_log_t *log);
+static void ngx_http_acr_registry_sealed(void *data, ngx_int_t rc);
 
 
 ngx_int_t
@@ -14,9 +19,15 @@ ngx_http_acr_registry_start(ngx_http_acr_registry_t *registry,
 
     registry->store.slot = ngx_process_slot;
 
+    ngx_queue_init(&registry->rebuilds);
+
     owner.volume = ngx_http_acr_registry_volume;
     owner.unsure = ngx_http_acr_registry_unsure;
+    owner.complete = ngx_http_acr_registry_complete;
     owner.data = registry;
+    owner.zone = registry->zone;
+
+    ngx_http_acr_zone_start(registry->zone);
 
     registry->meta = ngx_http_acr_meta_create(cycle->pool,
                                               registry->meta_conf,
@@ -44,7 +55,13 @@ ngx_http_acr_registry_stop(ngx_http_acr_registry_t *registry)
 
     if (registry->meta) {
         ngx_http_acr_meta_close(registry->meta);
+
+        /* this worker acknowledges nothing more */
+
+        (void) ngx_http_acr_store_mark_seal(&registry->store, ngx_cycle->log);
     }
+
+    ngx_http_acr_zone_stop(registry->zone);
 }
 
 
@@ -54,9 +71,52 @@ ngx_http_acr_registry_volume(void *data, ngx_http_acr_meta_volume_t *volume,
 {
     ngx_http_acr_registry_t *registry = data;
 
-    volume->certain = 1;
-    volume->empty = 1;
-
     return ngx_http_acr_store_marks(&registry->store, volume->mark,
-                                    volume->epoch, log);
+                                    volume->epoch, &volume->certain,
+                                    &volume->empty, log);
+}
+
+
+/* somebody waits for this repository, so it does not wait for its turn */
+
+static void
+ngx_http_acr_registry_unsure(void *data, ngx_str_t *repository)
+{
+    (void) ngx_http_acr_rebuild_repository(data, repository, NULL, NULL);
+}
+
+
+/* what a power loss may have taken has been seen to */
+
+static void
+ngx_http_acr_registry_complete(void *data)
+{
+    ngx_http_acr_registry_t *registry = data;
+
+    if (registry->seal.active) {
+        return;
+    }
+
+    registry->seal.work = ngx_http_acr_registry_seal;
+    registry->seal.done = ngx_http_acr_registry_sealed;
+    registry->seal.data = registry;
+
+    (void) ngx_http_acr_task_post(&registry->seal, registry->slow);
+}
+
+
+static ngx_int_t
+ngx_http_acr_registry_seal(void *data, ngx_log_t *log)
+{
+    ngx_http_acr_registry_t *registry = data;
+
+    return ngx_http_acr_store_marks_seal(&registry->store, log);
+}
+
+
+/* if it has failed, which was logged, the next join asks for it again */
+
+static void
+ngx_http_acr_registry_sealed(void *data, ngx_int_t rc)
+{
 }

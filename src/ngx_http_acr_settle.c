@@ -14,9 +14,10 @@ typedef struct {
     ngx_http_acr_registry_t  *registry;
     ngx_str_t                 repository;
     ngx_str_t                 name;
-    ngx_str_t                 token;
+    ngx_http_acr_prepared_t   prepared;
     uint64_t                  seq;
 
+    ngx_uint_t                losses;    /* of Redis, at the change */
     ngx_uint_t                tries;
     int                       lock;
 
@@ -38,7 +39,7 @@ typedef struct {
     ngx_str_t                *names;
     ngx_uint_t                n;
     uint64_t                  seq;
-    ngx_str_t                *token;
+    ngx_http_acr_prepared_t  *prepared;
     ngx_http_acr_next_pt      next;
     void                     *data;
 } ngx_http_acr_settle_list_t;
@@ -47,6 +48,8 @@ typedef struct {
 static void ngx_http_acr_settle_next(ngx_http_request_t *r,
     ngx_http_acr_settle_list_t *list);
 static void ngx_http_acr_settle_next_done(void *data, ngx_int_t rc);
+static ngx_int_t ngx_http_acr_settle_copy(ngx_pool_t *pool, ngx_str_t *to,
+    ngx_str_t *from);
 static void ngx_http_acr_settle_post(ngx_http_acr_settle_t *settle,
     ngx_http_acr_work_pt work, ngx_http_acr_done_pt done);
 static ngx_int_t ngx_http_acr_settle_lock(void *data, ngx_log_t *log);
@@ -55,6 +58,8 @@ static void ngx_http_acr_settle_timer(ngx_event_t *ev);
 static void ngx_http_acr_settle_now(void *data,
     ngx_http_acr_meta_reply_t *reply);
 static ngx_int_t ngx_http_acr_settle_apply(void *data, ngx_log_t *log);
+static ngx_int_t ngx_http_acr_settle_links(ngx_http_acr_settle_t *settle,
+    acr_digest_t *digest, ngx_uint_t kinds, ngx_log_t *log);
 static void ngx_http_acr_settle_applied(void *data, ngx_int_t rc);
 static void ngx_http_acr_settle_dropped(void *data,
     ngx_http_acr_meta_reply_t *reply);
@@ -64,7 +69,8 @@ static void ngx_http_acr_settle_end(ngx_http_acr_settle_t *settle,
 
 void
 ngx_http_acr_settle(ngx_http_request_t *r, ngx_str_t *names, ngx_uint_t n,
-    ngx_str_t *seq, ngx_str_t *token, ngx_http_acr_next_pt next, void *data)
+    ngx_str_t *seq, ngx_http_acr_prepared_t *prepared,
+    ngx_http_acr_next_pt next, void *data)
 {
     ngx_int_t                    number;
     ngx_http_acr_settle_list_t  *list;
@@ -81,7 +87,7 @@ ngx_http_acr_settle(ngx_http_request_t *r, ngx_str_t *names, ngx_uint_t n,
     list->names = names;
     list->n = n;
     list->seq = number;
-    list->token = token;
+    list->prepared = prepared;
     list->next = next;
     list->data = data;
 
@@ -103,7 +109,7 @@ ngx_http_acr_settle_next(ngx_http_request_t *r,
     ctx = ngx_http_acr_get_ctx(r);
 
     if (ngx_http_acr_settle_one(ctx->registry, &ctx->repository, list->names,
-                                list->seq, list->token,
+                                list->seq, list->prepared,
                                 ngx_http_acr_settle_next_done, list)
         != NGX_OK)
     {
@@ -150,8 +156,8 @@ ngx_http_acr_settle_next_done(void *data, ngx_int_t rc)
 
 ngx_int_t
 ngx_http_acr_settle_one(ngx_http_acr_registry_t *registry,
-    ngx_str_t *repository, ngx_str_t *name, uint64_t seq, ngx_str_t *token,
-    ngx_http_acr_done_pt done, void *data)
+    ngx_str_t *repository, ngx_str_t *name, uint64_t seq,
+    ngx_http_acr_prepared_t *prepared, ngx_http_acr_done_pt done, void *data)
 {
     ngx_pool_t             *pool;
     ngx_http_acr_settle_t  *settle;
@@ -171,26 +177,27 @@ ngx_http_acr_settle_one(ngx_http_acr_registry_t *registry,
     settle->pool = pool;
     settle->registry = registry;
     settle->seq = seq;
+    settle->losses = ngx_http_acr_meta_losses(registry->meta);
     settle->lock = -1;
     settle->done = done;
     settle->data = data;
 
-    settle->repository.len = repository->len;
-    settle->repository.data = ngx_pstrdup(pool, repository);
-    settle->name.len = name->len;
-    settle->name.data = ngx_pstrdup(pool, name);
-
-    if (settle->repository.data == NULL || settle->name.data == NULL) {
+    if (ngx_http_acr_settle_copy(pool, &settle->repository, repository)
+        != NGX_OK
+        || ngx_http_acr_settle_copy(pool, &settle->name, name) != NGX_OK)
+    {
         goto failed;
     }
 
-    if (token) {
-        settle->token.len = token->len;
-        settle->token.data = ngx_pstrdup(pool, token);
-
-        if (settle->token.data == NULL) {
-            goto failed;
-        }
+    if (prepared
+        && (ngx_http_acr_settle_copy(pool, &settle->prepared.token,
+                                     &prepared->token)
+            != NGX_OK
+            || ngx_http_acr_settle_copy(pool, &settle->prepared.type,
+                                        &prepared->type)
+               != NGX_OK))
+    {
+        goto failed;
     }
 
     settle->task.data = settle;
@@ -208,6 +215,20 @@ failed:
     ngx_destroy_pool(pool);
 
     return NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_http_acr_settle_copy(ngx_pool_t *pool, ngx_str_t *to, ngx_str_t *from)
+{
+    if (from->len == 0) {
+        return NGX_OK;
+    }
+
+    to->len = from->len;
+    to->data = ngx_pstrdup(pool, from);
+
+    return (to->data == NULL) ? NGX_ERROR : NGX_OK;
 }
 
 
@@ -293,6 +314,20 @@ ngx_http_acr_settle_now(void *data, ngx_http_acr_meta_reply_t *reply)
 {
     ngx_http_acr_settle_t *settle = data;
 
+    ngx_uint_t  losses;
+
+    losses = ngx_http_acr_meta_losses(settle->registry->meta);
+
+    if (settle->seq && settle->losses != losses) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "acr: a change of \"%V\" of \"%V\" is not "
+                      "acknowledged: Redis may have lost it",
+                      &settle->name, &settle->repository);
+
+        ngx_http_acr_settle_end(settle, NGX_ERROR);
+        return;
+    }
+
     switch (reply->status) {
 
     case NGX_HTTP_ACR_META_OK:
@@ -332,7 +367,7 @@ ngx_http_acr_settle_apply(void *data, ngx_log_t *log)
     ngx_http_acr_store_t  *store;
 
     store = &settle->registry->store;
-    token = settle->token.len ? &settle->token : NULL;
+    token = settle->prepared.token.len ? &settle->prepared.token : NULL;
 
     if (acr_digest_parse(&digest, settle->name.data, settle->name.len)
         == ACR_OK)
@@ -344,8 +379,7 @@ ngx_http_acr_settle_apply(void *data, ngx_log_t *log)
                                                    : NGX_HTTP_ACR_REVISION;
         }
 
-        rc = ngx_http_acr_store_links_apply(store, &settle->repository,
-                                            &digest, kinds, log);
+        rc = ngx_http_acr_settle_links(settle, &digest, kinds, log);
 
     } else if (settle->what.len == 0) {
         rc = ngx_http_acr_store_tag_apply(store, &settle->repository,
@@ -370,6 +404,32 @@ ngx_http_acr_settle_apply(void *data, ngx_log_t *log)
     }
 
     return rc;
+}
+
+
+/* a removal before us may have taken away the media type that we had put */
+
+static ngx_int_t
+ngx_http_acr_settle_links(ngx_http_acr_settle_t *settle, acr_digest_t *digest,
+    ngx_uint_t kinds, ngx_log_t *log)
+{
+    ngx_int_t              rc;
+    ngx_str_t             *type;
+    ngx_http_acr_store_t  *store;
+
+    store = &settle->registry->store;
+    type = &settle->prepared.type;
+
+    if (type->len && (kinds & NGX_HTTP_ACR_REVISION)) {
+        rc = ngx_http_acr_store_type_put(store, &settle->repository, digest,
+                                         (char *) type->data, type->len, log);
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    return ngx_http_acr_store_links_apply(store, &settle->repository, digest,
+                                          kinds, log);
 }
 
 

@@ -12,18 +12,27 @@
 #include "ngx_http_acr_step.h"
 
 
+/* what a put has prepared */
+
+typedef struct {
+    ngx_str_t    token;        /* of ngx_http_acr_store_tag_prepare() */
+    ngx_str_t    type;         /* media type that the manifest's bytes do not
+                                  tell, or empty */
+} ngx_http_acr_prepared_t;
+
+
 /*
  * Settles n names of the repository in ctx (digests "sha256:..." and tags),
  * one after the other, then continues with next(r, data, NGX_OK).  seq is what
- * the script returned, decimal.  token is that of
- * ngx_http_acr_store_tag_prepare(), or NULL.  What they refer to must live
- * until then.
+ * the script returned, decimal; "0" if there was no change.  prepared may be
+ * NULL.  What they refer to must live until then.
  *
  * If it cannot be done the request is answered with 503 or the store's error;
- * the entry stays pending and is settled later.
+ * the entry stays pending and is settled later.  So it is if Redis has lost
+ * something since: the change may be part of that, and is not acknowledged.
  */
 void ngx_http_acr_settle(ngx_http_request_t *r, ngx_str_t *names,
-    ngx_uint_t n, ngx_str_t *seq, ngx_str_t *token,
+    ngx_uint_t n, ngx_str_t *seq, ngx_http_acr_prepared_t *prepared,
     ngx_http_acr_next_pt next, void *data);
 
 /*
@@ -32,8 +41,8 @@ void ngx_http_acr_settle(ngx_http_request_t *r, ngx_str_t *names,
  * queue of the thread pool is full (done is not called then).
  */
 ngx_int_t ngx_http_acr_settle_one(ngx_http_acr_registry_t *registry,
-    ngx_str_t *repository, ngx_str_t *name, uint64_t seq, ngx_str_t *token,
-    ngx_http_acr_done_pt done, void *data);
+    ngx_str_t *repository, ngx_str_t *name, uint64_t seq,
+    ngx_http_acr_prepared_t *prepared, ngx_http_acr_done_pt done, void *data);
 
 
 #endif /* NGX_HTTP_ACR_SETTLE_H */

@@ -11,11 +11,15 @@ typedef struct {
     ngx_http_acr_answer_pt   answer;
     ngx_http_acr_task_t      task;
     ngx_event_t              timer;
+    unsigned                 any:1;        /* answer is called in any case */
 } ngx_http_acr_step_t;
 
 
 static ngx_http_acr_step_t *ngx_http_acr_step_create(ngx_http_request_t *r,
     void *data);
+static void ngx_http_acr_step_ask(ngx_http_request_t *r, ngx_uint_t script,
+    ngx_str_t *args, ngx_uint_t nargs, ngx_http_acr_answer_pt next,
+    void *data, ngx_uint_t any);
 static ngx_int_t ngx_http_acr_step_work(void *data, ngx_log_t *log);
 static void ngx_http_acr_step_done(void *data, ngx_int_t rc);
 static void ngx_http_acr_step_answer(void *data,
@@ -24,7 +28,7 @@ static void ngx_http_acr_step_timer(ngx_event_t *ev);
 
 
 void
-ngx_http_acr_run(ngx_http_request_t *r, ngx_thread_pool_t *tp,
+ngx_http_acr_run(ngx_http_request_t *r, ngx_http_acr_pool_t *tp,
     ngx_http_acr_work_pt work, void *data, ngx_http_acr_next_pt next)
 {
     ngx_http_acr_step_t  *step;
@@ -56,6 +60,24 @@ void
 ngx_http_acr_ask(ngx_http_request_t *r, ngx_uint_t script, ngx_str_t *args,
     ngx_uint_t nargs, ngx_http_acr_answer_pt next, void *data)
 {
+    ngx_http_acr_step_ask(r, script, args, nargs, next, data, 0);
+}
+
+
+void
+ngx_http_acr_look_up(ngx_http_request_t *r, ngx_uint_t script,
+    ngx_str_t *args, ngx_uint_t nargs, ngx_http_acr_answer_pt next,
+    void *data)
+{
+    ngx_http_acr_step_ask(r, script, args, nargs, next, data, 1);
+}
+
+
+static void
+ngx_http_acr_step_ask(ngx_http_request_t *r, ngx_uint_t script,
+    ngx_str_t *args, ngx_uint_t nargs, ngx_http_acr_answer_pt next,
+    void *data, ngx_uint_t any)
+{
     ngx_http_acr_ctx_t   *ctx;
     ngx_http_acr_step_t  *step;
 
@@ -66,6 +88,7 @@ ngx_http_acr_ask(ngx_http_request_t *r, ngx_uint_t script, ngx_str_t *args,
         return;
     }
 
+    step->any = any;
     step->answer = next;
 
     ctx = ngx_http_acr_get_ctx(r);
@@ -165,13 +188,16 @@ ngx_http_acr_step_answer(void *data, ngx_http_acr_meta_reply_t *reply)
 
     if (ngx_http_acr_leave(r) == NGX_OK) {
 
-        if (reply->status == NGX_HTTP_ACR_META_DOWN) {
+        if (step->any) {
+            step->answer(r, step->data, reply);
+
+        } else if (reply->status == NGX_HTTP_ACR_META_DOWN) {
             ngx_http_acr_fail(r, ACR_E_UNAVAILABLE, "the index does not "
                               "answer", NULL, NULL);
 
         } else if (reply->status == NGX_HTTP_ACR_META_BEHIND) {
-            ngx_http_acr_fail(r, ACR_E_UNAVAILABLE, "the index is not "
-                              "complete", NULL, NULL);
+            ngx_http_acr_fail(r, ACR_E_UNAVAILABLE, "the index is being "
+                              "rebuilt", NULL, NULL);
 
         } else {
             step->answer(r, step->data, reply);

@@ -26,7 +26,8 @@
 typedef void (*ngx_http_acr_next_pt)(ngx_http_request_t *r, void *data,
     ngx_int_t rc);
 
-/* runs on the event loop with an answer that is neither DOWN nor BEHIND */
+/* runs on the event loop with an answer that is neither DOWN nor BEHIND (but
+   see ngx_http_acr_look_up()) */
 typedef void (*ngx_http_acr_answer_pt)(ngx_http_request_t *r, void *data,
     ngx_http_acr_meta_reply_t *reply);
 
@@ -36,14 +37,23 @@ typedef void (*ngx_http_acr_answer_pt)(ngx_http_request_t *r, void *data,
  * until then; memory of r->pool does.  If the work cannot be posted (the
  * queue is full) the request is answered with 503 and next is not called.
  */
-void ngx_http_acr_run(ngx_http_request_t *r, ngx_thread_pool_t *tp,
+void ngx_http_acr_run(ngx_http_request_t *r, ngx_http_acr_pool_t *tp,
     ngx_http_acr_work_pt work, void *data, ngx_http_acr_next_pt next);
 
 /*
  * Runs a script (ngx_http_acr_meta_call()) and continues with next.  If Redis
- * does not answer, the request is answered with 503 and next is not called.
+ * does not answer, or does not know the repository in time, the request is
+ * answered with 503 and next is not called.
  */
 void ngx_http_acr_ask(ngx_http_request_t *r, ngx_uint_t script,
+    ngx_str_t *args, ngx_uint_t nargs, ngx_http_acr_answer_pt next,
+    void *data);
+
+/*
+ * The same for a lookup that the directory can answer as well: next is called
+ * with DOWN and BEHIND, too.
+ */
+void ngx_http_acr_look_up(ngx_http_request_t *r, ngx_uint_t script,
     ngx_str_t *args, ngx_uint_t nargs, ngx_http_acr_answer_pt next,
     void *data);
 

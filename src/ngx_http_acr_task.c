@@ -11,7 +11,7 @@ static void ngx_http_acr_task_event(ngx_event_t *ev);
 
 
 ngx_int_t
-ngx_http_acr_task_post(ngx_http_acr_task_t *task, ngx_thread_pool_t *tp)
+ngx_http_acr_task_post(ngx_http_acr_task_t *task, ngx_http_acr_pool_t *pool)
 {
     ngx_thread_task_t  *t;
 
@@ -25,11 +25,18 @@ ngx_http_acr_task_post(ngx_http_acr_task_t *task, ngx_thread_pool_t *tp)
     t->event.complete = 0;
 
     task->active = 1;
+    task->pool = pool;
 
-    if (ngx_thread_task_post(tp, t) != NGX_OK) {
+    if (ngx_thread_task_post(pool->tp, t) != NGX_OK) {
         task->active = 0;
+        ngx_http_acr_count(pool->zone, NGX_HTTP_ACR_C_TASKS_REFUSED
+                                       + pool->label, 1);
         return NGX_ERROR;
     }
+
+    ngx_http_acr_count(pool->zone, NGX_HTTP_ACR_C_TASKS + pool->label, 1);
+    ngx_http_acr_worker_add(pool->zone, NGX_HTTP_ACR_W_TASKS + pool->label,
+                            1);
 
     ngx_add_timer(&t->event, NGX_HTTP_ACR_TASK_GUARD);
 
@@ -64,6 +71,9 @@ ngx_http_acr_task_event(ngx_event_t *ev)
     if (ev->timer_set) {
         ngx_del_timer(ev);
     }
+
+    ngx_http_acr_worker_add(task->pool->zone,
+                            NGX_HTTP_ACR_W_TASKS + task->pool->label, -1);
 
     task->active = 0;
     task->done(task->data, task->rc);

@@ -16,6 +16,17 @@
 #include <ngx_core.h>
 #include <ngx_thread_pool.h>
 
+#include "ngx_http_acr_zone.h"
+
+
+/* a thread pool, and where a registry counts what it gives to it */
+
+typedef struct {
+    ngx_thread_pool_t     *tp;
+    ngx_http_acr_zone_t   *zone;      /* or NULL */
+    ngx_uint_t             label;     /* NGX_HTTP_ACR_POOL_... */
+} ngx_http_acr_pool_t;
+
 
 typedef struct ngx_http_acr_task_s  ngx_http_acr_task_t;
 
@@ -30,6 +41,7 @@ struct ngx_http_acr_task_s {
     ngx_thread_task_t      task;
     ngx_http_acr_work_pt   work;
     ngx_http_acr_done_pt   done;
+    ngx_http_acr_pool_t   *pool;      /* that it was posted to */
     void                  *data;      /* for both */
     ngx_int_t              rc;
     unsigned               active:1;  /* posted, and done was not called yet */
@@ -43,7 +55,7 @@ struct ngx_http_acr_task_s {
  * called, which may free it or post it again.
  */
 ngx_int_t ngx_http_acr_task_post(ngx_http_acr_task_t *task,
-    ngx_thread_pool_t *tp);
+    ngx_http_acr_pool_t *pool);
 
 
 #endif /* NGX_HTTP_ACR_TASK_H */

@@ -41,6 +41,7 @@ unlink($acr->link_file('lib/a', 'revision', $other)) or die "unlink: $!\n";
 
 # a manifest that is hidden, with tags that are to go
 $redis->command('HDEL', key('manifests:lib/b'), $removed);
+$redis->command('HSET', key('hidden:lib/b'), $removed, 1);
 $redis->command('ZADD', key('removing'), 1, "lib/b $removed");
 
 # what is no name leads nowhere

@@ -9,9 +9,8 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use ACR;
-use ACR::Client;
+use ACR::Distribution;
 use File::Find qw(find);
-use IO::Socket::INET;
 
 my $acr = start();
 
@@ -67,33 +66,10 @@ is_deeply(\@wrong, [], 'they belong to the workers, others may not write');
 # --- Distribution on the same directory
 
 SKIP: {
-    my ($program) = grep { -x } map { ("$_/docker-registry", "$_/registry") }
-                    split(/:/, $ENV{PATH});
-    skip('no docker-registry', 1) if !$program;
+    skip('no docker-registry', 1) if !ACR::Distribution::program();
 
-    # a port that is free now; should somebody take it, the server ends
-    my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1)
-        or die "no port: $@\n";
-    my $port = $socket->sockport();
-    close($socket);
-
-    my $conf = work_dir() . '/distribution.yml';
-    spew($conf, <<"YAML");
-version: 0.1
-storage:
-  filesystem:
-    rootdirectory: $acr->{root}
-http:
-  addr: 127.0.0.1:$port
-YAML
-
-    my $process = ACR::Process->spawn(work_dir() . '/distribution.log',
-                                      $program, 'serve', $conf);
-    my $other = ACR::Client->new($port);
-    wait_for(sub {
-        !$process->alive() || eval { $other->get('/v2/')->status() == 200 }
-    });
-    skip('docker-registry does not start', 1) if !$process->alive();
+    my $other = ACR::Distribution->start(work_dir() . '/distribution',
+                                         $acr->{root});
 
     is_deeply([sort $other->tags('team/app')], ['1.0', 'index'],
               'Distribution lists the tags');
@@ -117,7 +93,7 @@ YAML
     is_deeply([sort @{ $other->get('/v2/_catalog')->json()->{repositories} }],
               ['team/app', 'team/app/cache'], 'and lists these');
 
-    $process->kill_now();
+    $other->stop();
 }
 
 finish();

@@ -192,7 +192,7 @@ sub works {
 
     my $in_a_row = 0;
     ok(wait_for(sub {
-           my $answer = fresh($acr, 'GET', '/v2/lib/a/manifests/latest');
+           my $answer = fresh($acr, 'GET', '/v2/lib/a/tags/list');
            $in_a_row = $answer->status() == 200 ? $in_a_row + 1 : 0;
            $in_a_row == 20
        }), "it goes on $name");

@@ -27,6 +27,19 @@ typedef void (*ngx_http_acr_handler_pt)(ngx_http_request_t *r,
 /* the content handler of a location with "acr" */
 ngx_int_t ngx_http_acr_router(ngx_http_request_t *r);
 
+/* what a content handler of ours does: makes the context, and gives the request
+   to handler */
+ngx_int_t ngx_http_acr_handle(ngx_http_request_t *r,
+    ngx_http_acr_handler_pt handler);
+
+/* for a resource that has only GET and HEAD.  NGX_OK, or NGX_DONE after it has
+   failed the request with 405. */
+ngx_int_t ngx_http_acr_need_get(ngx_http_request_t *r);
+
+/* the context of a request, which is told when nginx terminates it; NULL: no
+   memory */
+ngx_http_acr_ctx_t *ngx_http_acr_ctx_create(ngx_http_request_t *r);
+
 void ngx_http_acr_base_get(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx);
 void ngx_http_acr_extensions_get(ngx_http_request_t *r,
     ngx_http_acr_ctx_t *ctx);
@@ -54,6 +67,16 @@ void ngx_http_acr_tags_get(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx);
 void ngx_http_acr_referrers_get(ngx_http_request_t *r,
     ngx_http_acr_ctx_t *ctx);
 void ngx_http_acr_catalog_get(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx);
+
+/*
+ * Pulls that Redis cannot answer, because it is down or does not know the
+ * repository yet: answered from the directory, which has all that was ever
+ * acknowledged.  DESIGN, promise 3.  They end the request.
+ */
+void ngx_http_acr_pull_blob(ngx_http_request_t *r, acr_digest_t *digest);
+
+/* digest: NULL for the tag in ctx->reference */
+void ngx_http_acr_pull_manifest(ngx_http_request_t *r, acr_digest_t *digest);
 
 
 #endif /* NGX_HTTP_ACR_API_H */

@@ -43,8 +43,8 @@ ngx_http_acr_blob_get(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
         ngx_str_set(&args[2], "0");
     }
 
-    ngx_http_acr_ask(r, ACR_SCRIPT_BLOB_STAT, args, 3,
-                     ngx_http_acr_blob_found, blob);
+    ngx_http_acr_look_up(r, ACR_SCRIPT_BLOB_STAT, args, 3,
+                         ngx_http_acr_blob_found, blob);
 }
 
 
@@ -59,6 +59,16 @@ ngx_http_acr_blob_found(ngx_http_request_t *r, void *data,
     static ngx_str_t     type = ngx_string("application/octet-stream");
 
     ctx = ngx_http_acr_get_ctx(r);
+
+    if (reply->status == NGX_HTTP_ACR_META_DOWN
+        || reply->status == NGX_HTTP_ACR_META_BEHIND)
+    {
+        ngx_http_acr_pull_blob(r, &blob->digest);
+        return;
+    }
+
+    ngx_http_acr_count(ctx->registry->zone,
+                       NGX_HTTP_ACR_C_LOOKUPS + NGX_HTTP_ACR_SOURCE_redis, 1);
 
     if (reply->status == NGX_HTTP_ACR_META_MISS) {
         ngx_http_acr_fail(r, ACR_E_BLOB_UNKNOWN, NULL, "digest",

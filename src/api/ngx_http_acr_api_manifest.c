@@ -4,6 +4,8 @@
 
 static void ngx_http_acr_manifest_found(ngx_http_request_t *r, void *data,
     ngx_http_acr_meta_reply_t *reply);
+static void ngx_http_acr_manifest_pull(ngx_http_request_t *r,
+    ngx_http_acr_ctx_t *ctx);
 
 
 /* GET, HEAD /v2/<name>/manifests/<reference> */
@@ -32,8 +34,8 @@ ngx_http_acr_manifest_get(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
         ngx_str_set(&args[2], "tag");
     }
 
-    ngx_http_acr_ask(r, ACR_SCRIPT_MANIFEST_GET, args, 3,
-                     ngx_http_acr_manifest_found, NULL);
+    ngx_http_acr_look_up(r, ACR_SCRIPT_MANIFEST_GET, args, 3,
+                         ngx_http_acr_manifest_found, NULL);
 }
 
 
@@ -50,6 +52,16 @@ ngx_http_acr_manifest_found(ngx_http_request_t *r, void *data,
     ngx_http_acr_ctx_t  *ctx;
 
     ctx = ngx_http_acr_get_ctx(r);
+
+    if (reply->status == NGX_HTTP_ACR_META_DOWN
+        || reply->status == NGX_HTTP_ACR_META_BEHIND)
+    {
+        ngx_http_acr_manifest_pull(r, ctx);
+        return;
+    }
+
+    ngx_http_acr_count(ctx->registry->zone,
+                       NGX_HTTP_ACR_C_LOOKUPS + NGX_HTTP_ACR_SOURCE_redis, 1);
 
     if (reply->status == NGX_HTTP_ACR_META_MISS) {
         ngx_http_acr_fail(r, ACR_E_MANIFEST_UNKNOWN, NULL, "reference",
@@ -90,6 +102,27 @@ ngx_http_acr_manifest_found(ngx_http_request_t *r, void *data,
 
     ngx_http_acr_send_file(r, &digest, size, &type, by_tag,
                            ACR_E_MANIFEST_UNKNOWN);
+}
+
+
+static void
+ngx_http_acr_manifest_pull(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
+{
+    acr_digest_t  digest;
+
+    if (ctx->digest.len == 0) {
+        ngx_http_acr_pull_manifest(r, NULL);
+        return;
+    }
+
+    if (acr_digest_parse(&digest, ctx->digest.data, ctx->digest.len)
+        != ACR_OK)
+    {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return;
+    }
+
+    ngx_http_acr_pull_manifest(r, &digest);
 }
 
 

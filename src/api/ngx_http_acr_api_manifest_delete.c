@@ -140,9 +140,12 @@ ngx_http_acr_delete_slice(ngx_http_request_t *r, ngx_http_acr_delete_t *del)
                               (ngx_uint_t) NGX_HTTP_ACR_DELETE_TAGS)
                   - limit;
 
+    /* without conditions it only goes on: somebody may have put the manifest
+       again */
+
     args[4] = del->conditions;
 
-    ngx_http_acr_ask(r, ACR_SCRIPT_MANIFEST_DELETE, args, 5,
+    ngx_http_acr_ask(r, ACR_SCRIPT_MANIFEST_DELETE, args, del->begun ? 4 : 5,
                      ngx_http_acr_delete_slice_gone, del);
 }
 

@@ -334,8 +334,12 @@ ngx_http_acr_put_prepare(ngx_http_request_t *r, ngx_http_acr_put_t *put)
         }
     }
 
-    if (ngx_http_acr_uuid(r, &put->token) != NGX_OK) {
+    if (ngx_http_acr_uuid(r, &put->prepared.token) != NGX_OK) {
         return NGX_ERROR;
+    }
+
+    if (!put->manifest.typed) {
+        put->prepared.type = ngx_http_acr_put_text(put->manifest.media_type);
     }
 
     return ngx_http_acr_put_args(r, put);

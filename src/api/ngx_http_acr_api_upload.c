@@ -13,8 +13,6 @@ static void ngx_http_acr_upload_post_mount(ngx_http_request_t *r,
     ngx_http_acr_upload_t *u, ngx_str_t *mount);
 static void ngx_http_acr_upload_found(ngx_http_request_t *r, void *data,
     ngx_http_acr_meta_reply_t *reply);
-static void ngx_http_acr_upload_post_session(ngx_http_request_t *r,
-    ngx_http_acr_upload_t *u);
 static void ngx_http_acr_upload_created(ngx_http_request_t *r, void *data,
     ngx_http_acr_meta_reply_t *reply);
 static void ngx_http_acr_upload_ask(ngx_http_request_t *r,
@@ -148,9 +146,16 @@ ngx_http_acr_upload_found(ngx_http_request_t *r, void *data,
         return;
     }
 
-    u->size = ngx_atoof(reply->v[0].data, reply->v[0].len);
+    u->size = NGX_ERROR;
 
-    if (u->size == NGX_ERROR) {
+    if (reply->n == 2) {
+        u->size = ngx_atoof(reply->v[0].data, reply->v[0].len);
+    }
+
+    if (u->size == NGX_ERROR
+        || ngx_http_acr_upload_copy(r->pool, &u->source, &reply->v[1])
+           != NGX_OK)
+    {
         ngx_http_acr_fail_errno(r, NGX_ERROR);
         return;
     }
@@ -159,7 +164,7 @@ ngx_http_acr_upload_found(ngx_http_request_t *r, void *data,
 }
 
 
-static void
+void
 ngx_http_acr_upload_post_session(ngx_http_request_t *r,
     ngx_http_acr_upload_t *u)
 {

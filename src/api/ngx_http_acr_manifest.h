@@ -78,7 +78,7 @@ typedef struct {
     ngx_str_t                  names[1 + NGX_HTTP_ACR_PUT_TAGS];
                                            /* the digest, and the tags */
     ngx_uint_t                 ntags;
-    ngx_str_t                  token;
+    ngx_http_acr_prepared_t    prepared;
     ngx_str_t                  conditions;
 
     ngx_str_t                 *args;       /* of manifest_put.lua */

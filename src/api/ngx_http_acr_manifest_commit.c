@@ -13,10 +13,10 @@
 #define NGX_HTTP_ACR_PUT_TRIES  200
 
 
+static void ngx_http_acr_put_again(ngx_http_request_t *r, void *data,
+    ngx_int_t rc);
 static ngx_int_t ngx_http_acr_put_write(void *data, ngx_log_t *log);
 static void ngx_http_acr_put_written(ngx_http_request_t *r, void *data,
-    ngx_int_t rc);
-static void ngx_http_acr_put_index(ngx_http_request_t *r, void *data,
     ngx_int_t rc);
 static void ngx_http_acr_put_committed(ngx_http_request_t *r, void *data,
     ngx_http_acr_meta_reply_t *reply);
@@ -43,6 +43,15 @@ ngx_http_acr_put_commit(ngx_http_request_t *r, ngx_http_acr_put_t *put)
 {
     put->ctx->committing = 1;
 
+    ngx_http_acr_put_again(r, put, NGX_OK);
+}
+
+
+static void
+ngx_http_acr_put_again(ngx_http_request_t *r, void *data, ngx_int_t rc)
+{
+    ngx_http_acr_put_t *put = data;
+
     ngx_http_acr_run(r, put->ctx->registry->slow, ngx_http_acr_put_write, put,
                      ngx_http_acr_put_written);
 }
@@ -62,13 +71,23 @@ ngx_http_acr_put_write(void *data, ngx_log_t *log)
         return rc;
     }
 
+    if (put->prepared.type.len) {
+        rc = ngx_http_acr_store_type_put(put->store, &put->repository,
+                                         &put->digest,
+                                         (char *) put->prepared.type.data,
+                                         put->prepared.type.len, log);
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
     rc = ngx_http_acr_store_link(put->store, &put->repository,
                                  NGX_HTTP_ACR_REVISION, &put->digest, log);
 
     for (i = 1; rc == NGX_OK && i <= put->ntags; i++) {
         rc = ngx_http_acr_store_tag_prepare(put->store, &put->repository,
                                             &put->names[i], &put->digest,
-                                            &put->token, log);
+                                            &put->prepared.token, log);
     }
 
     return rc;
@@ -85,15 +104,6 @@ ngx_http_acr_put_written(ngx_http_request_t *r, void *data, ngx_int_t rc)
         ngx_http_acr_put_refuse(r, put);
         return;
     }
-
-    ngx_http_acr_put_index(r, put, NGX_OK);
-}
-
-
-static void
-ngx_http_acr_put_index(ngx_http_request_t *r, void *data, ngx_int_t rc)
-{
-    ngx_http_acr_put_t *put = data;
 
     ngx_http_acr_ask(r, ACR_SCRIPT_MANIFEST_PUT, put->args, put->nargs,
                      ngx_http_acr_put_committed, put);
@@ -123,8 +133,8 @@ ngx_http_acr_put_committed(ngx_http_request_t *r, void *data,
     case NGX_HTTP_ACR_META_OK:
         seq = reply->v[0];
 
-        ngx_http_acr_settle(r, put->names, 1 + put->ntags, &seq, &put->token,
-                            ngx_http_acr_put_done, put);
+        ngx_http_acr_settle(r, put->names, 1 + put->ntags, &seq,
+                            &put->prepared, ngx_http_acr_put_done, put);
         return;
 
     case NGX_HTTP_ACR_META_COLLECTING:
@@ -149,11 +159,13 @@ ngx_http_acr_put_committed(ngx_http_request_t *r, void *data,
 }
 
 
+/* the collector may have removed what we have written: it is written again */
+
 static void
 ngx_http_acr_put_collecting(ngx_http_request_t *r, ngx_http_acr_put_t *put)
 {
     if (++put->tries < NGX_HTTP_ACR_PUT_TRIES) {
-        ngx_http_acr_later(r, NGX_HTTP_ACR_PUT_RETRY, ngx_http_acr_put_index,
+        ngx_http_acr_later(r, NGX_HTTP_ACR_PUT_RETRY, ngx_http_acr_put_again,
                            put);
         return;
     }
@@ -230,7 +242,7 @@ ngx_http_acr_put_abandon(void *data, ngx_log_t *log)
 
     for (i = 1; i <= put->ntags; i++) {
         ngx_http_acr_store_tag_abandon(put->store, &put->repository,
-                                       &put->names[i], &put->token, log);
+                                       &put->names[i], &put->prepared.token, log);
     }
 
     return NGX_OK;

@@ -1,5 +1,6 @@
 
 #include "ngx_http_acr_api.h"
+#include "ngx_http_acr_metrics.h"
 
 
 typedef struct {
@@ -12,7 +13,6 @@ typedef struct {
 } ngx_http_acr_route_t;
 
 
-static ngx_http_acr_ctx_t *ngx_http_acr_router_ctx(ngx_http_request_t *r);
 static void ngx_http_acr_router_cleanup(void *data);
 static void ngx_http_acr_route(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx);
 static ngx_uint_t ngx_http_acr_path_clean(ngx_http_request_t *r);
@@ -76,13 +76,20 @@ static ngx_http_acr_route_t  ngx_http_acr_routes[] = {
 ngx_int_t
 ngx_http_acr_router(ngx_http_request_t *r)
 {
+    return ngx_http_acr_handle(r, ngx_http_acr_route);
+}
+
+
+ngx_int_t
+ngx_http_acr_handle(ngx_http_request_t *r, ngx_http_acr_handler_pt handler)
+{
     ngx_http_acr_ctx_t  *ctx;
 
     if (r != r->main) {
         return NGX_HTTP_NOT_FOUND;
     }
 
-    ctx = ngx_http_acr_router_ctx(r);
+    ctx = ngx_http_acr_ctx_create(r);
     if (ctx == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -91,14 +98,14 @@ ngx_http_acr_router(ngx_http_request_t *r)
 
     r->main->count++;
 
-    ngx_http_acr_route(r, ctx);
+    handler(r, ctx);
 
     return NGX_DONE;
 }
 
 
-static ngx_http_acr_ctx_t *
-ngx_http_acr_router_ctx(ngx_http_request_t *r)
+ngx_http_acr_ctx_t *
+ngx_http_acr_ctx_create(ngx_http_request_t *r)
 {
     ngx_http_cleanup_t  *cln;
     ngx_http_acr_ctx_t  *ctx;
@@ -131,6 +138,7 @@ ngx_http_acr_router_cleanup(void *data)
     ngx_http_acr_ctx_t *ctx = data;
 
     ctx->gone = 1;
+    ngx_http_acr_metrics_end(ctx);
 }
 
 
@@ -180,6 +188,7 @@ ngx_http_acr_route(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
     }
 
     ctx->operation = route->operation;
+    ngx_http_acr_metrics_begin(ctx);
 
     if (!route->reads) {
         ngx_http_acr_discard(r);
@@ -334,4 +343,25 @@ ngx_http_acr_route_method(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
     }
 
     ngx_http_acr_fail(r, ACR_E_UNSUPPORTED, reason, "method", &r->method_name);
+}
+
+
+ngx_int_t
+ngx_http_acr_need_get(ngx_http_request_t *r)
+{
+    static ngx_str_t  allow = ngx_string("GET, HEAD");
+
+    if (r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD)) {
+        ngx_http_acr_discard(r);
+        return NGX_OK;
+    }
+
+    if (ngx_http_acr_header(r, "Allow", &allow) != NGX_OK) {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return NGX_DONE;
+    }
+
+    ngx_http_acr_fail(r, ACR_E_UNSUPPORTED, NULL, "method", &r->method_name);
+
+    return NGX_DONE;
 }

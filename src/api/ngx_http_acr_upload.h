@@ -37,6 +37,7 @@ typedef struct {
     acr_digest_t            digest;    /* of PUT, POST and mounts; its text
                                           is in ctx->digest */
     acr_digest_t            computed;
+    ngx_str_t               source;    /* repository of a mount */
     off_t                   size;      /* of the whole blob, at commit */
     ngx_uint_t              tries;
 
@@ -93,7 +94,11 @@ void ngx_http_acr_upload_begin(ngx_http_request_t *r,
 void ngx_http_acr_upload_finish(ngx_http_request_t *r,
     ngx_http_acr_upload_t *u);
 
-/* links a blob that another repository has: u->digest, u->size */
+/* a session for a mount that is none, or for an upload; answers 202 */
+void ngx_http_acr_upload_post_session(ngx_http_request_t *r,
+    ngx_http_acr_upload_t *u);
+
+/* links a blob that another repository, u->source, has: u->digest, u->size */
 void ngx_http_acr_upload_mount(ngx_http_request_t *r,
     ngx_http_acr_upload_t *u);
 

@@ -23,6 +23,8 @@ static void ngx_http_acr_upload_mismatched(ngx_http_request_t *r, void *data,
     ngx_int_t rc);
 static void ngx_http_acr_upload_commit(ngx_http_request_t *r,
     ngx_http_acr_upload_t *u);
+static void ngx_http_acr_upload_store(ngx_http_request_t *r, void *data,
+    ngx_int_t rc);
 static ngx_int_t ngx_http_acr_upload_commit_work(void *data, ngx_log_t *log);
 static void ngx_http_acr_upload_stored(ngx_http_request_t *r, void *data,
     ngx_int_t rc);
@@ -155,6 +157,15 @@ ngx_http_acr_upload_commit(ngx_http_request_t *r, ngx_http_acr_upload_t *u)
 {
     u->ctx->committing = 1;
 
+    ngx_http_acr_upload_store(r, u, NGX_OK);
+}
+
+
+static void
+ngx_http_acr_upload_store(ngx_http_request_t *r, void *data, ngx_int_t rc)
+{
+    ngx_http_acr_upload_t *u = data;
+
     ngx_http_acr_run(r, u->ctx->registry->slow,
                      ngx_http_acr_upload_commit_work, u,
                      ngx_http_acr_upload_stored);
@@ -191,7 +202,7 @@ ngx_http_acr_upload_stored(ngx_http_request_t *r, void *data, ngx_int_t rc)
     ngx_http_acr_upload_t *u = data;
 
     u_char     size[NGX_OFF_T_LEN];
-    ngx_str_t  args[6];
+    ngx_str_t  args[7];
 
     if (rc == NGX_ENOENT) {
         ngx_http_acr_fail(r, ACR_E_BLOB_UPLOAD_UNKNOWN,
@@ -220,8 +231,9 @@ ngx_http_acr_upload_stored(ngx_http_request_t *r, void *data, ngx_int_t rc)
 
     args[4] = u->owner;
     ngx_str_null(&args[5]);
+    args[6] = u->source;
 
-    ngx_http_acr_ask(r, ACR_SCRIPT_BLOB_COMMIT, args, 6,
+    ngx_http_acr_ask(r, ACR_SCRIPT_BLOB_COMMIT, args, 7,
                      ngx_http_acr_upload_committed, u);
 }
 
@@ -243,8 +255,10 @@ ngx_http_acr_upload_committed(ngx_http_request_t *r, void *data,
             return;
         }
 
+        /* the collector may have removed the file: it is stored again */
+
         ngx_http_acr_later(r, NGX_HTTP_ACR_COMMIT_RETRY,
-                           ngx_http_acr_upload_stored, u);
+                           ngx_http_acr_upload_store, u);
         return;
     }
 
@@ -268,6 +282,16 @@ static void
 ngx_http_acr_upload_settled(ngx_http_request_t *r, void *data, ngx_int_t rc)
 {
     ngx_http_acr_upload_t *u = data;
+
+    if (u->mount && u->verdict == NGX_HTTP_ACR_META_UNKNOWN) {
+
+        /* the source has let it go meanwhile */
+
+        u->ctx->committing = 0;
+        ngx_str_null(&u->ctx->digest);
+        ngx_http_acr_upload_post_session(r, u);
+        return;
+    }
 
     if (u->verdict) {
         ngx_http_acr_upload_not_ok(r, u, u->verdict);

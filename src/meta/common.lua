@@ -11,7 +11,7 @@ local BAD_REFS = 'ERR 0 to 1000 references, of two arguments'
 
 -- How long work that is under way is somebody's after his last call, in
 -- seconds.
-local LEASE = 15
+local LEASE = 10
 
 -- "" if there is none.
 local STATE = redis.call('GET', P .. 'state') or ''

@@ -32,4 +32,8 @@ if first then
 end
 
 local tags, more = remove_slice(repo, digest, bounded(ARGV[5], 1, LIMIT))
+if more == 1 then
+    -- somebody is at it
+    redis.call('ZADD', P .. 'removing', now(), repo .. ' ' .. digest)
+end
 return reply({'ok', seq, tostring(more)}, tags)

@@ -31,6 +31,8 @@ typedef struct {
     ngx_http_acr_meta_pt   handler;
     void                  *data;
 
+    uint64_t               clock;      /* the time when it was sent */
+    ngx_msec_t             sent;
     ngx_msec_t             began;      /* to wait for its repository */
     ngx_uint_t             joins;      /* of the state that it was sent with */
     unsigned               eval:1;     /* with the script's text */
@@ -52,6 +54,8 @@ static void ngx_http_acr_meta_down(ngx_http_acr_meta_call_t *call);
 static void ngx_http_acr_meta_send(ngx_http_acr_meta_call_t *call);
 static ngx_int_t ngx_http_acr_meta_command(ngx_http_acr_meta_call_t *call);
 static void ngx_http_acr_meta_reply(void *data, redisReply *reply);
+static void ngx_http_acr_meta_measure(ngx_http_acr_meta_call_t *call,
+    redisReply *reply);
 static void ngx_http_acr_meta_understand(ngx_http_acr_meta_call_t *call,
     redisReply *reply);
 static void ngx_http_acr_meta_repeat(ngx_http_acr_meta_call_t *call);
@@ -69,7 +73,7 @@ static void ngx_http_acr_meta_free(ngx_queue_t *calls);
 
 ngx_http_acr_meta_t *
 ngx_http_acr_meta_create(ngx_pool_t *pool, ngx_http_acr_meta_conf_t *conf,
-    ngx_str_t *name, ngx_thread_pool_t *tp, ngx_http_acr_meta_owner_t *owner,
+    ngx_str_t *name, ngx_http_acr_pool_t *tp, ngx_http_acr_meta_owner_t *owner,
     ngx_log_t *log)
 {
     ngx_http_acr_meta_t  *meta;
@@ -152,11 +156,14 @@ ngx_http_acr_meta_close(ngx_http_acr_meta_t *meta)
 static void
 ngx_http_acr_meta_state(void *data, ngx_uint_t up)
 {
+    ngx_http_acr_meta_t *meta = data;
+
     if (up) {
-        ngx_http_acr_meta_join(data);
+        ngx_http_acr_count(meta->owner.zone, NGX_HTTP_ACR_C_REDIS_CONNECTS, 1);
+        ngx_http_acr_meta_join(meta);
 
     } else {
-        ngx_http_acr_meta_leave(data);
+        ngx_http_acr_meta_leave(meta);
     }
 }
 
@@ -348,6 +355,10 @@ ngx_http_acr_meta_command(ngx_http_acr_meta_call_t *call)
     }
 
     call->joins = meta->joins;
+    call->clock = ngx_http_acr_zone_clock();
+    call->sent = ngx_current_msec;
+
+    ngx_http_acr_count(meta->owner.zone, NGX_HTTP_ACR_C_REDIS_CALLS, 1);
 
     return ngx_http_acr_redis_command(meta->redis, ngx_http_acr_meta_reply,
                                       call, call->argc, call->argv,
@@ -369,6 +380,8 @@ ngx_http_acr_meta_reply(void *data, redisReply *reply)
         ngx_free(call);
         return;
     }
+
+    ngx_http_acr_meta_measure(call, reply);
 
     if (reply && !call->eval && ngx_http_acr_meta_noscript(reply)) {
         call->eval = 1;
@@ -393,6 +406,37 @@ ngx_http_acr_meta_reply(void *data, redisReply *reply)
     }
 
     ngx_http_acr_meta_understand(call, reply);
+}
+
+
+/* that Redis has to be told the script is no error */
+
+static void
+ngx_http_acr_meta_measure(ngx_http_acr_meta_call_t *call, redisReply *reply)
+{
+    ngx_uint_t            kind;
+    ngx_http_acr_meta_t  *meta;
+
+    meta = call->meta;
+
+    if (reply == NULL) {
+        kind = (ngx_current_msec - call->sent >= meta->conf->timeout)
+               ? NGX_HTTP_ACR_KIND_deadline : NGX_HTTP_ACR_KIND_down;
+
+        ngx_http_acr_count(meta->owner.zone,
+                           NGX_HTTP_ACR_C_REDIS_ERRORS + kind, 1);
+        return;
+    }
+
+    ngx_http_acr_observe(meta->owner.zone, NGX_HTTP_ACR_C_REDIS_TIME,
+                         ngx_http_acr_zone_clock() - call->clock);
+
+    if (reply->type == REDIS_REPLY_ERROR
+        && !ngx_http_acr_meta_noscript(reply))
+    {
+        ngx_http_acr_count(meta->owner.zone, NGX_HTTP_ACR_C_REDIS_ERRORS
+                                             + NGX_HTTP_ACR_KIND_error, 1);
+    }
 }
 
 
@@ -690,6 +734,8 @@ ngx_http_acr_meta_posted(ngx_event_t *ev)
         ngx_queue_remove(q);
 
         call = ngx_queue_data(q, ngx_http_acr_meta_call_t, queue);
+        ngx_http_acr_count(meta->owner.zone, NGX_HTTP_ACR_C_REDIS_ERRORS
+                                             + NGX_HTTP_ACR_KIND_down, 1);
         ngx_http_acr_meta_answer(call, &r);
     }
 }

@@ -15,8 +15,8 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
-#include <ngx_thread_pool.h>
 
+#include "../ngx_http_acr_task.h"
 #include "acr_scripts.h"               /* enum ACR_SCRIPT_..., by embed.sh */
 
 
@@ -60,16 +60,30 @@ typedef void (*ngx_http_acr_meta_pt)(void *data,
     ngx_http_acr_meta_reply_t *reply);
 
 
+/* the strings have a zero behind them */
+
+typedef struct {
+    ngx_str_t     text;                /* for log lines */
+    ngx_str_t     host;                /* whom its certificate is for */
+    ngx_str_t     addr;                /* numeric, or the path of a socket */
+    in_port_t     port;                /* 0: a unix socket */
+} ngx_http_acr_meta_addr_t;
+
+
 /* how a Redis is reached: acr_redis */
 
 typedef struct {
     ngx_str_t     text;                /* as configured, for log lines */
-    ngx_str_t     host;                /* or the path of a unix socket */
-    in_port_t     port;                /* 0: a unix socket */
-    ngx_str_t    *addrs;               /* the host's, looked up at start */
+    ngx_str_t     master;              /* the name that sentinels have for it;
+                                          empty: there are none */
+    ngx_http_acr_meta_addr_t
+                 *addrs;               /* of the Redis, or of its sentinels,
+                                          looked up at start */
     ngx_uint_t    naddrs;
     ngx_str_t     user;                /* empty: AUTH without a user */
     ngx_str_t     password;            /* empty: no AUTH */
+    ngx_str_t     sentinel_user;       /* the same for sentinels */
+    ngx_str_t     sentinel_password;
     ngx_uint_t    db;
     ngx_msec_t    timeout;             /* of a command, and of connecting */
     ngx_flag_t    ssl;
@@ -79,9 +93,11 @@ typedef struct {
 
 /*
  * Fills conf from cf->args of acr_redis, of which the first is the directive:
- * the address (unix:<path>, <host>[:<port>], <IPv4>, [<IPv6>]:<port>), then
- * user=, password=, password_file= (its first line), db=, timeout=,
- * ssl=on|off, ssl_ca=<file> (instead of the system's) in any order.
+ * the address (unix:<path>, <host>[:<port>], <IPv4>, [<IPv6>]:<port>, or
+ * sentinel://<host>[:<port>][,...]/<master>), then user=, password=,
+ * password_file= (its first line), db=, timeout=, ssl=on|off, ssl_ca=<file>
+ * (instead of the system's), and with sentinels sentinel_user=,
+ * sentinel_password=, sentinel_password_file=, in any order.
  * NGX_CONF_OK, or NGX_CONF_ERROR after it logged what is wrong.
  */
 char *ngx_http_acr_meta_conf(ngx_conf_t *cf, ngx_http_acr_meta_conf_t *conf,
@@ -112,9 +128,22 @@ typedef struct {
        calls ngx_http_acr_meta_rebuilt() when it has ended, one way or another */
     void        (*unsure)(void *data, ngx_str_t *repository);
 
+    /* Redis is complete, and the volume was not certain */
+    void        (*complete)(void *data);
+
     void         *data;
+
+    /* where calls are counted, or NULL */
+    ngx_http_acr_zone_t  *zone;
 } ngx_http_acr_meta_owner_t;
 
+
+/*
+ * 1 if both lead to the same database: they have an address in common, and
+ * the same name of the master and number of the database.
+ */
+ngx_uint_t ngx_http_acr_meta_same(ngx_http_acr_meta_conf_t *a,
+    ngx_http_acr_meta_conf_t *b);
 
 /*
  * The index of one registry in this worker; begins to connect, and connects
@@ -124,7 +153,7 @@ typedef struct {
  * Lives in the pool, to be called from init_process.  NULL: no memory.
  */
 ngx_http_acr_meta_t *ngx_http_acr_meta_create(ngx_pool_t *pool,
-    ngx_http_acr_meta_conf_t *conf, ngx_str_t *name, ngx_thread_pool_t *tp,
+    ngx_http_acr_meta_conf_t *conf, ngx_str_t *name, ngx_http_acr_pool_t *tp,
     ngx_http_acr_meta_owner_t *owner, ngx_log_t *log);
 
 /*

@@ -4,12 +4,10 @@
  */
 
 #include "ngx_http_acr_meta.h"
+#include "ngx_http_acr_redis_addr.h"
 #include "ngx_http_acr_redis_ssl.h"
 
-#include <sys/un.h>
 
-
-#define NGX_HTTP_ACR_META_PORT      6379
 #define NGX_HTTP_ACR_META_TIMEOUT   3000
 #define NGX_HTTP_ACR_META_PASSWORD  4096
 
@@ -22,50 +20,71 @@ typedef struct {
 } ngx_http_acr_meta_args_t;
 
 
-typedef char *(*ngx_http_acr_meta_arg_pt)(ngx_conf_t *cf,
-    ngx_http_acr_meta_args_t *args, ngx_str_t *value);
+typedef struct ngx_http_acr_meta_arg_s  ngx_http_acr_meta_arg_t;
 
-typedef struct {
+typedef char *(*ngx_http_acr_meta_arg_pt)(ngx_conf_t *cf,
+    ngx_http_acr_meta_args_t *args, ngx_http_acr_meta_arg_t *arg,
+    ngx_str_t *value);
+
+struct ngx_http_acr_meta_arg_s {
     ngx_str_t                    name;
     ngx_http_acr_meta_arg_pt     set;
-} ngx_http_acr_meta_arg_t;
+    size_t                       offset;   /* of a string in the conf */
+};
 
 
-static char *ngx_http_acr_meta_address(ngx_conf_t *cf,
-    ngx_http_acr_meta_conf_t *conf, ngx_str_t *text);
-static ngx_int_t ngx_http_acr_meta_addrs(ngx_conf_t *cf,
-    ngx_http_acr_meta_conf_t *conf, ngx_url_t *u);
-static ngx_int_t ngx_http_acr_meta_copy(ngx_conf_t *cf, ngx_str_t *to,
-    ngx_str_t *from);
 static char *ngx_http_acr_meta_arg(ngx_conf_t *cf,
     ngx_http_acr_meta_args_t *args, ngx_str_t *value);
-static char *ngx_http_acr_meta_user(ngx_conf_t *cf,
-    ngx_http_acr_meta_args_t *args, ngx_str_t *value);
-static char *ngx_http_acr_meta_password(ngx_conf_t *cf,
-    ngx_http_acr_meta_args_t *args, ngx_str_t *value);
+static char *ngx_http_acr_meta_string(ngx_conf_t *cf,
+    ngx_http_acr_meta_args_t *args, ngx_http_acr_meta_arg_t *arg,
+    ngx_str_t *value);
 static char *ngx_http_acr_meta_password_file(ngx_conf_t *cf,
-    ngx_http_acr_meta_args_t *args, ngx_str_t *value);
+    ngx_http_acr_meta_args_t *args, ngx_http_acr_meta_arg_t *arg,
+    ngx_str_t *value);
 static char *ngx_http_acr_meta_db(ngx_conf_t *cf,
-    ngx_http_acr_meta_args_t *args, ngx_str_t *value);
+    ngx_http_acr_meta_args_t *args, ngx_http_acr_meta_arg_t *arg,
+    ngx_str_t *value);
 static char *ngx_http_acr_meta_timeout(ngx_conf_t *cf,
-    ngx_http_acr_meta_args_t *args, ngx_str_t *value);
+    ngx_http_acr_meta_args_t *args, ngx_http_acr_meta_arg_t *arg,
+    ngx_str_t *value);
 static char *ngx_http_acr_meta_ssl(ngx_conf_t *cf,
-    ngx_http_acr_meta_args_t *args, ngx_str_t *value);
+    ngx_http_acr_meta_args_t *args, ngx_http_acr_meta_arg_t *arg,
+    ngx_str_t *value);
 static char *ngx_http_acr_meta_ssl_ca(ngx_conf_t *cf,
-    ngx_http_acr_meta_args_t *args, ngx_str_t *value);
+    ngx_http_acr_meta_args_t *args, ngx_http_acr_meta_arg_t *arg,
+    ngx_str_t *value);
 static char *ngx_http_acr_meta_check(ngx_conf_t *cf,
     ngx_http_acr_meta_args_t *args);
+static char *ngx_http_acr_meta_check_ssl(ngx_conf_t *cf,
+    ngx_http_acr_meta_args_t *args);
+static char *ngx_http_acr_meta_refused(ngx_conf_t *cf, const char *reason);
 
 
 static ngx_http_acr_meta_arg_t  ngx_http_acr_meta_arg_table[] = {
-    { ngx_string("user="), ngx_http_acr_meta_user },
-    { ngx_string("password="), ngx_http_acr_meta_password },
-    { ngx_string("password_file="), ngx_http_acr_meta_password_file },
-    { ngx_string("db="), ngx_http_acr_meta_db },
-    { ngx_string("timeout="), ngx_http_acr_meta_timeout },
-    { ngx_string("ssl="), ngx_http_acr_meta_ssl },
-    { ngx_string("ssl_ca="), ngx_http_acr_meta_ssl_ca },
-    { ngx_null_string, NULL }
+
+    { ngx_string("user="), ngx_http_acr_meta_string,
+      offsetof(ngx_http_acr_meta_conf_t, user) },
+
+    { ngx_string("password="), ngx_http_acr_meta_string,
+      offsetof(ngx_http_acr_meta_conf_t, password) },
+
+    { ngx_string("password_file="), ngx_http_acr_meta_password_file,
+      offsetof(ngx_http_acr_meta_conf_t, password) },
+
+    { ngx_string("sentinel_user="), ngx_http_acr_meta_string,
+      offsetof(ngx_http_acr_meta_conf_t, sentinel_user) },
+
+    { ngx_string("sentinel_password="), ngx_http_acr_meta_string,
+      offsetof(ngx_http_acr_meta_conf_t, sentinel_password) },
+
+    { ngx_string("sentinel_password_file="), ngx_http_acr_meta_password_file,
+      offsetof(ngx_http_acr_meta_conf_t, sentinel_password) },
+
+    { ngx_string("db="), ngx_http_acr_meta_db, 0 },
+    { ngx_string("timeout="), ngx_http_acr_meta_timeout, 0 },
+    { ngx_string("ssl="), ngx_http_acr_meta_ssl, 0 },
+    { ngx_string("ssl_ca="), ngx_http_acr_meta_ssl_ca, 0 },
+    { ngx_null_string, NULL, 0 }
 };
 
 
@@ -91,7 +110,7 @@ ngx_http_acr_meta_conf(ngx_conf_t *cf, ngx_http_acr_meta_conf_t *conf,
         return NGX_CONF_ERROR;
     }
 
-    if (ngx_http_acr_meta_address(cf, conf, &value[1]) != NGX_CONF_OK) {
+    if (ngx_http_acr_redis_addr(cf, conf, &value[1]) != NGX_CONF_OK) {
         return NGX_CONF_ERROR;
     }
 
@@ -102,108 +121,6 @@ ngx_http_acr_meta_conf(ngx_conf_t *cf, ngx_http_acr_meta_conf_t *conf,
     }
 
     return ngx_http_acr_meta_check(cf, &all);
-}
-
-
-static char *
-ngx_http_acr_meta_address(ngx_conf_t *cf, ngx_http_acr_meta_conf_t *conf,
-    ngx_str_t *text)
-{
-    ngx_url_t  u;
-
-    ngx_memzero(&u, sizeof(ngx_url_t));
-
-    u.url = *text;
-    u.default_port = NGX_HTTP_ACR_META_PORT;
-
-    conf->text = *text;
-
-    if (ngx_parse_url(cf->pool, &u) != NGX_OK) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "%s in the address \"%V\" of \"acr_redis\"",
-                           u.err ? u.err : "no memory", text);
-        return NGX_CONF_ERROR;
-    }
-
-    if (ngx_http_acr_meta_copy(cf, &conf->host, &u.host) != NGX_OK) {
-        return NGX_CONF_ERROR;
-    }
-
-    if (u.family == AF_UNIX) {
-
-        /* hiredis 0.14 does not end a path of the greatest length */
-
-        if (u.host.len > sizeof(((struct sockaddr_un *) 0)->sun_path) - 2) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "too long a path \"%V\" in \"acr_redis\"",
-                               text);
-            return NGX_CONF_ERROR;
-        }
-
-        return NGX_CONF_OK;
-    }
-
-    conf->port = u.port;
-
-    if (ngx_http_acr_meta_addrs(cf, conf, &u) != NGX_OK) {
-        return NGX_CONF_ERROR;
-    }
-
-    return NGX_CONF_OK;
-}
-
-
-static ngx_int_t
-ngx_http_acr_meta_addrs(ngx_conf_t *cf, ngx_http_acr_meta_conf_t *conf,
-    ngx_url_t *u)
-{
-    u_char      text[NGX_SOCKADDR_STRLEN];
-    ngx_str_t   addr;
-    ngx_uint_t  i;
-
-    conf->addrs = ngx_palloc(cf->pool, u->naddrs * sizeof(ngx_str_t));
-
-    if (conf->addrs == NULL) {
-        return NGX_ERROR;
-    }
-
-    conf->naddrs = u->naddrs;
-
-    for (i = 0; i < u->naddrs; i++) {
-        addr.data = text;
-        addr.len = ngx_sock_ntop(u->addrs[i].sockaddr, u->addrs[i].socklen,
-                                 text, NGX_SOCKADDR_STRLEN, 0);
-
-        if (ngx_http_acr_meta_copy(cf, &conf->addrs[i], &addr) != NGX_OK) {
-            return NGX_ERROR;
-        }
-    }
-
-    /* the name in the certificate; "[::1]" has it without its brackets */
-
-    if (conf->host.len && conf->host.data[0] == '[') {
-        conf->host = conf->addrs[0];
-    }
-
-    return NGX_OK;
-}
-
-
-/* with a zero behind it, for hiredis and OpenSSL */
-
-static ngx_int_t
-ngx_http_acr_meta_copy(ngx_conf_t *cf, ngx_str_t *to, ngx_str_t *from)
-{
-    to->data = ngx_pnalloc(cf->pool, from->len + 1);
-
-    if (to->data == NULL) {
-        return NGX_ERROR;
-    }
-
-    to->len = from->len;
-    ngx_cpystrn(to->data, from->data, from->len + 1);
-
-    return NGX_OK;
 }
 
 
@@ -226,7 +143,7 @@ ngx_http_acr_meta_arg(ngx_conf_t *cf, ngx_http_acr_meta_args_t *args,
         text.data = value->data + arg->name.len;
         text.len = value->len - arg->name.len;
 
-        rv = arg->set(cf, args, &text);
+        rv = arg->set(cf, args, arg, &text);
 
         /* the value may be a password */
 
@@ -247,32 +164,24 @@ ngx_http_acr_meta_arg(ngx_conf_t *cf, ngx_http_acr_meta_args_t *args,
 
 
 static char *
-ngx_http_acr_meta_user(ngx_conf_t *cf, ngx_http_acr_meta_args_t *args,
-    ngx_str_t *value)
+ngx_http_acr_meta_string(ngx_conf_t *cf, ngx_http_acr_meta_args_t *args,
+    ngx_http_acr_meta_arg_t *arg, ngx_str_t *value)
 {
-    if (value->len == 0) {
-        return "is empty";
-    }
+    char  *p = (char *) args->conf;
 
-    args->conf->user = *value;
+    ngx_str_t  *field;
 
-    return NGX_CONF_OK;
-}
+    field = (ngx_str_t *) (p + arg->offset);
 
-
-static char *
-ngx_http_acr_meta_password(ngx_conf_t *cf, ngx_http_acr_meta_args_t *args,
-    ngx_str_t *value)
-{
-    if (args->conf->password.len) {
-        return "is a second password";
+    if (field->len) {
+        return "is a second one";
     }
 
     if (value->len == 0) {
         return "is empty";
     }
 
-    args->conf->password = *value;
+    *field = *value;
 
     return NGX_CONF_OK;
 }
@@ -280,7 +189,7 @@ ngx_http_acr_meta_password(ngx_conf_t *cf, ngx_http_acr_meta_args_t *args,
 
 static char *
 ngx_http_acr_meta_password_file(ngx_conf_t *cf, ngx_http_acr_meta_args_t *args,
-    ngx_str_t *value)
+    ngx_http_acr_meta_arg_t *arg, ngx_str_t *value)
 {
     u_char      buf[NGX_HTTP_ACR_META_PASSWORD], *end;
     ssize_t     n;
@@ -302,8 +211,9 @@ ngx_http_acr_meta_password_file(ngx_conf_t *cf, ngx_http_acr_meta_args_t *args,
 
     if (fd == NGX_INVALID_FILE) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
-                           "\"password_file=\" of \"acr_redis\": "
-                           ngx_open_file_n " \"%V\" failed", &path);
+                           "\"%V\" of \"acr_redis\": "
+                           ngx_open_file_n " \"%V\" failed", &arg->name,
+                           &path);
         return NGX_CONF_ERROR;
     }
 
@@ -317,8 +227,8 @@ ngx_http_acr_meta_password_file(ngx_conf_t *cf, ngx_http_acr_meta_args_t *args,
 
     if (n == -1) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, err,
-                           "\"password_file=\" of \"acr_redis\": "
-                           ngx_read_fd_n " \"%V\" failed", &path);
+                           "\"%V\" of \"acr_redis\": "
+                           ngx_read_fd_n " \"%V\" failed", &arg->name, &path);
         return NGX_CONF_ERROR;
     }
 
@@ -344,13 +254,13 @@ ngx_http_acr_meta_password_file(ngx_conf_t *cf, ngx_http_acr_meta_args_t *args,
         return NGX_CONF_ERROR;
     }
 
-    return ngx_http_acr_meta_password(cf, args, &line);
+    return ngx_http_acr_meta_string(cf, args, arg, &line);
 }
 
 
 static char *
 ngx_http_acr_meta_db(ngx_conf_t *cf, ngx_http_acr_meta_args_t *args,
-    ngx_str_t *value)
+    ngx_http_acr_meta_arg_t *arg, ngx_str_t *value)
 {
     ngx_int_t  n;
 
@@ -368,7 +278,7 @@ ngx_http_acr_meta_db(ngx_conf_t *cf, ngx_http_acr_meta_args_t *args,
 
 static char *
 ngx_http_acr_meta_timeout(ngx_conf_t *cf, ngx_http_acr_meta_args_t *args,
-    ngx_str_t *value)
+    ngx_http_acr_meta_arg_t *arg, ngx_str_t *value)
 {
     ngx_int_t  ms;
 
@@ -386,7 +296,7 @@ ngx_http_acr_meta_timeout(ngx_conf_t *cf, ngx_http_acr_meta_args_t *args,
 
 static char *
 ngx_http_acr_meta_ssl(ngx_conf_t *cf, ngx_http_acr_meta_args_t *args,
-    ngx_str_t *value)
+    ngx_http_acr_meta_arg_t *arg, ngx_str_t *value)
 {
     if (value->len == 2 && ngx_strncmp(value->data, "on", 2) == 0) {
         args->conf->ssl = 1;
@@ -404,7 +314,7 @@ ngx_http_acr_meta_ssl(ngx_conf_t *cf, ngx_http_acr_meta_args_t *args,
 
 static char *
 ngx_http_acr_meta_ssl_ca(ngx_conf_t *cf, ngx_http_acr_meta_args_t *args,
-    ngx_str_t *value)
+    ngx_http_acr_meta_arg_t *arg, ngx_str_t *value)
 {
     if (value->len == 0) {
         return "is empty";
@@ -428,27 +338,40 @@ ngx_http_acr_meta_check(ngx_conf_t *cf, ngx_http_acr_meta_args_t *args)
     conf = args->conf;
 
     if (conf->user.len && conf->password.len == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"user=\" without a password in \"acr_redis\"");
-        return NGX_CONF_ERROR;
+        return ngx_http_acr_meta_refused(cf, "\"user=\" without a password");
     }
 
-    if (!conf->ssl) {
-
-        if (args->ca.len) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "\"ssl_ca=\" without \"ssl=on\" in "
-                               "\"acr_redis\"");
-            return NGX_CONF_ERROR;
-        }
-
-        return NGX_CONF_OK;
+    if (conf->sentinel_user.len && conf->sentinel_password.len == 0) {
+        return ngx_http_acr_meta_refused(cf, "\"sentinel_user=\" without a "
+                                         "password of sentinels");
     }
 
-    if (conf->port == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"ssl=on\" with a unix socket in \"acr_redis\"");
-        return NGX_CONF_ERROR;
+    if (conf->sentinel_password.len && conf->master.len == 0) {
+        return ngx_http_acr_meta_refused(cf, "a password of sentinels without "
+                                         "\"sentinel://\"");
+    }
+
+    if (conf->ssl) {
+        return ngx_http_acr_meta_check_ssl(cf, args);
+    }
+
+    if (args->ca.len) {
+        return ngx_http_acr_meta_refused(cf, "\"ssl_ca=\" without \"ssl=on\"");
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_acr_meta_check_ssl(ngx_conf_t *cf, ngx_http_acr_meta_args_t *args)
+{
+    ngx_http_acr_meta_conf_t  *conf;
+
+    conf = args->conf;
+
+    if (conf->addrs[0].port == 0) {
+        return ngx_http_acr_meta_refused(cf, "\"ssl=on\" with a unix socket");
     }
 
 #if (NGX_HTTP_ACR_REDIS_SSL)
@@ -460,11 +383,54 @@ ngx_http_acr_meta_check(ngx_conf_t *cf, ngx_http_acr_meta_args_t *args)
 
 #else
 
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "\"ssl=on\" in \"acr_redis\": this module was built "
-                       "with a hiredis that has no TLS");
-
-    return NGX_CONF_ERROR;
+    return ngx_http_acr_meta_refused(cf, "this module was built with a hiredis "
+                                     "that has no TLS, hence no \"ssl=on\"");
 
 #endif
+}
+
+
+static char *
+ngx_http_acr_meta_refused(ngx_conf_t *cf, const char *reason)
+{
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%s in \"acr_redis\"", reason);
+
+    return NGX_CONF_ERROR;
+}
+
+
+ngx_uint_t
+ngx_http_acr_meta_same(ngx_http_acr_meta_conf_t *a,
+    ngx_http_acr_meta_conf_t *b)
+{
+    ngx_uint_t                 i, j;
+    ngx_http_acr_meta_addr_t  *one, *two;
+
+    if (a == b) {
+        return 1;
+    }
+
+    if (a->db != b->db
+        || a->master.len != b->master.len
+        || ngx_strncmp(a->master.data, b->master.data, a->master.len) != 0)
+    {
+        return 0;
+    }
+
+    for (i = 0; i < a->naddrs; i++) {
+        one = &a->addrs[i];
+
+        for (j = 0; j < b->naddrs; j++) {
+            two = &b->addrs[j];
+
+            if (one->port == two->port
+                && (ngx_strcmp(one->addr.data, two->addr.data) == 0
+                    || ngx_strcmp(one->host.data, two->host.data) == 0))
+            {
+                return 1;
+            }
+        }
+    }
+
+    return 0;
 }

@@ -18,7 +18,7 @@
 
 #define NGX_HTTP_ACR_META_STATE   256
 #define NGX_HTTP_ACR_META_RUN_ID  64
-#define NGX_HTTP_ACR_META_CODES   16     /* kinds of errors, see ..._reply.c */
+#define NGX_HTTP_ACR_META_CODES   20     /* kinds of errors, see ..._reply.c */
 
 
 typedef enum {
@@ -60,7 +60,7 @@ struct ngx_http_acr_meta_s {
 
     /* joining */
 
-    ngx_thread_pool_t           *tp;
+    ngx_http_acr_pool_t         *tp;
     ngx_http_acr_meta_owner_t    owner;
     ngx_http_acr_task_t          task;
     ngx_uint_t                   attempt;

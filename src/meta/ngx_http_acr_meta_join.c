@@ -81,6 +81,7 @@ ngx_http_acr_meta_leave(ngx_http_acr_meta_t *meta)
     }
 
     meta->phase = NGX_HTTP_ACR_META_OFF;
+    ngx_http_acr_worker_set(meta->owner.zone, NGX_HTTP_ACR_W_REDIS_UP, 0);
 }
 
 
@@ -339,11 +340,17 @@ ngx_http_acr_meta_joined(ngx_http_acr_meta_t *meta, redisReply *reply)
     ngx_http_acr_meta_new_state(meta, state, behind);
 
     meta->phase = NGX_HTTP_ACR_META_JOINED;
+    ngx_http_acr_worker_set(meta->owner.zone, NGX_HTTP_ACR_W_REDIS_UP, 1);
+    ngx_http_acr_worker_set(meta->owner.zone, NGX_HTTP_ACR_W_BEHIND, behind);
     meta->joins++;
 
     ngx_http_acr_redis_usable(meta->redis);
 
     ngx_http_acr_meta_tell(meta, reply->element[2]->str);
+
+    if (!behind && !meta->volume.certain) {
+        meta->owner.complete(meta->owner.data);
+    }
 
     ngx_http_acr_meta_resume(meta);
 

@@ -144,6 +144,12 @@ static ngx_http_acr_meta_error_t  ngx_http_acr_meta_errors[] = {
     { ngx_string("WRONGPASS"), "check the password of acr_redis", 1 },
     { ngx_string("NOPERM"), "its ACL has to allow the user of acr_redis the "
       "keys and channels acr:* and all commands of the scripts", 0 },
+    { ngx_string("ERR The user executing the script can't"),  /* Redis 7.0 */
+      "its ACL has to allow the user of acr_redis the keys and channels acr:* "
+      "and all commands of the scripts", 0 },
+    { ngx_string("ERR ACL failure in script:"),               /* Redis 7.2 */
+      "its ACL has to allow the user of acr_redis the keys and channels acr:* "
+      "and all commands of the scripts", 0 },
     { ngx_string("OOM"), "it is full: raise its maxmemory", 0 },
     { ngx_string("MISCONF"), "it cannot write to its disk: make room there, "
       "and see its log", 0 },

@@ -1,44 +1,58 @@
 
-#include "ngx_http_acr_redis_core.h"
-#include "ngx_http_acr_redis_ssl.h"
+#include "ngx_http_acr_redis_conn.h"
+#include "ngx_http_acr_meta_core.h"
+#include "ngx_http_acr_sentinel.h"
 
 
 /* between attempts to connect; at first a few milliseconds */
-#define NGX_HTTP_ACR_REDIS_DELAY_MIN  100
-#define NGX_HTTP_ACR_REDIS_DELAY_MAX  2000
+#define NGX_HTTP_ACR_REDIS_DELAY_MIN       100
+#define NGX_HTTP_ACR_REDIS_DELAY_MAX       2000
+
+/* each attempt asks a sentinel, and so finds a new master soon */
+#define NGX_HTTP_ACR_REDIS_DELAY_SENTINEL  500
 
 /* a connection that lasted so long was good: try again at once */
-#define NGX_HTTP_ACR_REDIS_STABLE     1000
-
-/* lines about one loss, before there is only one in so many seconds */
-#define NGX_HTTP_ACR_REDIS_LINES      3
-#define NGX_HTTP_ACR_REDIS_LOG_TIME   60
+#define NGX_HTTP_ACR_REDIS_STABLE          1000
 
 
-typedef struct {
-    ngx_queue_t                   queue;
-    ngx_http_acr_redis_t         *redis;
-    ngx_http_acr_redis_pt         handler;
+struct ngx_http_acr_redis_s {
+    ngx_http_acr_meta_conf_t     *conf;
+    ngx_http_acr_redis_state_pt   handler;
     void                         *data;
-    ngx_msec_t                    deadline;
-} ngx_http_acr_redis_command_t;
+    ngx_log_t                    *log;
+
+    ngx_http_acr_redis_conn_t     conn;
+    ngx_event_t                   connect;   /* timer: connects */
+
+    ngx_http_acr_sentinel_t      *sentinel;  /* NULL: there are none */
+    ngx_http_acr_sentinel_addr_t  master;    /* as they told last */
+
+    ngx_uint_t                    attempts;
+    ngx_msec_t                    delay;
+    ngx_msec_t                    since;     /* usable since */
+    time_t                        doubted;   /* the last time, for an error */
+    ngx_http_acr_redis_loss_t     loss;
+
+    unsigned                      usable:1;
+    unsigned                      asking:1;  /* waits for the sentinels */
+    unsigned                      told:1;    /* master is news */
+    unsigned                      moving:1;  /* given up for another master */
+};
 
 
+static ngx_int_t ngx_http_acr_redis_sentinels(ngx_http_acr_redis_t *redis,
+    ngx_pool_t *pool);
 static void ngx_http_acr_redis_connect(ngx_event_t *ev);
-static ngx_int_t ngx_http_acr_redis_greet(ngx_http_acr_redis_t *redis);
-static ngx_int_t ngx_http_acr_redis_greeting(ngx_http_acr_redis_t *redis,
-    ngx_http_acr_redis_pt handler, ngx_str_t *args, ngx_uint_t n);
-static void ngx_http_acr_redis_greeted(void *data, redisReply *reply);
-static void ngx_http_acr_redis_pong(void *data, redisReply *reply);
-static ngx_int_t ngx_http_acr_redis_send(ngx_http_acr_redis_t *redis,
-    ngx_http_acr_redis_pt handler, void *data, ngx_uint_t argc,
-    const char **argv, const size_t *argvlen);
-static void ngx_http_acr_redis_reply(redisAsyncContext *ac, void *reply,
-    void *privdata);
-static void ngx_http_acr_redis_deadline(ngx_event_t *ev);
-static void ngx_http_acr_redis_drop(ngx_event_t *ev);
-static void ngx_http_acr_redis_log(ngx_http_acr_redis_t *redis,
+static void ngx_http_acr_redis_told(void *data,
+    ngx_http_acr_sentinel_addr_t *master);
+static void ngx_http_acr_redis_move(ngx_http_acr_redis_t *redis,
+    ngx_http_acr_sentinel_addr_t *master);
+static void ngx_http_acr_redis_up(void *data);
+static void ngx_http_acr_redis_down(void *data, ngx_uint_t level,
     ngx_str_t *reason);
+static void ngx_http_acr_redis_error(void *data, redisReply *reply);
+static void ngx_http_acr_redis_explain(redisReply *reply, u_char *buf,
+    ngx_str_t *text);
 static void ngx_http_acr_redis_again(ngx_http_acr_redis_t *redis);
 
 
@@ -46,7 +60,8 @@ ngx_http_acr_redis_t *
 ngx_http_acr_redis_create(ngx_pool_t *pool, ngx_http_acr_meta_conf_t *conf,
     ngx_http_acr_redis_state_pt handler, void *data, ngx_log_t *log)
 {
-    ngx_http_acr_redis_t  *redis;
+    ngx_http_acr_redis_t       *redis;
+    ngx_http_acr_redis_conn_t  *conn;
 
     redis = ngx_pcalloc(pool, sizeof(ngx_http_acr_redis_t));
 
@@ -59,20 +74,31 @@ ngx_http_acr_redis_create(ngx_pool_t *pool, ngx_http_acr_meta_conf_t *conf,
     redis->data = data;
     redis->log = log;
 
-    ngx_queue_init(&redis->commands);
+    conn = &redis->conn;
 
-    redis->deadline.handler = ngx_http_acr_redis_deadline;
-    redis->deadline.data = redis;
-    redis->deadline.log = log;
+    conn->data = redis;
+    conn->up = ngx_http_acr_redis_up;
+    conn->down = ngx_http_acr_redis_down;
+    conn->explain = ngx_http_acr_redis_explain;
+    conn->log = log;
+    conn->user = conf->user;
+    conn->password = conf->password;
+    conn->db = conf->db;
+    conn->timeout = conf->timeout;
+    conn->ssl_ctx = conf->ssl_ctx;
+
+    ngx_http_acr_redis_conn_init(conn);
 
     redis->connect.handler = ngx_http_acr_redis_connect;
     redis->connect.data = redis;
     redis->connect.log = log;
     redis->connect.cancelable = 1;
 
-    redis->drop.handler = ngx_http_acr_redis_drop;
-    redis->drop.data = redis;
-    redis->drop.log = log;
+    if (conf->master.len
+        && ngx_http_acr_redis_sentinels(redis, pool) != NGX_OK)
+    {
+        return NULL;
+    }
 
     ngx_add_timer(&redis->connect, 1);
 
@@ -80,164 +106,194 @@ ngx_http_acr_redis_create(ngx_pool_t *pool, ngx_http_acr_meta_conf_t *conf,
 }
 
 
+static ngx_int_t
+ngx_http_acr_redis_sentinels(ngx_http_acr_redis_t *redis, ngx_pool_t *pool)
+{
+    redis->sentinel = ngx_http_acr_sentinel_create(pool, redis->conf,
+                                                   ngx_http_acr_redis_told,
+                                                   redis, redis->log);
+
+    redis->conn.error = ngx_http_acr_redis_error;
+
+    return redis->sentinel ? NGX_OK : NGX_ERROR;
+}
+
+
 void
 ngx_http_acr_redis_close(ngx_http_acr_redis_t *redis)
 {
-    redis->closed = 1;
-    redis->alive = 0;
-    redis->ready = 0;
+    if (redis->sentinel) {
+        ngx_http_acr_sentinel_close(redis->sentinel);
+    }
 
     if (redis->connect.timer_set) {
         ngx_del_timer(&redis->connect);
     }
 
-    ngx_http_acr_redis_drop(&redis->drop);
-
-    if (redis->drop.posted) {
-        ngx_delete_posted_event(&redis->drop);
-    }
-
-    if (redis->deadline.timer_set) {
-        ngx_del_timer(&redis->deadline);
-    }
+    ngx_http_acr_redis_conn_close(&redis->conn);
 }
 
 
 static void
 ngx_http_acr_redis_connect(ngx_event_t *ev)
 {
-    ngx_str_t                 *addr;
     ngx_http_acr_redis_t      *redis;
-    ngx_http_acr_meta_conf_t  *conf;
+    ngx_http_acr_meta_addr_t  *addr;
 
     redis = ev->data;
-    conf = redis->conf;
 
-    /* hiredis must not be made to look up a name: that would block */
+    /* one that is being given up arms the timer once more */
 
-    if (conf->port == 0) {
-        redis->context = redisAsyncConnectUnix((char *) conf->host.data);
+    if (redis->conn.alive || redis->conn.context) {
+        return;
+    }
+
+    if (redis->sentinel == NULL) {
+        addr = &redis->conf->addrs[redis->attempts++ % redis->conf->naddrs];
+
+    } else if (redis->told) {
+        redis->told = 0;
+        addr = &redis->master.addr;
 
     } else {
-        addr = &conf->addrs[redis->attempts++ % conf->naddrs];
-        redis->context = redisAsyncConnect((char *) addr->data, conf->port);
-    }
-
-    redis->alive = 1;
-
-    if (redis->context == NULL) {
-        ngx_http_acr_redis_fail(redis, "no memory");
+        redis->asking = 1;
+        ngx_http_acr_sentinel_ask(redis->sentinel);
         return;
     }
 
-    if (redis->context->err) {
-        ngx_http_acr_redis_fail(redis, redis->context->errstr);
-        return;
-    }
-
-    if (ngx_http_acr_redis_attach(redis) != NGX_OK) {
-        return;
-    }
-
-    if (ngx_http_acr_redis_greet(redis) != NGX_OK) {
-        ngx_http_acr_redis_fail(redis, "no memory");
-    }
+    ngx_http_acr_redis_conn_open(&redis->conn, addr);
 }
 
 
 /*
- * What a new connection begins with; hiredis sends it once it is connected.
- * PING tells whether Redis will work: it is refused as long as it loads its
- * data or waits for a password.
+ * What the sentinels say, each second and when they were asked.  While none
+ * answers, none makes another one the master either, and the last one is tried
+ * again.
  */
 
-static ngx_int_t
-ngx_http_acr_redis_greet(ngx_http_acr_redis_t *redis)
+static void
+ngx_http_acr_redis_told(void *data, ngx_http_acr_sentinel_addr_t *master)
 {
-    u_char                     db[NGX_INT_T_LEN];
-    ngx_uint_t                 n;
-    ngx_str_t                  args[3];
-    ngx_http_acr_meta_conf_t  *conf;
+    ngx_http_acr_redis_t *redis = data;
 
-    conf = redis->conf;
+    ngx_str_t   *old, *new;
+    ngx_uint_t   other;
 
-    if (conf->password.len) {
-        ngx_str_set(&args[0], "AUTH");
-        n = 1;
+    old = &redis->master.addr.text;
 
-        if (conf->user.len) {
-            args[n++] = conf->user;
+    if (master == NULL) {
+
+        if (old->len == 0) {
+            return;
         }
 
-        args[n++] = conf->password;
+        master = &redis->master;
+    }
 
-        if (ngx_http_acr_redis_greeting(redis, ngx_http_acr_redis_greeted,
-                                        args, n)
-            != NGX_OK)
-        {
-            return NGX_ERROR;
+    new = &master->addr.text;
+
+    other = old->len != new->len
+            || ngx_memcmp(old->data, new->data, new->len) != 0;
+
+    if (redis->conn.alive) {
+
+        if (other) {
+            ngx_http_acr_redis_move(redis, master);
         }
+
+        return;
     }
 
-    if (conf->db) {
-        ngx_str_set(&args[0], "SELECT");
-        args[1].data = db;
-        args[1].len = ngx_sprintf(db, "%ui", conf->db) - db;
-
-        if (ngx_http_acr_redis_greeting(redis, ngx_http_acr_redis_greeted,
-                                        args, 2)
-            != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
+    if (!redis->asking && !other) {
+        return;
     }
 
-    ngx_str_set(&args[0], "PING");
-
-    return ngx_http_acr_redis_greeting(redis, ngx_http_acr_redis_pong, args,
-                                       1);
-}
-
-
-static ngx_int_t
-ngx_http_acr_redis_greeting(ngx_http_acr_redis_t *redis,
-    ngx_http_acr_redis_pt handler, ngx_str_t *args, ngx_uint_t n)
-{
-    size_t       len[3];
-    ngx_uint_t   i;
-    const char  *argv[3];
-
-    for (i = 0; i < n; i++) {
-        argv[i] = (char *) args[i].data;
-        len[i] = args[i].len;
+    if (other) {
+        ngx_http_acr_sentinel_copy(&redis->master, master);
+        redis->delay = 0;
     }
 
-    return ngx_http_acr_redis_send(redis, handler, redis, n, argv, len);
+    redis->asking = 0;
+    redis->told = 1;
+
+    if (redis->connect.timer_set) {
+        ngx_del_timer(&redis->connect);
+    }
+
+    ngx_add_timer(&redis->connect, 1);
 }
 
 
 static void
-ngx_http_acr_redis_greeted(void *data, redisReply *reply)
+ngx_http_acr_redis_move(ngx_http_acr_redis_t *redis,
+    ngx_http_acr_sentinel_addr_t *master)
+{
+    static ngx_str_t  reason = ngx_string("another one is the master");
+
+    if (redis->usable) {
+        ngx_log_error(NGX_LOG_ERR, redis->log, 0,
+                      "acr: Redis \"%V\" has another master: it was %V, and "
+                      "is %V now", &redis->conf->text,
+                      &redis->master.addr.text, &master->addr.text);
+    }
+
+    ngx_http_acr_sentinel_copy(&redis->master, master);
+
+    redis->told = 1;
+    redis->moving = 1;
+
+    ngx_http_acr_redis_conn_fail(&redis->conn, NGX_LOG_ERR, &reason);
+}
+
+
+static void
+ngx_http_acr_redis_up(void *data)
 {
     ngx_http_acr_redis_t *redis = data;
 
-    if (reply && reply->type == REDIS_REPLY_ERROR) {
-        ngx_http_acr_redis_fail(redis, reply->str);
+    redis->handler(redis->data, 1);
+}
+
+
+static void
+ngx_http_acr_redis_down(void *data, ngx_uint_t level, ngx_str_t *reason)
+{
+    ngx_http_acr_redis_t *redis = data;
+
+    if (!redis->moving && ngx_http_acr_redis_loss(&redis->loss, reason)) {
+        ngx_log_error(level, redis->log, 0, "acr: Redis \"%V\"%s%V %s: %V",
+                      &redis->conf->text, redis->sentinel ? ", master " : "",
+                      &redis->master.addr.text,
+                      redis->usable ? "is lost" : "is not usable", reason);
+    }
+
+    redis->handler(redis->data, 0);
+
+    ngx_http_acr_redis_again(redis);
+}
+
+
+/*
+ * A master that has lost its replicas may be the old one, cut off together
+ * with the sentinel that names it.
+ */
+
+static void
+ngx_http_acr_redis_error(void *data, redisReply *reply)
+{
+    ngx_http_acr_redis_t *redis = data;
+
+    if (strstr(reply->str, "NOREPLICAS") && redis->doubted != ngx_time()) {
+        redis->doubted = ngx_time();
+        ngx_http_acr_sentinel_doubt(redis->sentinel);
     }
 }
 
 
 static void
-ngx_http_acr_redis_pong(void *data, redisReply *reply)
+ngx_http_acr_redis_explain(redisReply *reply, u_char *buf, ngx_str_t *text)
 {
-    ngx_http_acr_redis_t *redis = data;
-
-    ngx_http_acr_redis_greeted(redis, reply);
-
-    if (reply && redis->alive) {
-        redis->ready = 1;
-        redis->handler(redis->data, 1);
-    }
+    (void) ngx_http_acr_meta_error(reply, buf, text);
 }
 
 
@@ -246,130 +302,31 @@ ngx_http_acr_redis_command(ngx_http_acr_redis_t *redis,
     ngx_http_acr_redis_pt handler, void *data, ngx_uint_t argc,
     const char **argv, const size_t *argvlen)
 {
-    if (!redis->ready) {
-        return NGX_ERROR;
-    }
-
-    return ngx_http_acr_redis_send(redis, handler, data, argc, argv, argvlen);
-}
-
-
-static ngx_int_t
-ngx_http_acr_redis_send(ngx_http_acr_redis_t *redis,
-    ngx_http_acr_redis_pt handler, void *data, ngx_uint_t argc,
-    const char **argv, const size_t *argvlen)
-{
-    ngx_http_acr_redis_command_t  *command;
-
-    command = ngx_alloc(sizeof(ngx_http_acr_redis_command_t), redis->log);
-
-    if (command == NULL) {
-        return NGX_ERROR;
-    }
-
-    command->redis = redis;
-    command->handler = handler;
-    command->data = data;
-    command->deadline = ngx_current_msec + redis->conf->timeout;
-
-    if (redisAsyncCommandArgv(redis->context, ngx_http_acr_redis_reply,
-                              command, argc, argv, argvlen)
-        != REDIS_OK)
-    {
-        ngx_free(command);
-        return NGX_ERROR;
-    }
-
-    ngx_queue_insert_tail(&redis->commands, &command->queue);
-
-    /* nobody waits for the greeting, so it need not keep a worker alive */
-
-    redis->deadline.cancelable = !redis->ready;
-
-    if (!redis->deadline.timer_set) {
-        ngx_add_timer(&redis->deadline, redis->conf->timeout);
-    }
-
-    return NGX_OK;
-}
-
-
-/* called by hiredis, also for every command of a context that is freed */
-
-static void
-ngx_http_acr_redis_reply(redisAsyncContext *ac, void *reply, void *privdata)
-{
-    ngx_http_acr_redis_command_t *command = privdata;
-
-    void                   *data;
-    ngx_http_acr_redis_t   *redis;
-    ngx_http_acr_redis_pt   handler;
-
-    redis = command->redis;
-    handler = command->handler;
-    data = command->data;
-
-    ngx_queue_remove(&command->queue);
-    ngx_free(command);
-
-    if (ngx_queue_empty(&redis->commands) && redis->deadline.timer_set) {
-        ngx_del_timer(&redis->deadline);
-    }
-
-    if (reply == NULL) {
-        ngx_http_acr_redis_lost(redis, ac);
-    }
-
-    handler(data, reply);
-}
-
-
-static void
-ngx_http_acr_redis_deadline(ngx_event_t *ev)
-{
-    ngx_queue_t                   *q;
-    ngx_msec_int_t                 left;
-    ngx_http_acr_redis_t          *redis;
-    ngx_http_acr_redis_command_t  *command;
-
-    redis = ev->data;
-
-    if (ngx_queue_empty(&redis->commands)) {
-        return;
-    }
-
-    q = ngx_queue_head(&redis->commands);
-    command = ngx_queue_data(q, ngx_http_acr_redis_command_t, queue);
-
-    left = (ngx_msec_int_t) (command->deadline - ngx_current_msec);
-
-    if (left > 0) {
-        ngx_add_timer(ev, (ngx_msec_t) left);
-        return;
-    }
-
-    ngx_http_acr_redis_fail(redis, "no answer within the time-out");
+    return ngx_http_acr_redis_conn_command(&redis->conn, handler, data, argc,
+                                           argv, argvlen);
 }
 
 
 void
 ngx_http_acr_redis_usable(ngx_http_acr_redis_t *redis)
 {
-    if (redis->usable || !redis->ready) {
+    if (redis->usable || !redis->conn.ready) {
         return;
     }
 
     redis->usable = 1;
     redis->since = ngx_current_msec;
 
-    if (redis->lines) {
+    if (redis->loss.lines) {
 
         /* the level of the loss, so that no log has one without the other */
 
-        ngx_log_error(NGX_LOG_ERR, redis->log, 0, "acr: Redis \"%V\" is back",
-                      &redis->conf->text);
+        ngx_log_error(NGX_LOG_ERR, redis->log, 0,
+                      "acr: Redis \"%V\"%s%V is back", &redis->conf->text,
+                      redis->sentinel ? ", master " : "",
+                      &redis->master.addr.text);
 
-        redis->lines = 0;
+        redis->loss.lines = 0;
     }
 }
 
@@ -378,172 +335,44 @@ void
 ngx_http_acr_redis_reset(ngx_http_acr_redis_t *redis, ngx_uint_t level,
     ngx_str_t *reason)
 {
-    if (!redis->alive) {
-        return;
-    }
-
-    redis->alive = 0;
-    redis->ready = 0;
-    redis->level = level;
-
-    ngx_http_acr_redis_log(redis, reason);
-
-    ngx_post_event(&redis->drop, &ngx_posted_events);
-}
-
-
-void
-ngx_http_acr_redis_fail(ngx_http_acr_redis_t *redis, const char *reason)
-{
-    ngx_str_t  text;
-
-    text.data = (u_char *) reason;
-    text.len = ngx_strlen(reason);
-
-    ngx_http_acr_redis_reset(redis, NGX_LOG_ERR, &text);
-}
-
-
-/*
- * hiredis must not free a context while it is at work on it, hence a posted
- * event.
- */
-
-static void
-ngx_http_acr_redis_drop(ngx_event_t *ev)
-{
-    redisAsyncContext     *ac;
-    ngx_http_acr_redis_t  *redis;
-
-    redis = ev->data;
-
-    if (!redis->closed) {
-        redis->handler(redis->data, 0);
-    }
-
-    ac = redis->context;
-
-    if (ac) {
-        redis->context = NULL;
-        redisAsyncFree(ac);
-    }
-
-    if (!redis->closed) {
-        ngx_http_acr_redis_again(redis);
-    }
-}
-
-
-void
-ngx_http_acr_redis_lost(ngx_http_acr_redis_t *redis, redisAsyncContext *ac)
-{
-    ngx_str_t    reason;
-    const char  *text;
-
-    if (!redis->alive) {
-        return;
-    }
-
-    redis->alive = 0;
-    redis->ready = 0;
-    redis->level = NGX_LOG_ERR;
-
-    text = ac->c.err ? ac->c.errstr : "closed";
-
-#if (NGX_HTTP_ACR_REDIS_SSL)
-
-    if (redis->ssl) {
-        text = ngx_http_acr_redis_ssl_error(redis->ssl, text);
-    }
-
-#endif
-
-    reason.data = (u_char *) text;
-    reason.len = ngx_strlen(text);
-
-    ngx_http_acr_redis_log(redis, &reason);
-
-    redis->handler(redis->data, 0);
-
-    ngx_http_acr_redis_again(redis);
-}
-
-
-static void
-ngx_http_acr_redis_log(ngx_http_acr_redis_t *redis, ngx_str_t *reason)
-{
-    u_char     *last, text[NGX_HTTP_ACR_REDIS_REASON];
-    ngx_str_t   clean;
-
-    last = ngx_http_acr_redis_text(text, text + sizeof(text),
-                                   (char *) reason->data, reason->len);
-
-    clean.data = text;
-    clean.len = last - text;
-
-    if (redis->lines) {
-
-        if (clean.len == redis->reason.len
-            && ngx_memcmp(clean.data, redis->reason.data, clean.len) == 0)
-        {
-            return;
-        }
-
-        /* the addresses of a name may fail in turn, each for its reason */
-
-        if (redis->lines >= NGX_HTTP_ACR_REDIS_LINES
-            && ngx_time() - redis->logged < NGX_HTTP_ACR_REDIS_LOG_TIME)
-        {
-            return;
-        }
-    }
-
-    ngx_log_error(redis->level, redis->log, 0, "acr: Redis \"%V\" %s: %V",
-                  &redis->conf->text,
-                  redis->usable ? "is lost" : "is not usable", &clean);
-
-    ngx_memcpy(redis->text, text, clean.len);
-
-    redis->reason.data = redis->text;
-    redis->reason.len = clean.len;
-    redis->logged = ngx_time();
-    redis->lines++;
+    ngx_http_acr_redis_conn_fail(&redis->conn, level, reason);
 }
 
 
 static void
 ngx_http_acr_redis_again(ngx_http_acr_redis_t *redis)
 {
-    ngx_msec_t  delay;
+    ngx_msec_t  delay, max;
 
-    if (redis->usable
-        && ngx_current_msec - redis->since > NGX_HTTP_ACR_REDIS_STABLE)
+    if (redis->moving) {
+        redis->moving = 0;
+        redis->delay = 0;
+        delay = 0;
+
+    } else if (redis->usable
+               && ngx_current_msec - redis->since > NGX_HTTP_ACR_REDIS_STABLE)
     {
         redis->delay = 0;
         delay = ngx_random() % (NGX_HTTP_ACR_REDIS_DELAY_MIN / 2);
 
     } else {
+        max = NGX_HTTP_ACR_REDIS_DELAY_MAX;
+
+        if (redis->sentinel) {
+
+            /* what this sentinel has told leads nowhere */
+
+            max = NGX_HTTP_ACR_REDIS_DELAY_SENTINEL;
+            ngx_http_acr_sentinel_doubt(redis->sentinel);
+        }
+
         redis->delay = ngx_min(ngx_max(2 * redis->delay,
                                        NGX_HTTP_ACR_REDIS_DELAY_MIN),
-                               NGX_HTTP_ACR_REDIS_DELAY_MAX);
+                               max);
         delay = redis->delay / 2 + ngx_random() % (redis->delay / 2);
     }
 
     redis->usable = 0;
 
     ngx_add_timer(&redis->connect, delay + 1);
-}
-
-
-u_char *
-ngx_http_acr_redis_text(u_char *p, u_char *last, const char *text, size_t len)
-{
-    u_char  c;
-
-    while (p < last && len--) {
-        c = (u_char) *text++;
-        *p++ = (c < 0x20 || c > 0x7e) ? '?' : c;
-    }
-
-    return p;
 }

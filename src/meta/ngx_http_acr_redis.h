@@ -1,6 +1,8 @@
 
 /*
- * One connection to a Redis on nginx's event loop, through hiredis.
+ * One connection to a Redis on nginx's event loop, through hiredis; with
+ * Sentinel, to the master that a sentinel tells, each time and as soon as it
+ * is another one.
  *
  * It is made anew for ever, with back-off and jitter, when it is lost.  Every
  * command has the deadline of the configuration.  When one passes, the

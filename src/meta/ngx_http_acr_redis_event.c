@@ -4,68 +4,67 @@
  * it, reads and writes; nginx tells when.
  */
 
-#include "ngx_http_acr_redis_core.h"
+#include "ngx_http_acr_redis_conn.h"
 #include "ngx_http_acr_redis_ssl.h"
 
 
-static void ngx_http_acr_redis_keepalive(ngx_http_acr_redis_t *redis);
+static void ngx_http_acr_redis_keepalive(ngx_http_acr_redis_conn_t *conn);
 static void ngx_http_acr_redis_read(ngx_event_t *rev);
 static void ngx_http_acr_redis_write(ngx_event_t *wev);
 static void ngx_http_acr_redis_add_read(void *data);
 static void ngx_http_acr_redis_del_read(void *data);
 static void ngx_http_acr_redis_add_write(void *data);
 static void ngx_http_acr_redis_del_write(void *data);
-static void ngx_http_acr_redis_add(ngx_http_acr_redis_t *redis,
+static void ngx_http_acr_redis_add(ngx_http_acr_redis_conn_t *conn,
     ngx_event_t *ev, ngx_int_t event);
-static void ngx_http_acr_redis_del(ngx_http_acr_redis_t *redis,
+static void ngx_http_acr_redis_del(ngx_http_acr_redis_conn_t *conn,
     ngx_event_t *ev, ngx_int_t event);
+static void ngx_http_acr_redis_unheard(ngx_http_acr_redis_conn_t *conn);
 static void ngx_http_acr_redis_cleanup(void *data);
 
 
 ngx_int_t
-ngx_http_acr_redis_attach(ngx_http_acr_redis_t *redis)
+ngx_http_acr_redis_attach(ngx_http_acr_redis_conn_t *conn,
+    ngx_http_acr_meta_addr_t *addr, const char **reason)
 {
     ngx_connection_t   *c;
     redisAsyncContext  *ac;
-#if (NGX_HTTP_ACR_REDIS_SSL)
-    const char         *reason;
-#endif
 
-    ac = redis->context;
+    ac = conn->context;
 
-    c = ngx_get_connection(ac->c.fd, redis->log);
+    c = ngx_get_connection(ac->c.fd, conn->log);
 
     if (c == NULL) {
-        ngx_http_acr_redis_fail(redis, "no free connections");
+        *reason = "no free connections";
         return NGX_ERROR;
     }
 
-    c->data = redis;
+    c->data = conn;
     c->read->handler = ngx_http_acr_redis_read;
-    c->read->log = redis->log;
+    c->read->log = conn->log;
     c->write->handler = ngx_http_acr_redis_write;
-    c->write->log = redis->log;
+    c->write->log = conn->log;
 
-    redis->connection = c;
+    conn->connection = c;
 
-    ac->ev.data = redis;
+    ac->ev.data = conn;
     ac->ev.addRead = ngx_http_acr_redis_add_read;
     ac->ev.delRead = ngx_http_acr_redis_del_read;
     ac->ev.addWrite = ngx_http_acr_redis_add_write;
     ac->ev.delWrite = ngx_http_acr_redis_del_write;
     ac->ev.cleanup = ngx_http_acr_redis_cleanup;
 
-    if (redis->conf->port) {
-        ngx_http_acr_redis_keepalive(redis);
+    if (addr->port) {
+        ngx_http_acr_redis_keepalive(conn);
     }
 
 #if (NGX_HTTP_ACR_REDIS_SSL)
 
-    if (redis->conf->ssl_ctx) {
-        redis->ssl = ngx_http_acr_redis_ssl_start(ac, redis->conf, &reason);
+    if (conn->ssl_ctx) {
+        conn->ssl = ngx_http_acr_redis_ssl_start(ac, conn->ssl_ctx,
+                                                 &addr->host, reason);
 
-        if (redis->ssl == NULL) {
-            ngx_http_acr_redis_fail(redis, reason);
+        if (conn->ssl == NULL) {
             return NGX_ERROR;
         }
     }
@@ -79,12 +78,12 @@ ngx_http_acr_redis_attach(ngx_http_acr_redis_t *redis)
 /* finds out that a peer has vanished while there are no commands */
 
 static void
-ngx_http_acr_redis_keepalive(ngx_http_acr_redis_t *redis)
+ngx_http_acr_redis_keepalive(ngx_http_acr_redis_conn_t *conn)
 {
     int           value;
     ngx_socket_t  fd;
 
-    fd = redis->connection->fd;
+    fd = conn->connection->fd;
     value = 1;
 
     if (setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &value, sizeof(int)) == -1) {
@@ -113,7 +112,7 @@ ngx_http_acr_redis_keepalive(ngx_http_acr_redis_t *redis)
 
 failed:
 
-    ngx_log_error(NGX_LOG_ALERT, redis->log, ngx_socket_errno,
+    ngx_log_error(NGX_LOG_ALERT, conn->log, ngx_socket_errno,
                   "acr: setsockopt() for keepalive failed");
 }
 
@@ -123,14 +122,14 @@ failed:
 static void
 ngx_http_acr_redis_read(ngx_event_t *rev)
 {
-    ngx_connection_t      *c;
-    ngx_http_acr_redis_t  *redis;
+    ngx_connection_t           *c;
+    ngx_http_acr_redis_conn_t  *conn;
 
     c = rev->data;
-    redis = c->data;
+    conn = c->data;
 
-    if (redis->alive) {
-        redisAsyncHandleRead(redis->context);
+    if (conn->alive) {
+        redisAsyncHandleRead(conn->context);
     }
 }
 
@@ -138,14 +137,14 @@ ngx_http_acr_redis_read(ngx_event_t *rev)
 static void
 ngx_http_acr_redis_write(ngx_event_t *wev)
 {
-    ngx_connection_t      *c;
-    ngx_http_acr_redis_t  *redis;
+    ngx_connection_t           *c;
+    ngx_http_acr_redis_conn_t  *conn;
 
     c = wev->data;
-    redis = c->data;
+    conn = c->data;
 
-    if (redis->alive) {
-        redisAsyncHandleWrite(redis->context);
+    if (conn->alive) {
+        redisAsyncHandleWrite(conn->context);
     }
 }
 
@@ -153,36 +152,36 @@ ngx_http_acr_redis_write(ngx_event_t *wev)
 static void
 ngx_http_acr_redis_add_read(void *data)
 {
-    ngx_http_acr_redis_t *redis = data;
+    ngx_http_acr_redis_conn_t *conn = data;
 
-    ngx_http_acr_redis_add(redis, redis->connection->read, NGX_READ_EVENT);
+    ngx_http_acr_redis_add(conn, conn->connection->read, NGX_READ_EVENT);
 }
 
 
 static void
 ngx_http_acr_redis_del_read(void *data)
 {
-    ngx_http_acr_redis_t *redis = data;
+    ngx_http_acr_redis_conn_t *conn = data;
 
-    ngx_http_acr_redis_del(redis, redis->connection->read, NGX_READ_EVENT);
+    ngx_http_acr_redis_del(conn, conn->connection->read, NGX_READ_EVENT);
 }
 
 
 static void
 ngx_http_acr_redis_add_write(void *data)
 {
-    ngx_http_acr_redis_t *redis = data;
+    ngx_http_acr_redis_conn_t *conn = data;
 
-    ngx_http_acr_redis_add(redis, redis->connection->write, NGX_WRITE_EVENT);
+    ngx_http_acr_redis_add(conn, conn->connection->write, NGX_WRITE_EVENT);
 }
 
 
 static void
 ngx_http_acr_redis_del_write(void *data)
 {
-    ngx_http_acr_redis_t *redis = data;
+    ngx_http_acr_redis_conn_t *conn = data;
 
-    ngx_http_acr_redis_del(redis, redis->connection->write, NGX_WRITE_EVENT);
+    ngx_http_acr_redis_del(conn, conn->connection->write, NGX_WRITE_EVENT);
 }
 
 
@@ -192,22 +191,31 @@ ngx_http_acr_redis_del_write(void *data)
  */
 
 static void
-ngx_http_acr_redis_add(ngx_http_acr_redis_t *redis, ngx_event_t *ev,
+ngx_http_acr_redis_add(ngx_http_acr_redis_conn_t *conn, ngx_event_t *ev,
     ngx_int_t event)
 {
     if (!ev->active && ngx_add_event(ev, event, NGX_LEVEL_EVENT) != NGX_OK) {
-        ngx_http_acr_redis_fail(redis, "its events cannot be awaited");
+        ngx_http_acr_redis_unheard(conn);
     }
 }
 
 
 static void
-ngx_http_acr_redis_del(ngx_http_acr_redis_t *redis, ngx_event_t *ev,
+ngx_http_acr_redis_del(ngx_http_acr_redis_conn_t *conn, ngx_event_t *ev,
     ngx_int_t event)
 {
     if (ev->active && ngx_del_event(ev, event, 0) != NGX_OK) {
-        ngx_http_acr_redis_fail(redis, "its events cannot be awaited");
+        ngx_http_acr_redis_unheard(conn);
     }
+}
+
+
+static void
+ngx_http_acr_redis_unheard(ngx_http_acr_redis_conn_t *conn)
+{
+    static ngx_str_t  reason = ngx_string("its events cannot be awaited");
+
+    ngx_http_acr_redis_conn_fail(conn, NGX_LOG_ERR, &reason);
 }
 
 
@@ -216,19 +224,19 @@ ngx_http_acr_redis_del(ngx_http_acr_redis_t *redis, ngx_event_t *ev,
 static void
 ngx_http_acr_redis_cleanup(void *data)
 {
-    ngx_http_acr_redis_t *redis = data;
+    ngx_http_acr_redis_conn_t *conn = data;
 
     ngx_connection_t  *c;
 
-    if (redis->context) {
-        ngx_http_acr_redis_lost(redis, redis->context);
+    if (conn->context) {
+        ngx_http_acr_redis_conn_lost(conn, conn->context);
     }
 
-    redis->context = NULL;
-    redis->ssl = NULL;
+    conn->context = NULL;
+    conn->ssl = NULL;
 
-    c = redis->connection;
-    redis->connection = NULL;
+    c = conn->connection;
+    conn->connection = NULL;
 
     if (ngx_del_conn) {
         ngx_del_conn(c, NGX_CLOSE_EVENT);

@@ -77,8 +77,8 @@ ngx_http_acr_redis_ssl_cleanup(void *data)
 
 
 void *
-ngx_http_acr_redis_ssl_start(redisAsyncContext *ac,
-    ngx_http_acr_meta_conf_t *conf, const char **reason)
+ngx_http_acr_redis_ssl_start(redisAsyncContext *ac, void *ctx,
+    ngx_str_t *host, const char **reason)
 {
     SSL  *ssl;
 
@@ -86,13 +86,13 @@ ngx_http_acr_redis_ssl_start(redisAsyncContext *ac,
 
     ERR_clear_error();
 
-    ssl = SSL_new(conf->ssl_ctx);
+    ssl = SSL_new(ctx);
 
     if (ssl == NULL) {
         return NULL;
     }
 
-    if (ngx_http_acr_redis_ssl_name(ssl, &conf->host) != NGX_OK) {
+    if (ngx_http_acr_redis_ssl_name(ssl, host) != NGX_OK) {
         SSL_free(ssl);
         return NULL;
     }

@@ -19,10 +19,11 @@
  */
 void *ngx_http_acr_redis_ssl_create(ngx_conf_t *cf, ngx_str_t *ca);
 
-/* begins TLS on a context that is connecting; returns its SSL, which belongs
-   to the context, or NULL with the reason */
-void *ngx_http_acr_redis_ssl_start(redisAsyncContext *ac,
-    ngx_http_acr_meta_conf_t *conf, const char **reason);
+/* begins TLS on a context that is connecting, with what was created; host is
+   the name or address that the certificate has to be for, zero-terminated.
+   Returns its SSL, which belongs to the context, or NULL with the reason */
+void *ngx_http_acr_redis_ssl_start(redisAsyncContext *ac, void *ctx,
+    ngx_str_t *host, const char **reason);
 
 /* why the certificate was refused, or text if it was not */
 const char *ngx_http_acr_redis_ssl_error(void *ssl, const char *text);

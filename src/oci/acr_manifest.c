@@ -127,6 +127,27 @@ acr_manifest_content_type(acr_manifest_t *m, acr_text_t *type,
 }
 
 
+/* what the fields tell where there is no mediaType, or NULL */
+
+static const char *
+acr_manifest_inferred(json_t *root)
+{
+    if (acr_json_get(root, "manifests")) {
+        return ACR_MANIFEST_OCI_INDEX;
+    }
+
+    if (acr_json_get(root, "config")) {
+        return ACR_MANIFEST_OCI_IMAGE;
+    }
+
+    if (acr_json_get(root, "fsLayers")) {
+        return ACR_MANIFEST_DOCKER_SCHEMA1 "json";
+    }
+
+    return NULL;
+}
+
+
 /* *type is that of the Content-Type, and then that of the manifest */
 
 static int
@@ -154,28 +175,27 @@ acr_manifest_media_type(acr_manifest_t *m, json_t *root, acr_text_t *type)
         }
 
         *type = text;
+        m->typed = 1;
+
         return ACR_OK;
     }
+
+    inferred = acr_manifest_inferred(root);
 
     if (type->len) {
+        m->typed = inferred && type->len == strlen(inferred)
+                   && memcmp(type->data, inferred, type->len) == 0;
+
         return ACR_OK;
     }
 
-    if (acr_json_get(root, "manifests")) {
-        inferred = ACR_MANIFEST_OCI_INDEX;
-
-    } else if (acr_json_get(root, "config")) {
-        inferred = ACR_MANIFEST_OCI_IMAGE;
-
-    } else if (acr_json_get(root, "fsLayers")) {
-        inferred = ACR_MANIFEST_DOCKER_SCHEMA1 "json";
-
-    } else {
+    if (inferred == NULL) {
         return acr_manifest_fail(m, "manifest has no media type");
     }
 
     type->data = (const unsigned char *) inferred;
     type->len = strlen(inferred);
+    m->typed = 1;
 
     return ACR_OK;
 }

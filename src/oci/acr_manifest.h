@@ -39,6 +39,9 @@ typedef struct {
                                             each digest once */
     size_t               nreferences;
     unsigned             has_subject:1;
+    unsigned             typed:1;        /* the bytes alone tell the media
+                                            type: no Content-Type is needed to
+                                            parse them to the same */
     acr_digest_t         subject;
     char                *annotations;    /* compact JSON object, or NULL */
     const char          *error;          /* why ACR_INVALID; static text */

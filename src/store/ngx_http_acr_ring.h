@@ -60,7 +60,7 @@ typedef struct {
 } ngx_http_acr_ring_owner_t;
 
 ngx_http_acr_ring_t *ngx_http_acr_ring_create(ngx_pool_t *pool,
-    ngx_thread_pool_t *tp, ngx_http_acr_buffers_t *buffers, ngx_uint_t large,
+    ngx_http_acr_pool_t *tp, ngx_http_acr_buffers_t *buffers, ngx_uint_t large,
     int fd, off_t offset, const acr_hash_t *hash, ngx_uint_t write_back,
     const ngx_http_acr_ring_owner_t *owner, void *data);
 

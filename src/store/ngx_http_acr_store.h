@@ -18,6 +18,7 @@
 
 #include "../oci/acr_digest.h"
 #include "../oci/acr_hash.h"
+#include "../oci/acr_media_type.h"
 
 
 #define NGX_HTTP_ACR_UUID_LEN   36
@@ -30,6 +31,11 @@ typedef struct {
     ngx_flag_t   fsync;                /* acr_fsync */
     ngx_str_t    node;                 /* acr_node: file name in acr/nodes */
     ngx_uint_t   slot;                 /* this worker's number */
+
+    /* if it is set: told in a thread of each sync, its time in microseconds
+       and its errno value or 0 */
+    void       (*synced)(void *data, uint64_t us, ngx_err_t err);
+    void        *data;
 } ngx_http_acr_store_t;
 
 
@@ -37,12 +43,13 @@ typedef struct {
 
 /*
  * Makes the directories that every volume has (docker/registry/v2/blobs and
- * /repositories, acr/locks, acr/nodes, acr/tmp), owned by uid and gid if we
- * are root, and checks that the worker (uid, gid) may write there, that blobs,
- * repositories and temporary files are on one file system, and that it has
- * locks.  acr/epoch is made with a random content if it is missing.  NULL, or
- * why not: a static text that ends where the path is to follow.  err is set
- * to an errno value or 0, and path (PATH_MAX bytes) to what it is about.
+ * /repositories, acr/locks, acr/nodes, acr/quarantine, acr/tmp), owned by uid
+ * and gid if we are root, and checks that the worker (uid, gid) may write
+ * there, that blobs, repositories and temporary files are on one file system,
+ * and that it has locks.  acr/epoch is made with a random content if it is
+ * missing.  NULL, or why not: a static text that ends where the path is to
+ * follow.  err is set to an errno value or 0, and path (PATH_MAX bytes) to
+ * what it is about.
  */
 const char *ngx_http_acr_store_prepare(ngx_http_acr_store_t *store, uid_t uid,
     gid_t gid, ngx_err_t *err, char *path);
@@ -110,9 +117,28 @@ ngx_int_t ngx_http_acr_store_discard(ngx_http_acr_store_t *store,
     ngx_str_t *repository, ngx_str_t *uuid, ngx_log_t *log);
 
 /*
- * Removes the directories of sessions in which nothing was written for age
- * seconds, in all repositories; sets *removed to their number.
+ * The sweep removes what was begun and never finished, if nothing was written
+ * there for age seconds: the directories of sessions and the temporary links
+ * of tags in all repositories, what is left of tags that have no link, and
+ * files in acr/tmp.
+ *
+ * sweep_begin returns NULL after a log line.  sweep_step looks at n entries or
+ * so and returns NGX_AGAIN, or NGX_DONE when it has seen all; it may be called
+ * from any thread, never from two at once, and goes on after an error.
+ * sweep_end sets *removed to the number of sessions that were removed and
+ * returns the first error; it may be called at any time.
  */
+
+typedef struct ngx_http_acr_store_sweep_s  ngx_http_acr_store_sweep_t;
+
+ngx_http_acr_store_sweep_t *ngx_http_acr_store_sweep_begin(
+    ngx_http_acr_store_t *store, time_t age, ngx_log_t *log);
+ngx_int_t ngx_http_acr_store_sweep_step(ngx_http_acr_store_sweep_t *sweep,
+    ngx_uint_t n, ngx_log_t *log);
+ngx_int_t ngx_http_acr_store_sweep_end(ngx_http_acr_store_sweep_t *sweep,
+    ngx_uint_t *removed);
+
+/* all of it at once */
 ngx_int_t ngx_http_acr_store_sweep(ngx_http_acr_store_t *store, time_t age,
     ngx_uint_t *removed, ngx_log_t *log);
 
@@ -121,6 +147,8 @@ ngx_int_t ngx_http_acr_store_sweep(ngx_http_acr_store_t *store, time_t age,
 
 #define NGX_HTTP_ACR_LAYER     1       /* _layers/<alg>/<hex>/link */
 #define NGX_HTTP_ACR_REVISION  2       /* _manifests/revisions/... */
+#define NGX_HTTP_ACR_TAG       4       /* _manifests/tags/<tag>/current/link;
+                                          only in lists */
 
 /* makes the link durable, with every directory above it; one that is there
    and whole is left alone */
@@ -154,6 +182,14 @@ ngx_int_t ngx_http_acr_store_lock(ngx_http_acr_store_t *store,
     ngx_str_t *repository, ngx_str_t *name, int *fd, ngx_log_t *log);
 
 /*
+ * The lock of a blob, of which there is one for all repositories, without
+ * waiting: NGX_OK with *fd set, NGX_AGAIN, or an errno value.  Whoever stores
+ * the blob waits for it before the file gets its name.
+ */
+ngx_int_t ngx_http_acr_store_lock_digest(ngx_http_acr_store_t *store,
+    acr_digest_t *digest, int *fd, ngx_log_t *log);
+
+/*
  * With the tag's lock held.  digest: current/link becomes it, durably (by
  * renaming the temporary file of token if there is one and it says so).
  * NULL: current/link goes, durably, then the rest of the tag's directory as
@@ -165,11 +201,125 @@ ngx_int_t ngx_http_acr_store_tag_apply(ngx_http_acr_store_t *store,
 
 /*
  * With the digest's lock held: kinds (NGX_HTTP_ACR_LAYER, ..._REVISION or'ed)
- * are the links that are to be there; the others go.  Durable.
+ * are the links that are to be there; the others go, and with the revision
+ * its media type.  Durable.
  */
 ngx_int_t ngx_http_acr_store_links_apply(ngx_http_acr_store_t *store,
     ngx_str_t *repository, acr_digest_t *digest, ngx_uint_t kinds,
     ngx_log_t *log);
+
+
+/* --- reading: what the directory says */
+
+/*
+ * What the tag names, if that is a manifest of the repository: what
+ * current/link says, and there is a revision link of it.  *digest is set on
+ * NGX_OK.  NGX_DECLINED, without a log line: no such tag, a torn or empty
+ * link, or no such revision.
+ */
+ngx_int_t ngx_http_acr_store_find_tag(ngx_http_acr_store_t *store,
+    ngx_str_t *repository, ngx_str_t *tag, acr_digest_t *digest,
+    ngx_log_t *log);
+
+/* NGX_OK if the repository has the link of that kind, and whole; NGX_DECLINED,
+   without a log line, if not */
+ngx_int_t ngx_http_acr_store_find_link(ngx_http_acr_store_t *store,
+    ngx_str_t *repository, ngx_uint_t kind, acr_digest_t *digest,
+    ngx_log_t *log);
+
+/* the size of the blob's data in bytes; NGX_DECLINED, without a log line, if
+   it is not there or no regular file */
+ngx_int_t ngx_http_acr_store_size(ngx_http_acr_store_t *store,
+    acr_digest_t *digest, off_t *size, ngx_log_t *log);
+
+/*
+ * The whole content of a blob of at most max bytes, checked against its
+ * digest, in memory that the caller gives back by ngx_free().  An empty one
+ * has *n 0 and memory all the same; *p is NULL unless NGX_OK.
+ *
+ * NGX_DECLINED, without a log line: it is not there.  NGX_ABORT, after a log
+ * line: it does not match its digest.  EFBIG: larger than max.
+ */
+ngx_int_t ngx_http_acr_store_load(ngx_http_acr_store_t *store,
+    acr_digest_t *digest, size_t max, u_char **p, size_t *n, ngx_log_t *log);
+
+/*
+ * The media type of a manifest whose bytes do not tell it (!m.typed, see
+ * acr_manifest.h), durably, in acr/repositories.  EINVAL: it is none.
+ *
+ * A removal of the same digest that is under way may take it away again until
+ * the revision is known to Redis; so it is put once more, which is cheap,
+ * before links_apply under the digest's lock.
+ */
+ngx_int_t ngx_http_acr_store_type_put(ngx_http_acr_store_t *store,
+    ngx_str_t *repository, acr_digest_t *digest, const char *type, size_t len,
+    ngx_log_t *log);
+
+/*
+ * Copies it, without a terminating zero, to buf of ACR_MEDIA_TYPE_MAX bytes.
+ * NGX_DECLINED: there is none, or, after a log line, the file has no valid
+ * one.
+ */
+ngx_int_t ngx_http_acr_store_type_get(ngx_http_acr_store_t *store,
+    ngx_str_t *repository, acr_digest_t *digest, u_char *buf, size_t *len,
+    ngx_log_t *log);
+
+
+/* --- scrub: is the content still what its digest says? */
+
+/*
+ * Reads the blob and compares.  *bytes is what was read.  What the page cache
+ * did not have before is dropped from it again.
+ *
+ * NGX_OK: it matches.  NGX_DECLINED, without a log line: it is not there or no
+ * regular file.  NGX_ABORT, after a log line: it does not match.  EIO: it
+ * cannot be read, or was cut meanwhile, which is as good as broken.  Another
+ * errno value tells nothing about the blob.
+ */
+ngx_int_t ngx_http_acr_store_verify(ngx_http_acr_store_t *store,
+    acr_digest_t *digest, off_t *bytes, ngx_log_t *log);
+
+/*
+ * The same in steps, for blobs that take long.  verify_open sets *verify on
+ * NGX_OK, or returns NGX_DECLINED or an errno value as above.  verify_step
+ * reads max bytes at most and sets *bytes to what was read so far: NGX_AGAIN
+ * if there is more, else as above.
+ */
+
+typedef struct ngx_http_acr_store_verify_s  ngx_http_acr_store_verify_t;
+
+ngx_int_t ngx_http_acr_store_verify_open(ngx_http_acr_store_t *store,
+    acr_digest_t *digest, ngx_http_acr_store_verify_t **verify,
+    ngx_log_t *log);
+ngx_int_t ngx_http_acr_store_verify_step(ngx_http_acr_store_verify_t *verify,
+    off_t max, off_t *bytes, ngx_log_t *log);
+void ngx_http_acr_store_verify_close(ngx_http_acr_store_verify_t *verify);
+
+/*
+ * Verifies once more and, if the blob is broken or gives EIO, moves it to
+ * acr/quarantine/<alg>-<hex>.<seconds>, durably, under the blob's lock, unless
+ * somebody has stored it again meanwhile.  The lock is not held while it
+ * reads.  The file loses its permissions, so that who has it open can see that
+ * it was moved (ngx_http_acr_store_stale()).
+ *
+ * NGX_OK, after a log line: moved.  NGX_DECLINED: it is right by now, or gone.
+ */
+ngx_int_t ngx_http_acr_store_quarantine(ngx_http_acr_store_t *store,
+    acr_digest_t *digest, ngx_log_t *log);
+
+/* 1 if this open file of a blob was moved to quarantine; does not block */
+ngx_uint_t ngx_http_acr_store_stale(int fd);
+
+
+/* --- collect */
+
+/*
+ * With the lock of the blob held (ngx_http_acr_store_lock_digest): removes it,
+ * durably, and the directories that are empty then.  *freed is the size of
+ * what was removed, 0 if it was not there, which is no error.
+ */
+ngx_int_t ngx_http_acr_store_collect(ngx_http_acr_store_t *store,
+    acr_digest_t *digest, off_t *freed, ngx_log_t *log);
 
 
 /* --- marks: acr/nodes/<node> */
@@ -184,11 +334,42 @@ ngx_int_t ngx_http_acr_store_mark(ngx_http_acr_store_t *store, uint64_t seq,
     ngx_log_t *log);
 
 /*
+ * At the exit of a worker: syncs its mark, and makes its boot id all zeroes to
+ * say so.  A worker that has none, or whose slot is not of this boot, has
+ * nothing to do.
+ */
+ngx_int_t ngx_http_acr_store_mark_seal(ngx_http_acr_store_t *store,
+    ngx_log_t *log);
+
+/*
+ * Does the same to the lines of this node that an earlier boot has left, since
+ * nobody may use their slots again: to be called when what "not certain" means
+ * has been seen to, or it would be so at every start.
+ */
+ngx_int_t ngx_http_acr_store_marks_seal(ngx_http_acr_store_t *store,
+    ngx_log_t *log);
+
+/*
  * The highest mark of all nodes, decimal, and the content of acr/epoch, both
  * zero-terminated in buffers of 64 bytes.  "0" if there is none.
+ *
+ * *certain is 0 if this node may have had higher ones: its file has a line of
+ * an earlier boot that was not sealed, or one that is no mark.  (With
+ * acr_fsync off it may be 1 all the same.)  *empty is 1 if there is nothing
+ * in blobs and repositories.
  */
 ngx_int_t ngx_http_acr_store_marks(ngx_http_acr_store_t *store, char *mark,
-    char *epoch, ngx_log_t *log);
+    char *epoch, ngx_uint_t *certain, ngx_uint_t *empty, ngx_log_t *log);
+
+
+/* --- health; without log lines */
+
+/* writes a small file in acr/tmp, syncs it, and removes it */
+ngx_int_t ngx_http_acr_store_probe_write(ngx_http_acr_store_t *store,
+    ngx_log_t *log);
+
+/* whether there is a volume that can be read */
+ngx_int_t ngx_http_acr_store_probe_read(ngx_http_acr_store_t *store);
 
 
 #endif /* NGX_HTTP_ACR_STORE_H */

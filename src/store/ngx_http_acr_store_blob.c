@@ -85,14 +85,7 @@ ngx_http_acr_store_rename_blob(ngx_http_acr_store_t *store,
     ngx_int_t                  rc;
     ngx_http_acr_store_path_t  to;
 
-    ngx_http_acr_store_path_set(&to, store, NGX_HTTP_ACR_STORE_BLOBS);
-    ngx_http_acr_store_path_add(&to, digest->alg->name,
-                                digest->alg->name_len);
-    ngx_http_acr_store_path_add(&to, "/", 1);
-    ngx_http_acr_store_path_add(&to, digest->hex, 2);
-    ngx_http_acr_store_path_add(&to, "/", 1);
-    ngx_http_acr_store_path_add(&to, digest->hex, digest->alg->hex_len);
-    ngx_http_acr_store_path_add(&to, "/data", sizeof("/data") - 1);
+    ngx_http_acr_store_path_blob(&to, store, digest);
 
     rc = ngx_http_acr_store_lock_blob(store, digest, &lock, log);
     if (rc != NGX_OK) {
@@ -118,15 +111,20 @@ ngx_http_acr_store_rename_blob(ngx_http_acr_store_t *store,
 ngx_int_t
 ngx_http_acr_store_hash(int fd, off_t size, acr_hash_t *h, ngx_log_t *log)
 {
-    off_t    offset;
+    return ngx_http_acr_store_hash_part(fd, 0, size, h, log);
+}
+
+
+ngx_int_t
+ngx_http_acr_store_hash_part(int fd, off_t offset, off_t end, acr_hash_t *h,
+    ngx_log_t *log)
+{
     size_t   len;
     ssize_t  n;
     u_char   buf[NGX_HTTP_ACR_STORE_HASH_BUF];
 
-    offset = 0;
-
-    while (offset < size) {
-        len = (size_t) ngx_min(size - offset, (off_t) sizeof(buf));
+    while (offset < end) {
+        len = (size_t) ngx_min(end - offset, (off_t) sizeof(buf));
 
         n = pread(fd, buf, len, offset);
 

@@ -8,6 +8,9 @@
 
 static ngx_int_t ngx_http_acr_store_mkdir(ngx_http_acr_store_t *store,
     ngx_http_acr_store_path_t *path, ngx_log_t *log);
+static uint64_t ngx_http_acr_store_clock(void);
+static void ngx_http_acr_store_synced(ngx_http_acr_store_t *store,
+    uint64_t began, ngx_err_t err);
 static ngx_int_t ngx_http_acr_store_path_temp(ngx_http_acr_store_t *store,
     ngx_http_acr_store_path_t *path, ngx_log_t *log);
 static ngx_int_t ngx_http_acr_store_write_fd(ngx_http_acr_store_t *store,
@@ -228,19 +231,23 @@ ngx_http_acr_store_rename(ngx_http_acr_store_t *store,
 ngx_int_t
 ngx_http_acr_store_sync(ngx_http_acr_store_t *store, int fd, ngx_log_t *log)
 {
+    uint64_t   began;
+    ngx_err_t  err;
+
     if (!store->fsync) {
         return NGX_OK;
     }
 
-    while (fdatasync(fd) == -1) {
+    began = ngx_http_acr_store_clock();
 
-        if (ngx_errno != EINTR) {
-            return ngx_http_acr_store_fd_failed(log, ngx_errno,
-                                                "fdatasync()", fd);
-        }
-    }
+    do {
+        err = fdatasync(fd) == -1 ? ngx_errno : 0;
+    } while (err == EINTR);
 
-    return NGX_OK;
+    ngx_http_acr_store_synced(store, began, err);
+
+    return err ? ngx_http_acr_store_fd_failed(log, err, "fdatasync()", fd)
+               : NGX_OK;
 }
 
 
@@ -250,6 +257,7 @@ ngx_http_acr_store_sync_above(ngx_http_acr_store_t *store,
 {
     int         fd;
     char       *p;
+    uint64_t    began;
     ngx_err_t   err;
     ngx_int_t   rc;
 
@@ -280,21 +288,23 @@ ngx_http_acr_store_sync_above(ngx_http_acr_store_t *store,
         return rc;
     }
 
-    while (fsync(fd) == -1) {
-        err = ngx_errno;
+    began = ngx_http_acr_store_clock();
 
-        /* EINVAL: this file system has nothing to sync in a directory */
+    do {
+        err = fsync(fd) == -1 ? ngx_errno : 0;
+    } while (err == EINTR);
 
-        if (err == EINVAL) {
-            break;
-        }
+    /* EINVAL: this file system has nothing to sync in a directory */
 
-        if (err != EINTR) {
-            rc = err == ESTALE ? NGX_DECLINED
-                 : ngx_http_acr_store_failed(log, err, "fsync()",
-                                             path->data);
-            break;
-        }
+    if (err == EINVAL) {
+        err = 0;
+    }
+
+    ngx_http_acr_store_synced(store, began, err);
+
+    if (err) {
+        rc = err == ESTALE ? NGX_DECLINED
+             : ngx_http_acr_store_failed(log, err, "fsync()", path->data);
     }
 
     (void) close(fd);
@@ -302,6 +312,27 @@ ngx_http_acr_store_sync_above(ngx_http_acr_store_t *store,
     *p = '/';
 
     return rc;
+}
+
+
+static uint64_t
+ngx_http_acr_store_clock(void)
+{
+    struct timespec  ts;
+
+    (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+
+    return (uint64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+
+static void
+ngx_http_acr_store_synced(ngx_http_acr_store_t *store, uint64_t began,
+    ngx_err_t err)
+{
+    if (store->synced) {
+        store->synced(store->data, ngx_http_acr_store_clock() - began, err);
+    }
 }
 
 

@@ -2,9 +2,6 @@
 /*
  * Links: small files with the text of a digest, without a newline.  What a
  * repository holds and what its tags name.
- *
- * A link that is there already may have been made by a process that died
- * before it could sync the directory, so whoever relies on it syncs again.
  */
 
 #include "ngx_http_acr_store_path.h"
@@ -32,12 +29,6 @@ static void ngx_http_acr_store_tag_clean(ngx_http_acr_store_t *store,
 static ngx_int_t ngx_http_acr_store_tag_stale(ngx_http_acr_store_path_t *path,
     const char *name, void *data, ngx_log_t *log);
 
-static void ngx_http_acr_store_link_path(ngx_http_acr_store_path_t *path,
-    ngx_http_acr_store_t *store, ngx_str_t *repository, ngx_uint_t kind,
-    acr_digest_t *digest);
-static void ngx_http_acr_store_tag_path(ngx_http_acr_store_path_t *path,
-    ngx_http_acr_store_t *store, ngx_str_t *repository, ngx_str_t *tag,
-    const char *below);
 static void ngx_http_acr_store_index_path(ngx_http_acr_store_path_t *path,
     ngx_http_acr_store_t *store, ngx_str_t *repository, ngx_str_t *tag,
     acr_digest_t *digest);
@@ -52,7 +43,7 @@ ngx_http_acr_store_link(ngx_http_acr_store_t *store, ngx_str_t *repository,
 {
     ngx_http_acr_store_path_t  path;
 
-    ngx_http_acr_store_link_path(&path, store, repository, kind, digest);
+    ngx_http_acr_store_path_link(&path, store, repository, kind, digest);
 
     return ngx_http_acr_store_link_put(store, &path, digest, log);
 }
@@ -69,7 +60,7 @@ ngx_http_acr_store_links_apply(ngx_http_acr_store_t *store,
 
     for (kind = NGX_HTTP_ACR_LAYER; kind <= NGX_HTTP_ACR_REVISION; kind <<= 1)
     {
-        ngx_http_acr_store_link_path(&path, store, repository, kind, digest);
+        ngx_http_acr_store_path_link(&path, store, repository, kind, digest);
 
         if (kinds & kind) {
             rc = ngx_http_acr_store_link_put(store, &path, digest, log);
@@ -81,6 +72,10 @@ ngx_http_acr_store_links_apply(ngx_http_acr_store_t *store,
         if (rc != NGX_OK) {
             return rc;
         }
+    }
+
+    if (!(kinds & NGX_HTTP_ACR_REVISION)) {
+        return ngx_http_acr_store_type_remove(store, repository, digest, log);
     }
 
     return NGX_OK;
@@ -96,110 +91,25 @@ static ngx_int_t
 ngx_http_acr_store_link_says(ngx_http_acr_store_path_t *path,
     acr_digest_t *digest, ngx_log_t *log)
 {
-    int        fd;
-    size_t     len, got;
-    ssize_t    n;
-    u_char     want[ACR_DIGEST_MAX], buf[ACR_DIGEST_MAX + 1];
-    ngx_err_t  err;
+    size_t  len;
+    u_char  text[ACR_DIGEST_MAX];
 
-    do {
-        fd = open(path->data, O_RDONLY|O_CLOEXEC);
-    } while (fd == -1 && ngx_errno == EINTR);
+    len = acr_digest_print(text, digest);
 
-    if (fd == -1) {
-
-        if (ngx_http_acr_store_gone(ngx_errno)) {
-            return NGX_DECLINED;
-        }
-
-        return ngx_http_acr_store_failed(log, ngx_errno, "open()",
-                                         path->data);
-    }
-
-    err = 0;
-    got = 0;
-
-    while (got < sizeof(buf)) {
-        n = read(fd, buf + got, sizeof(buf) - got);
-
-        if (n == 0) {
-            break;
-        }
-
-        if (n > 0) {
-            got += n;
-            continue;
-        }
-
-        if (ngx_errno != EINTR) {
-            err = ngx_errno;
-            break;
-        }
-    }
-
-    (void) close(fd);
-
-    if (err == ESTALE) {
-        return NGX_DECLINED;
-    }
-
-    if (err) {
-        return ngx_http_acr_store_failed(log, err, "read()", path->data);
-    }
-
-    len = acr_digest_print(want, digest);
-
-    return got == len && ngx_memcmp(buf, want, len) == 0 ? NGX_OK
-                                                         : NGX_DECLINED;
+    return ngx_http_acr_store_says(path, text, len, log);
 }
 
-
-/*
- * Whoever removes links at the same time may take the directory away between
- * the rename and the sync; then it begins again.
- */
 
 static ngx_int_t
 ngx_http_acr_store_link_put(ngx_http_acr_store_t *store,
     ngx_http_acr_store_path_t *path, acr_digest_t *digest, ngx_log_t *log)
 {
-    size_t                     len;
-    u_char                     text[ACR_DIGEST_MAX];
-    ngx_int_t                  rc;
-    ngx_uint_t                 n;
-    ngx_http_acr_store_path_t  temp;
+    size_t  len;
+    u_char  text[ACR_DIGEST_MAX];
 
     len = acr_digest_print(text, digest);
 
-    for (n = 0; n < NGX_HTTP_ACR_STORE_TRIES; n++) {
-
-        rc = ngx_http_acr_store_link_says(path, digest, log);
-
-        if (rc == NGX_DECLINED) {
-            rc = ngx_http_acr_store_write_temp(store, &temp, text, len, log);
-            if (rc != NGX_OK) {
-                return rc;
-            }
-
-            rc = ngx_http_acr_store_rename(store, &temp, path, log);
-
-            if (rc != NGX_OK) {
-                (void) ngx_http_acr_store_unlink(&temp, log);
-            }
-        }
-
-        if (rc != NGX_OK) {
-            return rc;
-        }
-
-        rc = ngx_http_acr_store_sync_above(store, path, log);
-
-        if (rc != NGX_DECLINED) {
-            return rc;
-        }
-    }
-
-    return ngx_http_acr_store_failed(log, ENOENT, "fsync()", path->data);
+    return ngx_http_acr_store_replace(store, path, text, len, log);
 }
 
 
@@ -344,7 +254,7 @@ ngx_http_acr_store_tag_name(ngx_http_acr_store_t *store,
         return rc;
     }
 
-    ngx_http_acr_store_tag_path(&path, store, repository, tag,
+    ngx_http_acr_store_path_tag(&path, store, repository, tag,
                                 "/current/link");
 
     rc = ngx_http_acr_store_link_says(&path, digest, log);
@@ -376,7 +286,7 @@ ngx_http_acr_store_tag_remove(ngx_http_acr_store_t *store,
     ngx_int_t                  rc;
     ngx_http_acr_store_path_t  path;
 
-    ngx_http_acr_store_tag_path(&path, store, repository, tag,
+    ngx_http_acr_store_path_tag(&path, store, repository, tag,
                                 "/current/link");
 
     rc = ngx_http_acr_store_link_remove(store, &path, log);
@@ -384,14 +294,14 @@ ngx_http_acr_store_tag_remove(ngx_http_acr_store_t *store,
         return rc;
     }
 
-    ngx_http_acr_store_tag_path(&path, store, repository, tag, "/index");
+    ngx_http_acr_store_path_tag(&path, store, repository, tag, "/index");
 
     rc = ngx_http_acr_store_prune(&path, log);
     if (rc != NGX_OK) {
         return rc;
     }
 
-    ngx_http_acr_store_tag_path(&path, store, repository, tag, "");
+    ngx_http_acr_store_path_tag(&path, store, repository, tag, "");
 
     return ngx_http_acr_store_rmdir(&path, log);
 }
@@ -408,7 +318,7 @@ ngx_http_acr_store_tag_clean(ngx_http_acr_store_t *store,
 
     before = time(NULL) - NGX_HTTP_ACR_STORE_LINK_STALE;
 
-    ngx_http_acr_store_tag_path(&path, store, repository, tag, "/current");
+    ngx_http_acr_store_path_tag(&path, store, repository, tag, "/current");
 
     (void) ngx_http_acr_store_each(&path, ngx_http_acr_store_tag_stale,
                                    &before, log);
@@ -437,36 +347,11 @@ ngx_http_acr_store_tag_stale(ngx_http_acr_store_path_t *path,
 /* --- paths */
 
 static void
-ngx_http_acr_store_link_path(ngx_http_acr_store_path_t *path,
-    ngx_http_acr_store_t *store, ngx_str_t *repository, ngx_uint_t kind,
-    acr_digest_t *digest)
-{
-    ngx_http_acr_store_path_repository(path, store, repository,
-        kind == NGX_HTTP_ACR_LAYER ? "/_layers/" : "/_manifests/revisions/");
-
-    ngx_http_acr_store_path_digest(path, digest);
-    ngx_http_acr_store_path_add(path, "/link", sizeof("/link") - 1);
-}
-
-
-static void
-ngx_http_acr_store_tag_path(ngx_http_acr_store_path_t *path,
-    ngx_http_acr_store_t *store, ngx_str_t *repository, ngx_str_t *tag,
-    const char *below)
-{
-    ngx_http_acr_store_path_repository(path, store, repository,
-                                       "/_manifests/tags/");
-    ngx_http_acr_store_path_add(path, tag->data, tag->len);
-    ngx_http_acr_store_path_add(path, below, ngx_strlen(below));
-}
-
-
-static void
 ngx_http_acr_store_index_path(ngx_http_acr_store_path_t *path,
     ngx_http_acr_store_t *store, ngx_str_t *repository, ngx_str_t *tag,
     acr_digest_t *digest)
 {
-    ngx_http_acr_store_tag_path(path, store, repository, tag, "/index/");
+    ngx_http_acr_store_path_tag(path, store, repository, tag, "/index/");
     ngx_http_acr_store_path_digest(path, digest);
     ngx_http_acr_store_path_add(path, "/link", sizeof("/link") - 1);
 }
@@ -477,7 +362,7 @@ ngx_http_acr_store_token_path(ngx_http_acr_store_path_t *path,
     ngx_http_acr_store_t *store, ngx_str_t *repository, ngx_str_t *tag,
     ngx_str_t *token)
 {
-    ngx_http_acr_store_tag_path(path, store, repository, tag,
+    ngx_http_acr_store_path_tag(path, store, repository, tag,
                                 "/current/link.");
     ngx_http_acr_store_path_add(path, token->data, token->len);
 }

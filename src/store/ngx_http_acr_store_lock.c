@@ -25,6 +25,10 @@ static ngx_int_t ngx_http_acr_store_lock_try(
 static uint32_t ngx_http_acr_store_lock_hash(uint32_t hash, ngx_str_t *s);
 
 
+/* in the place of a repository's name, for what all of them share */
+static ngx_str_t  ngx_http_acr_store_lock_blobs = ngx_string("blob");
+
+
 ngx_int_t
 ngx_http_acr_store_lock(ngx_http_acr_store_t *store, ngx_str_t *repository,
     ngx_str_t *name, int *fd, ngx_log_t *log)
@@ -49,20 +53,44 @@ ngx_http_acr_store_lock(ngx_http_acr_store_t *store, ngx_str_t *repository,
 
 
 ngx_int_t
-ngx_http_acr_store_lock_blob(ngx_http_acr_store_t *store,
+ngx_http_acr_store_lock_digest(ngx_http_acr_store_t *store,
     acr_digest_t *digest, int *fd, ngx_log_t *log)
 {
-    u_char                     text[ACR_DIGEST_MAX];
-    ngx_int_t                  rc;
-    ngx_str_t                  name;
-    ngx_uint_t                 n;
-    ngx_http_acr_store_path_t  path;
-    static ngx_str_t           blob = ngx_string("blob");
+    u_char     text[ACR_DIGEST_MAX];
+    ngx_str_t  name;
 
     name.len = acr_digest_print(text, digest);
     name.data = text;
 
-    rc = ngx_http_acr_store_lock_open(store, &blob, &name, &path, fd, log);
+    return ngx_http_acr_store_lock(store, &ngx_http_acr_store_lock_blobs,
+                                   &name, fd, log);
+}
+
+
+ngx_int_t
+ngx_http_acr_store_lock_blob(ngx_http_acr_store_t *store,
+    acr_digest_t *digest, int *fd, ngx_log_t *log)
+{
+    u_char     text[ACR_DIGEST_MAX];
+    ngx_str_t  name;
+
+    name.len = acr_digest_print(text, digest);
+    name.data = text;
+
+    return ngx_http_acr_store_lock_wait(store, &ngx_http_acr_store_lock_blobs,
+                                        &name, fd, log);
+}
+
+
+ngx_int_t
+ngx_http_acr_store_lock_wait(ngx_http_acr_store_t *store, ngx_str_t *scope,
+    ngx_str_t *name, int *fd, ngx_log_t *log)
+{
+    ngx_int_t                  rc;
+    ngx_uint_t                 n;
+    ngx_http_acr_store_path_t  path;
+
+    rc = ngx_http_acr_store_lock_open(store, scope, name, &path, fd, log);
     if (rc != NGX_OK) {
         return rc;
     }

@@ -74,6 +74,46 @@ ngx_http_acr_store_path_session(ngx_http_acr_store_path_t *path,
 
 
 void
+ngx_http_acr_store_path_link(ngx_http_acr_store_path_t *path,
+    ngx_http_acr_store_t *store, ngx_str_t *repository, ngx_uint_t kind,
+    acr_digest_t *digest)
+{
+    ngx_http_acr_store_path_repository(path, store, repository,
+        kind == NGX_HTTP_ACR_LAYER ? "/_layers/" : "/_manifests/revisions/");
+
+    ngx_http_acr_store_path_digest(path, digest);
+    ngx_http_acr_store_path_add(path, "/link", sizeof("/link") - 1);
+}
+
+
+void
+ngx_http_acr_store_path_tag(ngx_http_acr_store_path_t *path,
+    ngx_http_acr_store_t *store, ngx_str_t *repository, ngx_str_t *tag,
+    const char *below)
+{
+    ngx_http_acr_store_path_repository(path, store, repository,
+                                       "/_manifests/tags/");
+    ngx_http_acr_store_path_add(path, tag->data, tag->len);
+    ngx_http_acr_store_path_add(path, below, ngx_strlen(below));
+}
+
+
+void
+ngx_http_acr_store_path_blob(ngx_http_acr_store_path_t *path,
+    ngx_http_acr_store_t *store, acr_digest_t *digest)
+{
+    ngx_http_acr_store_path_set(path, store, NGX_HTTP_ACR_STORE_BLOBS);
+    ngx_http_acr_store_path_add(path, digest->alg->name,
+                                digest->alg->name_len);
+    ngx_http_acr_store_path_add(path, "/", 1);
+    ngx_http_acr_store_path_add(path, digest->hex, 2);
+    ngx_http_acr_store_path_add(path, "/", 1);
+    ngx_http_acr_store_path_add(path, digest->hex, digest->alg->hex_len);
+    ngx_http_acr_store_path_add(path, "/data", sizeof("/data") - 1);
+}
+
+
+void
 ngx_http_acr_store_path_digest(ngx_http_acr_store_path_t *path,
     acr_digest_t *digest)
 {

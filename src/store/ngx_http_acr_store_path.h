@@ -19,10 +19,14 @@
 #define NGX_HTTP_ACR_STORE_PATH_H
 
 #include "ngx_http_acr_store.h"
+#include "ngx_http_acr_store_walk.h"
 
 
 #define NGX_HTTP_ACR_STORE_BLOBS         "/docker/registry/v2/blobs/"
 #define NGX_HTTP_ACR_STORE_REPOSITORIES  "/docker/registry/v2/repositories/"
+
+/* names in blobs and repositories that prepare tries and removes again */
+#define NGX_HTTP_ACR_STORE_PROBE         "_acr."
 
 #define NGX_HTTP_ACR_STORE_DIR_ACCESS    0755
 #define NGX_HTTP_ACR_STORE_FILE_ACCESS   0644
@@ -52,6 +56,20 @@ void ngx_http_acr_store_path_repository(ngx_http_acr_store_path_t *path,
 /* repositories/<name>/_uploads/<uuid> */
 void ngx_http_acr_store_path_session(ngx_http_acr_store_path_t *path,
     ngx_http_acr_store_t *store, ngx_str_t *repository, ngx_str_t *uuid);
+
+/* the link of that kind (NGX_HTTP_ACR_LAYER, ..._REVISION) */
+void ngx_http_acr_store_path_link(ngx_http_acr_store_path_t *path,
+    ngx_http_acr_store_t *store, ngx_str_t *repository, ngx_uint_t kind,
+    acr_digest_t *digest);
+
+/* the tag's directory and what is below */
+void ngx_http_acr_store_path_tag(ngx_http_acr_store_path_t *path,
+    ngx_http_acr_store_t *store, ngx_str_t *repository, ngx_str_t *tag,
+    const char *below);
+
+/* the data of a blob */
+void ngx_http_acr_store_path_blob(ngx_http_acr_store_path_t *path,
+    ngx_http_acr_store_t *store, acr_digest_t *digest);
 
 void ngx_http_acr_store_path_add(ngx_http_acr_store_path_t *path,
     const void *p, size_t n);
@@ -128,7 +146,71 @@ ngx_int_t ngx_http_acr_store_rmdir(ngx_http_acr_store_path_t *path,
     ngx_log_t *log);
 
 
+/* --- small files */
+
+/*
+ * Reads at most *n bytes and sets *n to what there was; st, unless NULL, is
+ * that of the file.  NGX_DECLINED, without a log line, if it is not there.
+ */
+ngx_int_t ngx_http_acr_store_read(ngx_http_acr_store_path_t *path,
+    u_char *buf, size_t *n, struct stat *st, ngx_log_t *log);
+
+/* NGX_OK if the content is this; NGX_DECLINED, without a log line, if it is
+   another or the file is not there; n is at most 511 */
+ngx_int_t ngx_http_acr_store_says(ngx_http_acr_store_path_t *path,
+    const void *p, size_t n, ngx_log_t *log);
+
+/* the content becomes this, durably, by a rename; a file that says it already
+   is left alone */
+ngx_int_t ngx_http_acr_store_replace(ngx_http_acr_store_t *store,
+    ngx_http_acr_store_path_t *path, const void *p, size_t n, ngx_log_t *log);
+
+/*
+ * The digest that a link names.  NGX_DECLINED, without a log line, if there is
+ * no link; NGX_ABORT, also without, if it is empty or torn.
+ */
+ngx_int_t ngx_http_acr_store_link_read(ngx_http_acr_store_path_t *path,
+    acr_digest_t *digest, struct stat *st, ngx_log_t *log);
+
+/*
+ * Opens the data of a blob for reading, looking twice.  NGX_DECLINED, without
+ * a log line, if it is not there or no regular file; *fd is -1 unless NGX_OK.
+ */
+ngx_int_t ngx_http_acr_store_open_blob(ngx_http_acr_store_path_t *path,
+    int *fd, off_t *size, ngx_log_t *log);
+
+/* hashes the bytes from offset to end with h; EIO if the file ends before */
+ngx_int_t ngx_http_acr_store_hash_part(int fd, off_t offset, off_t end,
+    acr_hash_t *h, ngx_log_t *log);
+
+/* the file with the media type of a manifest goes, durably, and with it the
+   directories that it was alone in */
+ngx_int_t ngx_http_acr_store_type_remove(ngx_http_acr_store_t *store,
+    ngx_str_t *repository, acr_digest_t *digest, ngx_log_t *log);
+
+
 /* --- trees */
+
+/* NGX_DECLINED, without a log line: it is not there */
+ngx_int_t ngx_http_acr_store_stat(ngx_http_acr_store_path_t *path,
+    struct stat *st, ngx_log_t *log);
+
+/* removes the directories above the data of a blob that are empty; path is
+   cut meanwhile */
+ngx_int_t ngx_http_acr_store_prune_blob(ngx_http_acr_store_t *store,
+    ngx_http_acr_store_path_t *path, acr_digest_t *digest, ngx_log_t *log);
+
+/*
+ * Opens a directory to read it.  NGX_DECLINED, without a log line: it is not
+ * there, or is none.  The caller gives it to closedir().
+ */
+ngx_int_t ngx_http_acr_store_dir_open(ngx_http_acr_store_path_t *path,
+    DIR **dir, ngx_log_t *log);
+
+/* the next name, but "." and "..", which is valid until the next call;
+   NGX_DONE at the end, or if the directory is gone */
+ngx_int_t ngx_http_acr_store_dir_read(DIR *dir,
+    ngx_http_acr_store_path_t *path, const char **name, ngx_log_t *log);
 
 /* calls visit for every name in the directory but "." and ".."; path is
    extended by it meanwhile.  A directory that is not there, or is none, is
@@ -145,13 +227,52 @@ ngx_int_t ngx_http_acr_store_each(ngx_http_acr_store_path_t *path,
 ngx_int_t ngx_http_acr_store_prune(ngx_http_acr_store_path_t *path,
     ngx_log_t *log);
 
+/*
+ * Removes the directories above path that are empty, up to the one whose path
+ * has keep bytes, which stays.  path is cut meanwhile.
+ */
+ngx_int_t ngx_http_acr_store_prune_above(ngx_http_acr_store_path_t *path,
+    size_t keep, ngx_log_t *log);
+
 /* trees are this deep at most (the names of repositories aside) */
 #define NGX_HTTP_ACR_STORE_DEPTH  8
 
 
+/* walk_open, but names that are no repository's are logged at this level */
+ngx_http_acr_store_walk_t *ngx_http_acr_store_walk_begin(
+    ngx_http_acr_store_t *store, ngx_uint_t level, ngx_log_t *log);
+
+
+/* --- marks */
+
+#define NGX_HTTP_ACR_STORE_SLOT    64
+
+/* the boot id of a mark that was synced at an orderly exit */
+#define NGX_HTTP_ACR_STORE_SEALED  "00000000-0000-0000-0000-000000000000"
+
+typedef struct {
+    uint64_t   seq;
+    char       boot[NGX_HTTP_ACR_UUID_LEN + 1];    /* zero-terminated */
+} ngx_http_acr_store_slot_t;
+
+/*
+ * Reads the line at offset.  Without a log line: NGX_DECLINED: the file ends
+ * before; NGX_AGAIN: it was never written; NGX_ABORT: it is no mark.
+ */
+ngx_int_t ngx_http_acr_store_mark_read(ngx_http_acr_store_path_t *path,
+    int fd, off_t offset, ngx_http_acr_store_slot_t *slot, ngx_log_t *log);
+
+/* zero-terminated, read once a process */
+ngx_int_t ngx_http_acr_store_boot_id(const char **boot, ngx_log_t *log);
+
+
 /* --- locks */
 
-/* the lock of a blob, "blob <digest>"; waits up to ten seconds, then EBUSY */
+/* ngx_http_acr_store_lock(), but waits up to ten seconds, then EBUSY */
+ngx_int_t ngx_http_acr_store_lock_wait(ngx_http_acr_store_t *store,
+    ngx_str_t *scope, ngx_str_t *name, int *fd, ngx_log_t *log);
+
+/* ngx_http_acr_store_lock_digest(), but waits up to ten seconds, then EBUSY */
 ngx_int_t ngx_http_acr_store_lock_blob(ngx_http_acr_store_t *store,
     acr_digest_t *digest, int *fd, ngx_log_t *log);
 

@@ -63,6 +63,7 @@ static const char  *ngx_http_acr_store_dirs[] = {
     "/acr/tmp",
     "/acr/locks",
     "/acr/nodes",
+    "/acr/quarantine",
     NULL
 };
 
@@ -402,7 +403,8 @@ ngx_http_acr_store_probe_rename(ngx_http_acr_store_t *store, const char *name,
         /* nothing that walks a repository or the blobs takes it for its own */
 
         ngx_http_acr_store_path_set(path, store, dirs[i]);
-        ngx_http_acr_store_path_add(path, "_acr.", sizeof("_acr.") - 1);
+        ngx_http_acr_store_path_add(path, NGX_HTTP_ACR_STORE_PROBE,
+                                    sizeof(NGX_HTTP_ACR_STORE_PROBE) - 1);
         ngx_http_acr_store_path_add(path, name, ngx_strlen(name));
 
         if (rename(from.data, path->data) == -1) {

@@ -15,6 +15,9 @@ int __real_fdatasync(int fd);
 int __real_rename(const char *from, const char *to);
 int __real_mkdir(const char *path, mode_t mode);
 ssize_t __real_write(int fd, const void *p, size_t n);
+ssize_t __real_pread(int fd, void *p, size_t n, off_t offset);
+int __real_open(const char *path, int flags, ...);
+int __real_unlink(const char *path);
 int __real_usleep(useconds_t usec);
 ssize_t __real_copy_file_range(int in, off_t *in_offset, int out,
     off_t *out_offset, size_t n, unsigned flags);
@@ -24,7 +27,9 @@ char       shim_logged[2 * PATH_MAX];
 int        shim_lines;
 
 int        shim_fail_sync, shim_fail_copy, shim_clone, shim_short;
-int        shim_no_sleep, shim_no_sync;
+int        shim_no_sleep, shim_no_sync, shim_no_memory, shim_fail_read;
+
+void     (*shim_before_open)(const char *path);
 
 static char             shim_root[PATH_MAX];
 static pid_t            shim_owner;
@@ -57,6 +62,22 @@ ngx_log_error_core(ngx_uint_t level, ngx_log_t *log, ngx_err_t err,
     shim_lines++;
 
     pthread_mutex_unlock(&shim_mutex);
+}
+
+
+void *
+ngx_alloc(size_t size, ngx_log_t *log)
+{
+    void  *p;
+
+    p = shim_no_memory ? NULL : malloc(size);
+
+    if (p == NULL) {
+        ngx_log_error(NGX_LOG_CRIT, log, ENOMEM, "malloc(%d) failed",
+                      (int) size);
+    }
+
+    return p;
 }
 
 
@@ -213,6 +234,43 @@ shim_put(const char *path, const char *content)
 }
 
 
+void
+shim_mkdir(const char *path)
+{
+    char  *p, copy[PATH_MAX];
+
+    snprintf(copy, sizeof(copy), "%s/", path);
+
+    for (p = copy + 1; *p; p++) {
+        if (*p != '/') {
+            continue;
+        }
+
+        *p = '\0';
+
+        if (mkdir(copy, 0755) == -1 && errno != EEXIST) {
+            printf("Bail out! cannot make %s\n", copy);
+            exit(2);
+        }
+
+        *p = '/';
+    }
+}
+
+
+void
+shim_make(const char *path, const char *content)
+{
+    char  copy[PATH_MAX];
+
+    snprintf(copy, sizeof(copy), "%s", path);
+    *strrchr(copy, '/') = '\0';
+
+    shim_mkdir(copy);
+    shim_put(path, content);
+}
+
+
 int
 shim_is(const char *path, const char *content)
 {
@@ -259,6 +317,13 @@ shim_count(const char *path)
     closedir(dir);
 
     return n;
+}
+
+
+int
+shim_clear(const char *path)
+{
+    return nftw(path, shim_remove_one, 16, FTW_DEPTH|FTW_PHYS) == 0;
 }
 
 
@@ -392,6 +457,51 @@ __wrap_rename(const char *from, const char *to)
     }
 
     return rc;
+}
+
+
+int
+__wrap_open(const char *path, int flags, ...)
+{
+    mode_t   mode;
+    va_list  args;
+
+    va_start(args, flags);
+    mode = flags & O_CREAT ? va_arg(args, mode_t) : 0;
+    va_end(args);
+
+    if (shim_before_open) {
+        shim_before_open(path);
+    }
+
+    return __real_open(path, flags, mode);
+}
+
+
+int
+__wrap_unlink(const char *path)
+{
+    int  rc;
+
+    rc = __real_unlink(path);
+
+    if (rc == 0) {
+        shim_note("unlink", path);
+    }
+
+    return rc;
+}
+
+
+ssize_t
+__wrap_pread(int fd, void *p, size_t n, off_t offset)
+{
+    if (shim_fail_read) {
+        errno = shim_fail_read;
+        return -1;
+    }
+
+    return __real_pread(fd, p, n, offset);
 }
 
 

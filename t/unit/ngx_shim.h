@@ -33,6 +33,13 @@ int shim_exists(const char *path);
 /* number of names in a directory, -1 if it is not there */
 int shim_count(const char *path);
 
+/* makes a directory and those above it; writes a file in one */
+void shim_mkdir(const char *path);
+void shim_make(const char *path, const char *content);
+
+/* removes a tree, returns 1 */
+int shim_clear(const char *path);
+
 /* sets the times of a file or directory to this many seconds ago */
 void shim_age(const char *path, int seconds);
 
@@ -52,11 +59,14 @@ int shim_traced(const char *fmt, ...)        /* position, or -1 */
 int shim_syncs(void);                        /* number of syncs */
 
 extern int  shim_fail_sync;       /* errno for fsync() and fdatasync() */
+extern int  shim_fail_read;       /* errno for pread() */
 extern int  shim_fail_copy;       /* errno for copy_file_range() */
 extern int  shim_clone;           /* FICLONE works, by copying it all */
 extern int  shim_short;           /* write() writes one byte, or EINTR */
 extern int  shim_no_sleep;        /* usleep() returns at once */
 extern int  shim_no_sync;         /* so do fsync() and fdatasync() */
+extern void (*shim_before_open)(const char *path);
+extern int  shim_no_memory;       /* ngx_alloc() fails */
 
 
 #endif /* NGX_SHIM_H */

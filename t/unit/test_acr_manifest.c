@@ -471,6 +471,55 @@ test_references(void)
 }
 
 
+/* typed means just this: with no Content-Type it is parsed to the same */
+
+static void
+test_typed(void)
+{
+    int      typed;
+    char    *type;
+    size_t   i;
+
+    static const struct {
+        const char  *type;
+        const char  *json;
+        int          typed;
+    } tests[] = {
+        { OCI, IMAGE(""), 1 },
+        { DOCKER, V2(DOCKER) CONFIG "}", 1 },
+        { OTHER, "{'mediaType':'" OTHER "'}", 1 },
+        { "Application/VND.OCI.image.manifest.v1+json", IMAGE(""), 1 },
+        { "", "{'schemaVersion':2," CONFIG "}", 1 },
+        { "application/json", "{'schemaVersion':2,'manifests':[]}", 1 },
+        { OCI, "{'schemaVersion':2," CONFIG "}", 1 },
+        { INDEX, "{'schemaVersion':2,'manifests':[]}", 1 },
+        { OCI "; a=b", "{'schemaVersion':2,'mediaType':''," CONFIG "}", 1 },
+        { DOCKER, "{'schemaVersion':2," CONFIG "}", 0 },
+        { LIST, "{'schemaVersion':2,'manifests':[]}", 0 },
+        { INDEX, "{'schemaVersion':2,'manifests':null}", 0 },
+        { ORAS, "{'blobs':[]}", 0 },
+        { OTHER, "{}", 0 },
+        { OTHER, "{'config':1}", 0 },
+        { OTHER, "{'manifests':[],'mediaType':null}", 0 },
+        { "Application/VND.OCI.image.manifest.v1+json",
+          "{'schemaVersion':2," CONFIG "}", 0 }
+    };
+
+    for (i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
+
+        is_int(parse(tests[i].type, tests[i].json), ACR_OK, "%s: %s",
+               tests[i].type, tests[i].json);
+        is_int(m.typed, tests[i].typed, "typed");
+
+        typed = m.typed;
+        type = (char *) tap_copy(m.media_type, strlen(m.media_type) + 1);
+
+        is_int(parse("", tests[i].json) == ACR_OK
+               && strcmp(type, m.media_type) == 0, typed, "so it is");
+    }
+}
+
+
 /* the conformance suite's large manifest */
 
 static void
@@ -509,6 +558,7 @@ main(void)
     test_media_type();
     test_fields();
     test_references();
+    test_typed();
     test_large();
 
     acr_manifest_free(&m);

@@ -41,6 +41,16 @@ reads(int fd, const char *want)
 }
 
 
+static ngx_int_t
+marks(ngx_http_acr_store_t *s, char *mark, char *epoch)
+{
+    ngx_uint_t  certain, empty;
+
+    return ngx_http_acr_store_marks(s, mark, epoch, &certain, &empty,
+                                    &shim_log);
+}
+
+
 static void
 test_prepare(void)
 {
@@ -58,20 +68,20 @@ test_prepare(void)
     ok(shim_count(shim_path("acr/nodes")) == 0, "so is acr/nodes");
     ok(shim_count(shim_path("acr/tmp")) == 0, "so is acr/tmp");
 
-    is_int(ngx_http_acr_store_marks(&s, mark, epoch, &shim_log), NGX_OK,
+    is_int(marks(&s, mark, epoch), NGX_OK,
            "marks of a new volume");
     ok(strcmp(mark, "0") == 0 && strlen(epoch) == 32, "0 and an epoch");
 
     is_int(prepare(&s, geteuid(), getegid(), &text, path), 0, "once more");
     ok(text == NULL, "is harmless");
-    (void) ngx_http_acr_store_marks(&s, mark, again, &shim_log);
+    (void) marks(&s, mark, again);
     ok(strcmp(epoch, again) == 0, "the epoch stays");
 
     shim_put(shim_path("acr/epoch"), "");
-    is_int(ngx_http_acr_store_marks(&s, mark, again, &shim_log), EINVAL,
+    is_int(marks(&s, mark, again), EINVAL,
            "an empty epoch is an error");
     (void) prepare(&s, geteuid(), getegid(), &text, path);
-    is_int(ngx_http_acr_store_marks(&s, mark, again, &shim_log), NGX_OK,
+    is_int(marks(&s, mark, again), NGX_OK,
            "and is replaced");
     ok(strlen(again) == 32 && strcmp(epoch, again) != 0, "by a new one");
     is_int(shim_count(shim_path("acr/tmp")), 0, "nothing is left over");

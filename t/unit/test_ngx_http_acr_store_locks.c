@@ -9,10 +9,13 @@
 #include <sys/wait.h>
 
 
-#define THREADS  4
+#define THREADS     4
+#define NO_BOOT     "00000000-0000-0000-0000-000000000000"
+#define OTHER_BOOT  "01234567-89ab-cdef-0123-456789abcdef"
 
 
 static ngx_http_acr_store_t  *store;
+static ngx_uint_t             certain, empty;
 
 
 static ngx_int_t
@@ -173,8 +176,28 @@ marks_are(const char *want)
 {
     char  mark[64], epoch[64];
 
-    return ngx_http_acr_store_marks(store, mark, epoch, &shim_log) == NGX_OK
+    certain = 77;
+    empty = 77;
+
+    return ngx_http_acr_store_marks(store, mark, epoch, &certain, &empty,
+                                    &shim_log) == NGX_OK
            && strlen(epoch) == 32 && strcmp(mark, want) == 0;
+}
+
+
+/* the lines of a file of marks */
+
+static void
+marks_put(const char *path, const char *lines[], int n)
+{
+    int   i;
+    char  text[1024];
+
+    for (i = 0; i < n; i++) {
+        snprintf(text + 64 * i, 65, "%-63s\n", lines[i]);
+    }
+
+    shim_put(path, text);
 }
 
 
@@ -279,6 +302,156 @@ test_marks(void)
 }
 
 
+/* what a power loss may have taken, and what it cannot */
+
+static void
+test_certain(void)
+{
+    int                   i;
+    char                  boot[37], text[64], large[128];
+    FILE                 *f;
+    const char           *path;
+    ngx_http_acr_store_t  old;
+
+    static const char  *lines[] = {
+        "5 " OTHER_BOOT, "7 " OTHER_BOOT, "hello", "6 " NO_BOOT
+    };
+
+    old = *store;
+    path = shim_path("acr/nodes/node1");
+    shim_put(shim_path("acr/epoch"), "0123456789abcdef0123456789abcdef\n");
+    unlink(path);
+
+    f = fopen("/proc/sys/kernel/random/boot_id", "r");
+    ok(f && fscanf(f, "%36s", boot) == 1, "a boot id");
+    fclose(f);
+
+    ok(marks_are("0") && certain, "no marks at all");
+    is_int(ngx_http_acr_store_mark_seal(store, &shim_log), NGX_OK,
+           "nothing to seal");
+    is_int(ngx_http_acr_store_marks_seal(store, &shim_log), NGX_OK,
+           "also of others");
+    ok(!shim_exists(path), "no file is made for it");
+
+    shim_trace();
+    is_int(ngx_http_acr_store_mark(store, 10, &shim_log), NGX_OK, "a mark");
+    ok(shim_traced("sync /acr/nodes/node1") >= 0
+       && shim_traced("sync /acr/nodes") >= 0, "the first one is synced");
+    shim_trace();
+    is_int(ngx_http_acr_store_mark(store, 11, &shim_log), NGX_OK, "another");
+    is_int(shim_syncs(), 0, "is not");
+    ok(marks_are("11") && certain, "certain: no power loss since");
+    snprintf(text, sizeof(text), "11 %s", boot);
+    snprintf(large, sizeof(large), "%-63s\n", text);
+    ok(shim_is(path, large), "%s", text);
+
+    is_int(ngx_http_acr_store_marks_seal(store, &shim_log), NGX_OK,
+           "what is of this boot");
+    ok(shim_is(path, large), "is not sealed with the old ones");
+
+    shim_trace();
+    is_int(ngx_http_acr_store_mark_seal(store, &shim_log), NGX_OK, "seal");
+    ok(shim_traced("sync /acr/nodes/node1") >= 0
+       && shim_traced("sync /acr/nodes") >= 0, "is synced");
+    snprintf(large, sizeof(large), "%-63s\n", "11 " NO_BOOT);
+    ok(shim_is(path, large), "11 " NO_BOOT);
+    ok(marks_are("11") && certain, "certain");
+
+    shim_trace();
+    is_int(ngx_http_acr_store_mark_seal(store, &shim_log), NGX_OK, "again");
+    is_int(shim_syncs(), 0, "has nothing to do");
+    is_int(ngx_http_acr_store_mark(store, 9, &shim_log), NGX_OK, "lower");
+    ok(shim_is(path, large), "leaves it sealed");
+    shim_trace();
+    is_int(ngx_http_acr_store_mark(store, 12, &shim_log), NGX_OK, "higher");
+    is_int(shim_syncs(), 2, "is the first one again");
+    snprintf(text, sizeof(text), "12 %s", boot);
+    snprintf(large, sizeof(large), "%-63s\n", text);
+    ok(shim_is(path, large), "%s", text);
+
+    shim_fail_sync = EIO;
+    is_int(ngx_http_acr_store_mark_seal(store, &shim_log), EIO,
+           "a seal that is not durable");
+    shim_fail_sync = 0;
+
+    marks_put(path, &lines[0], 1);
+    ok(marks_are("5") && !certain, "a power loss");
+    store->node = *shim_str("node2");
+    ok(marks_are("5") && certain, "of another node is not ours");
+    *store = old;
+    is_int(ngx_http_acr_store_mark_seal(store, &shim_log), NGX_OK,
+           "a worker that has not marked yet");
+    ok(marks_are("5") && !certain, "seals nothing");
+    is_int(ngx_http_acr_store_mark(store, 13, &shim_log), NGX_OK, "a mark");
+    ok(marks_are("13") && certain, "above it");
+
+    marks_put(path, &lines[2], 1);
+    ok(marks_are("0") && !certain, "a line that is no mark");
+    marks_put(path, &lines[3], 1);
+    ok(marks_are("6") && certain, "one that was sealed");
+
+    marks_put(path, lines, 4);
+    ok(marks_are("7") && !certain, "several");
+    store->slot = 2;
+    is_int(ngx_http_acr_store_mark(store, 8, &shim_log), NGX_OK, "a mark");
+    store->slot = 0;
+    ok(marks_are("8") && !certain, "beside old ones");
+    shim_trace();
+    is_int(ngx_http_acr_store_marks_seal(store, &shim_log), NGX_OK, "seal");
+    is_int(shim_syncs(), 2, "is synced");
+    ok(marks_are("8") && certain, "certain");
+    shim_trace();
+    is_int(ngx_http_acr_store_marks_seal(store, &shim_log), NGX_OK, "again");
+    is_int(shim_syncs(), 0, "has nothing to do");
+
+    marks_put(path, &lines[2], 2);
+    is_int(ngx_http_acr_store_marks_seal(store, &shim_log), NGX_OK,
+           "what is no mark");
+    shim_lines = 0;
+    ok(marks_are("6") && certain, "is emptied");
+    is_int(shim_lines, 0, "and says nothing any more");
+
+    store->fsync = 0;
+    shim_trace();
+    for (i = 20; i < 22; i++) {
+        (void) ngx_http_acr_store_mark(store, i, &shim_log);
+        (void) ngx_http_acr_store_mark_seal(store, &shim_log);
+    }
+    is_int(shim_syncs(), 0, "acr_fsync off: no sync");
+    store->fsync = 1;
+}
+
+
+static void
+test_empty(void)
+{
+    const char  *blobs, *repositories;
+
+    repositories = "docker/registry/v2/repositories";
+    blobs = "docker/registry/v2/blobs";
+
+    ok(marks_are("21") && !empty, "the tests before have left something");
+    ok(shim_clear(shim_path("%s", blobs))
+       && shim_clear(shim_path("%s", repositories)),
+       "it is removed");
+
+    ok(marks_are("21") && empty, "no directories");
+    mkdir(shim_path("%s", blobs), 0755);
+    mkdir(shim_path("%s", repositories), 0755);
+    ok(marks_are("21") && empty, "empty directories");
+
+    mkdir(shim_path("%s/_acr.0123", blobs), 0755);
+    shim_put(shim_path("%s/_acr.0123", repositories), "");
+    ok(marks_are("21") && empty, "a node that is starting");
+
+    mkdir(shim_path("%s/a", repositories), 0755);
+    ok(marks_are("21") && !empty, "a repository");
+    rmdir(shim_path("%s/a", repositories));
+    mkdir(shim_path("%s/sha256", blobs), 0755);
+    ok(marks_are("21") && !empty, "blobs");
+}
+
+
 /* a worker that exits writes while its successor does */
 
 static void
@@ -320,6 +493,8 @@ main(void)
     test_blob_lock();
     test_marks();
     test_mark_processes();
+    test_certain();
+    test_empty();
 
     return done();
 }

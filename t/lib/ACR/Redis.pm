@@ -21,17 +21,33 @@ sub start {
 }
 
 
+# sentinel(DIR, MORE): a sentinel of the sentinel.conf that is in there, which
+# names redis.sock beside it as its socket
+sub sentinel {
+    my ($class, $dir, %more) = @_;
+
+    my $self = bless({ dir => $dir, socket => "$dir/redis.sock",
+                       sentinel => "$dir/sentinel.conf", pid => $$, %more },
+                     $class);
+    $self->run();
+
+    return $self;
+}
+
+
 # run(): starts the server, also again after kill() or shutdown()
 sub run {
     my ($self) = @_;
 
     my $server = $ENV{REDIS_SERVER} || 'redis-server';
+    my @arguments = $self->{sentinel} ? ($self->{sentinel}, '--sentinel')
+        : ('--port', '0', '--unixsocket', $self->{socket}, '--unixsocketperm',
+           '777', '--save', '', '--dir', $self->{dir}, '--daemonize', 'no',
+           @{ $self->{arguments} });
 
     unlink($self->{socket});
-    $self->{process} = ACR::Process->spawn(
-        "$self->{dir}/redis.log", $server, '--port', '0', '--unixsocket',
-        $self->{socket}, '--unixsocketperm', '777', '--save', '', '--dir',
-        $self->{dir}, '--daemonize', 'no', @{ $self->{arguments} });
+    $self->{process} = ACR::Process->spawn("$self->{dir}/redis.log", $server,
+                                           @arguments);
 
     my $deadline = time() + 20;
     while (!eval { $self->command('PING') eq 'PONG' }) {

@@ -34,5 +34,6 @@ typedef intptr_t   ngx_flag_t;
 typedef int        ngx_err_t;
 
 #define NGX_INT_T_LEN  (sizeof("-9223372036854775808") - 1)
+#define NGX_INT64_LEN  (sizeof("-9223372036854775808") - 1)
 
 #endif /* NGX_SHIM_CONFIG_H */

@@ -9,11 +9,14 @@
 #define NGX_OK        0
 #define NGX_ERROR    -1
 #define NGX_AGAIN    -2
+#define NGX_DONE     -4
 #define NGX_DECLINED -5
+#define NGX_ABORT    -6
 
 #define NGX_LOG_CRIT  3
 #define NGX_LOG_ERR   4
 #define NGX_LOG_WARN  5
+#define NGX_LOG_INFO  7
 
 typedef struct {
     size_t       len;
@@ -29,6 +32,10 @@ void ngx_log_error_core(ngx_uint_t level, ngx_log_t *log, ngx_err_t err,
 
 #define ngx_log_error(level, log, ...)                                        \
     if ((log)->log_level >= level) ngx_log_error_core(level, log, __VA_ARGS__)
+
+void *ngx_alloc(size_t size, ngx_log_t *log);
+
+#define ngx_free                 free
 
 #define ngx_string(str)          { sizeof(str) - 1, (u_char *) str }
 

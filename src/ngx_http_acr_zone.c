@@ -1,0 +1,215 @@
+
+#include "ngx_http_acr.h"
+
+#include <signal.h>
+#include <time.h>
+
+
+#define NGX_HTTP_ACR_ZONE_VERSION  1
+
+/* the counters are less than half of this */
+#define NGX_HTTP_ACR_ZONE_MIN      (1024 * 1024)
+
+
+static ngx_int_t ngx_http_acr_zone_init(ngx_shm_zone_t *shm_zone, void *data);
+
+
+static ngx_uint_t  ngx_http_acr_zone_bounds[] = {
+#define NGX_HTTP_ACR_BOUND(us, seconds)  us,
+    NGX_HTTP_ACR_BOUNDS(NGX_HTTP_ACR_BOUND)
+#undef NGX_HTTP_ACR_BOUND
+};
+
+
+char *
+ngx_http_acr_zone_conf(ngx_conf_t *cf, ngx_http_acr_zone_t **zone)
+{
+    u_char          *p;
+    ssize_t          size;
+    ngx_str_t       *value, name, s;
+    ngx_shm_zone_t  *shm_zone;
+
+    value = cf->args->elts;
+
+    p = (u_char *) ngx_strchr(value[1].data, ':');
+
+    if (p == NULL || p == value[1].data) {
+        return "must be \"name:size\"";
+    }
+
+    name.data = value[1].data;
+    name.len = p - name.data;
+
+    s.data = p + 1;
+    s.len = value[1].data + value[1].len - s.data;
+
+    size = ngx_parse_size(&s);
+
+    if (size == NGX_ERROR) {
+        return "has no valid size";
+    }
+
+    if (size < NGX_HTTP_ACR_ZONE_MIN) {
+        return "is too small: it needs 1m at least";
+    }
+
+    shm_zone = ngx_shared_memory_add(cf, &name, size, &ngx_http_acr_module);
+
+    if (shm_zone == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    if (shm_zone->data == NULL) {
+        shm_zone->data = ngx_pcalloc(cf->pool, sizeof(ngx_http_acr_zone_t));
+
+        if (shm_zone->data == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        shm_zone->init = ngx_http_acr_zone_init;
+    }
+
+    *zone = shm_zone->data;
+    (*zone)->name = name;
+
+    return NGX_CONF_OK;
+}
+
+
+/* with data of the configuration before, the memory is the same */
+
+static ngx_int_t
+ngx_http_acr_zone_init(ngx_shm_zone_t *shm_zone, void *data)
+{
+    ngx_slab_pool_t           *shpool;
+    ngx_http_acr_zone_t       *zone;
+    ngx_http_acr_zone_head_t  *head;
+
+    zone = shm_zone->data;
+    shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
+
+    if (data || shm_zone->shm.exists) {
+        head = shpool->data;
+
+        if (head->version != NGX_HTTP_ACR_ZONE_VERSION) {
+            ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
+                          "\"acr_zone\" \"%V\" was made by another version of "
+                          "the module: restart nginx", &zone->name);
+            return NGX_ERROR;
+        }
+
+        zone->counters = head->counters;
+
+        return NGX_OK;
+    }
+
+    head = ngx_slab_calloc(shpool, sizeof(ngx_http_acr_zone_head_t));
+
+    if (head == NULL) {
+        return NGX_ERROR;
+    }
+
+    head->version = NGX_HTTP_ACR_ZONE_VERSION;
+    head->counters = ngx_slab_calloc(shpool, sizeof(ngx_http_acr_counters_t));
+
+    if (head->counters == NULL) {
+        return NGX_ERROR;
+    }
+
+    shpool->data = head;
+    zone->counters = head->counters;
+
+    return NGX_OK;
+}
+
+
+/*
+ * No two living workers have the same slot, also not of two configurations: a
+ * slot is given away only when its process has ended.
+ */
+
+void
+ngx_http_acr_zone_start(ngx_http_acr_zone_t *zone)
+{
+    ngx_http_acr_zone_worker_t  *worker;
+
+    if (zone == NULL || zone->counters == NULL) {
+        return;
+    }
+
+    worker = &zone->counters->workers[ngx_process_slot];
+
+    worker->pid = 0;
+    ngx_memzero((void *) worker->words, sizeof(worker->words));
+
+    ngx_memory_barrier();
+
+    worker->pid = ngx_pid;
+
+    zone->worker = worker;
+}
+
+
+void
+ngx_http_acr_zone_stop(ngx_http_acr_zone_t *zone)
+{
+    if (zone && zone->worker) {
+        zone->worker->pid = 0;
+        zone->worker = NULL;
+    }
+}
+
+
+/* one that was killed while it ended is in no one's place */
+
+ngx_uint_t
+ngx_http_acr_zone_lives(ngx_http_acr_zone_worker_t *worker)
+{
+    ngx_pid_t  pid;
+
+    pid = (ngx_pid_t) worker->pid;
+
+    if (pid == 0) {
+        return 0;
+    }
+
+    return pid == ngx_pid || kill(pid, 0) == 0 || ngx_errno != ESRCH;
+}
+
+
+void
+ngx_http_acr_zone_synced(void *data, uint64_t us, ngx_err_t err)
+{
+    ngx_http_acr_observe(data, NGX_HTTP_ACR_C_SYNC_TIME, us);
+
+    if (err) {
+        ngx_http_acr_count(data, NGX_HTTP_ACR_C_SYNC_ERRORS, 1);
+    }
+}
+
+
+uint64_t
+ngx_http_acr_zone_clock(void)
+{
+    struct timespec  ts;
+
+    (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+
+    return (uint64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+
+void
+ngx_http_acr_observe(ngx_http_acr_zone_t *zone, ngx_uint_t metric, uint64_t us)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < NGX_HTTP_ACR_N_BOUNDS; i++) {
+        if (us <= ngx_http_acr_zone_bounds[i]) {
+            break;
+        }
+    }
+
+    ngx_http_acr_count(zone, metric + i, 1);
+    ngx_http_acr_count(zone, metric + NGX_HTTP_ACR_N_BOUNDS + 1, us);
+}

@@ -1,0 +1,309 @@
+
+/*
+ * acr_zone: the shared memory of a registry.  It belongs to one registry, is
+ * shared by its workers, and survives a reload.
+ *
+ * What is in it now are counters, listed here and nowhere else: a row of a
+ * table below is a metric, which acr_metrics prints.  Every label has a fixed
+ * set of values, so that nothing a client sends makes a new series.
+ *
+ * The functions may be called in any thread and cost an atomic addition.  They
+ * take a zone that is NULL (there is no acr_zone), and do nothing then.
+ */
+
+#ifndef NGX_HTTP_ACR_ZONE_H
+#define NGX_HTTP_ACR_ZONE_H
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+
+/* --- labels: X(value) */
+
+/* the router's names of operations; "none": refused before that was known */
+#define NGX_HTTP_ACR_OPERATIONS(X)                                           \
+    X(none) X(base_get) X(extensions_get) X(catalog_get) X(tags_get)         \
+    X(referrers_get) X(blob_get) X(blob_delete) X(upload_post)               \
+    X(upload_patch) X(upload_put) X(upload_get) X(upload_delete)             \
+    X(manifest_get) X(manifest_put) X(manifest_delete)                       \
+    X(admin_stats) X(admin_sessions) X(admin_rebuild) X(admin_rebuild_get)   \
+    X(admin_gc) X(admin_gc_get) X(admin_gc_stop) X(admin_scrub)              \
+    X(admin_scrub_get) X(admin_scrub_stop)
+
+/* the codes that we send; what is not here counts for its class */
+#define NGX_HTTP_ACR_STATUSES(X)                                             \
+    X(200) X(201) X(202) X(204) X(206) X(304) X(400) X(401) X(403) X(404)    \
+    X(405) X(408) X(409) X(412) X(413) X(416) X(429) X(499) X(500) X(503)    \
+    X(507) X(2xx) X(3xx) X(4xx) X(5xx) X(none)
+
+/* where the answer to a lookup was found */
+#define NGX_HTTP_ACR_SOURCES(X)  X(redis) X(disk) X(memory)
+
+/* why a call of Redis had no useful answer */
+#define NGX_HTTP_ACR_KINDS(X)    X(down) X(error) X(deadline)
+
+#define NGX_HTTP_ACR_POOLS(X)    X(acr) X(acr_slow)
+
+#define NGX_HTTP_ACR_NOTHING(X)  X(x)
+
+
+/* --- metrics: X(id, type, label, second label, name, help)
+       COUNTER    only rises
+       GAUGE      whoever knows it sets it
+       HISTOGRAM  of times */
+
+#define NGX_HTTP_ACR_METRICS(X)                                              \
+                                                                             \
+    X(REQUESTS, COUNTER, OPERATION, STATUS, "acr_requests_total",            \
+      "Requests that were answered.")                                        \
+    X(REQUEST_TIME, HISTOGRAM, OPERATION, NOTHING,                           \
+      "acr_request_duration_seconds",                                        \
+      "Time from the first byte of a request to the last of its answer.")    \
+    X(RECEIVED, COUNTER, NOTHING, NOTHING, "acr_received_bytes_total",       \
+      "Bytes of requests, heads included.")                                  \
+    X(SENT, COUNTER, NOTHING, NOTHING, "acr_sent_bytes_total",               \
+      "Bytes of answers, heads included.")                                   \
+    X(SESSIONS, GAUGE, NOTHING, NOTHING, "acr_upload_sessions",              \
+      "Open upload sessions of the registry, on all nodes.")                 \
+    X(LOOKUPS, COUNTER, SOURCE, NOTHING, "acr_lookups_total",                \
+      "Lookups of tags, manifests and blobs, by what answered them.")        \
+                                                                             \
+    X(REDIS_CALLS, COUNTER, NOTHING, NOTHING, "acr_redis_calls_total",       \
+      "Scripts that Redis was asked to run.")                                \
+    X(REDIS_ERRORS, COUNTER, KIND, NOTHING, "acr_redis_errors_total",        \
+      "Calls of Redis that had no useful answer.")                           \
+    X(REDIS_CONNECTS, COUNTER, NOTHING, NOTHING, "acr_redis_connects_total", \
+      "Connections to Redis that were made.")                                \
+    X(REDIS_TIME, HISTOGRAM, NOTHING, NOTHING,                               \
+      "acr_redis_call_duration_seconds",                                     \
+      "Time from a call of Redis to its answer.")                            \
+                                                                             \
+    X(TASKS, COUNTER, POOL, NOTHING, "acr_thread_tasks_total",               \
+      "Tasks that were given to a thread pool.")                             \
+    X(TASKS_REFUSED, COUNTER, POOL, NOTHING, "acr_thread_refused_total",     \
+      "Tasks that a thread pool did not take, because its queue is full.")   \
+                                                                             \
+    X(SYNC_TIME, HISTOGRAM, NOTHING, NOTHING, "acr_sync_duration_seconds",   \
+      "Time of fsync() and fdatasync().")                                    \
+    X(SYNC_ERRORS, COUNTER, NOTHING, NOTHING, "acr_sync_errors_total",       \
+      "Calls of fsync() and fdatasync() that have failed.")                  \
+                                                                             \
+    X(COLLECTED_BLOBS, COUNTER, NOTHING, NOTHING,                            \
+      "acr_collected_blobs_total",                                           \
+      "Contents that the garbage collector has removed.")                    \
+    X(COLLECTED_BYTES, COUNTER, NOTHING, NOTHING,                            \
+      "acr_collected_bytes_total",                                           \
+      "Bytes that the garbage collector has freed.")                         \
+    X(COLLECTED_LINKS, COUNTER, NOTHING, NOTHING,                            \
+      "acr_collected_links_total",                                           \
+      "Links to layers that the garbage collector has removed.")             \
+    X(COLLECTED_MANIFESTS, COUNTER, NOTHING, NOTHING,                        \
+      "acr_collected_manifests_total",                                       \
+      "Untagged manifests that the garbage collector has removed.")          \
+    X(SCRUBBED_BLOBS, COUNTER, NOTHING, NOTHING,                             \
+      "acr_scrubbed_blobs_total",                                            \
+      "Contents that were compared with their digests.")                     \
+    X(SCRUBBED_BYTES, COUNTER, NOTHING, NOTHING,                             \
+      "acr_scrubbed_bytes_total",                                            \
+      "Bytes that were read for that.")                                      \
+    X(SCRUB_BROKEN, COUNTER, NOTHING, NOTHING, "acr_scrub_broken_total",     \
+      "Contents that did not match their digests.")                          \
+    X(REBUILT_REPOSITORIES, COUNTER, NOTHING, NOTHING,                       \
+      "acr_rebuilt_repositories_total",                                      \
+      "Repositories whose index was made anew from the directory.")          \
+    X(REBUILT_MANIFESTS, COUNTER, NOTHING, NOTHING,                          \
+      "acr_rebuilt_manifests_total",                                         \
+      "Manifests that were read for that.")
+
+/*
+ * What each worker has of its own: a worker begins with zeros, and only those
+ * of living workers are printed, so that one that is killed leaves nothing.
+ *     SUM, MIN, MAX: what the node has, from what its workers have
+ */
+
+#define NGX_HTTP_ACR_WORKER_METRICS(X)                                       \
+                                                                             \
+    X(REQUESTS, SUM, OPERATION, NOTHING, "acr_requests_in_progress",         \
+      "Requests that are being answered.")                                   \
+    X(TASKS, SUM, POOL, NOTHING, "acr_thread_tasks",                         \
+      "Tasks of a thread pool that are queued or run.")                      \
+    X(REDIS_UP, MIN, NOTHING, NOTHING, "acr_redis_up",                       \
+      "Whether every worker of this node can use Redis.")                    \
+    X(BEHIND, MAX, NOTHING, NOTHING, "acr_index_behind",                     \
+      "Whether Redis has lost something that is to be rebuilt.")
+
+
+/* upper bounds of a histogram's buckets, but for the last: X(us, seconds) */
+
+#define NGX_HTTP_ACR_BOUNDS(X)                                               \
+    X(200, "0.0002") X(1000, "0.001") X(5000, "0.005") X(20000, "0.02")      \
+    X(100000, "0.1") X(500000, "0.5") X(2000000, "2") X(10000000, "10")      \
+    X(60000000, "60")
+
+
+/* --- what the lists become */
+
+#define NGX_HTTP_ACR_ONE(...)  + 1
+
+enum {
+    NGX_HTTP_ACR_N_OPERATION = 0 NGX_HTTP_ACR_OPERATIONS(NGX_HTTP_ACR_ONE),
+    NGX_HTTP_ACR_N_STATUS = 0 NGX_HTTP_ACR_STATUSES(NGX_HTTP_ACR_ONE),
+    NGX_HTTP_ACR_N_SOURCE = 0 NGX_HTTP_ACR_SOURCES(NGX_HTTP_ACR_ONE),
+    NGX_HTTP_ACR_N_KIND = 0 NGX_HTTP_ACR_KINDS(NGX_HTTP_ACR_ONE),
+    NGX_HTTP_ACR_N_POOL = 0 NGX_HTTP_ACR_POOLS(NGX_HTTP_ACR_ONE),
+    NGX_HTTP_ACR_N_NOTHING = 1,
+    NGX_HTTP_ACR_N_BOUNDS = 0 NGX_HTTP_ACR_BOUNDS(NGX_HTTP_ACR_ONE)
+};
+
+/* NGX_HTTP_ACR_SOURCE_disk, NGX_HTTP_ACR_KIND_down, NGX_HTTP_ACR_POOL_acr:
+   to be added to the metric's number */
+
+#define NGX_HTTP_ACR_LABEL(value)  NGX_HTTP_ACR_SOURCE_##value,
+enum { NGX_HTTP_ACR_SOURCES(NGX_HTTP_ACR_LABEL) };
+#undef NGX_HTTP_ACR_LABEL
+
+#define NGX_HTTP_ACR_LABEL(value)  NGX_HTTP_ACR_KIND_##value,
+enum { NGX_HTTP_ACR_KINDS(NGX_HTTP_ACR_LABEL) };
+#undef NGX_HTTP_ACR_LABEL
+
+#define NGX_HTTP_ACR_LABEL(value)  NGX_HTTP_ACR_POOL_##value,
+enum { NGX_HTTP_ACR_POOLS(NGX_HTTP_ACR_LABEL) };
+#undef NGX_HTTP_ACR_LABEL
+
+/* words of one series; of a histogram: the buckets, and the sum in us */
+
+#define NGX_HTTP_ACR_WORDS_COUNTER    1
+#define NGX_HTTP_ACR_WORDS_GAUGE      1
+#define NGX_HTTP_ACR_WORDS_SUM        1
+#define NGX_HTTP_ACR_WORDS_MIN        1
+#define NGX_HTTP_ACR_WORDS_MAX        1
+#define NGX_HTTP_ACR_WORDS_HISTOGRAM  (NGX_HTTP_ACR_N_BOUNDS + 2)
+
+#define NGX_HTTP_ACR_WORDS(type, one, two)                                   \
+    (NGX_HTTP_ACR_WORDS_##type * NGX_HTTP_ACR_N_##one * NGX_HTTP_ACR_N_##two)
+
+/* NGX_HTTP_ACR_C_RECEIVED, of all workers together, and NGX_HTTP_ACR_W_TASKS,
+   of each: the number of the metric's first word */
+
+enum {
+#define NGX_HTTP_ACR_FIRST(id, type, one, two, name, help)                   \
+    NGX_HTTP_ACR_C_##id,                                                     \
+    NGX_HTTP_ACR_C_LAST_##id = NGX_HTTP_ACR_C_##id                           \
+                               + NGX_HTTP_ACR_WORDS(type, one, two) - 1,
+    NGX_HTTP_ACR_METRICS(NGX_HTTP_ACR_FIRST)
+#undef NGX_HTTP_ACR_FIRST
+    NGX_HTTP_ACR_C_N
+};
+
+enum {
+#define NGX_HTTP_ACR_FIRST(id, type, one, two, name, help)                   \
+    NGX_HTTP_ACR_W_##id,                                                     \
+    NGX_HTTP_ACR_W_LAST_##id = NGX_HTTP_ACR_W_##id                           \
+                               + NGX_HTTP_ACR_WORDS(type, one, two) - 1,
+    NGX_HTTP_ACR_WORKER_METRICS(NGX_HTTP_ACR_FIRST)
+#undef NGX_HTTP_ACR_FIRST
+    NGX_HTTP_ACR_W_N
+};
+
+
+/* --- the zone */
+
+typedef struct {
+    ngx_atomic_t                  pid;       /* 0: not in use */
+    ngx_atomic_t                  words[NGX_HTTP_ACR_W_N];
+} ngx_http_acr_zone_worker_t;
+
+typedef struct {
+    ngx_atomic_t                  words[NGX_HTTP_ACR_C_N];
+    ngx_http_acr_zone_worker_t    workers[NGX_MAX_PROCESSES];
+} ngx_http_acr_counters_t;
+
+/* the first thing in the zone; another version has another number */
+
+typedef struct {
+    ngx_uint_t                    version;
+    ngx_http_acr_counters_t      *counters;
+} ngx_http_acr_zone_head_t;
+
+typedef struct {
+    ngx_str_t                     name;
+    void                         *owner;     /* the registry that it is of */
+    ngx_http_acr_counters_t      *counters;  /* in shared memory */
+    ngx_http_acr_zone_worker_t   *worker;    /* of this worker, or NULL */
+} ngx_http_acr_zone_t;
+
+
+/*
+ * "acr_zone name:size": the zone, made or found by its name, whose shared
+ * memory is there when the configuration has been read.  *zone is set on
+ * NGX_CONF_OK; else what is wrong, as a directive returns it.
+ */
+char *ngx_http_acr_zone_conf(ngx_conf_t *cf, ngx_http_acr_zone_t **zone);
+
+/* for init_process and exit_process: this worker's own words */
+void ngx_http_acr_zone_start(ngx_http_acr_zone_t *zone);
+void ngx_http_acr_zone_stop(ngx_http_acr_zone_t *zone);
+
+/* 1 if these words are of a worker that lives */
+ngx_uint_t ngx_http_acr_zone_lives(ngx_http_acr_zone_worker_t *worker);
+
+/* what ngx_http_acr_store_t calls after each sync; data is the zone */
+void ngx_http_acr_zone_synced(void *data, uint64_t us, ngx_err_t err);
+
+/* a clock for times in us; it has no date */
+uint64_t ngx_http_acr_zone_clock(void);
+
+
+/* n more of NGX_HTTP_ACR_C_... */
+
+static ngx_inline void
+ngx_http_acr_count(ngx_http_acr_zone_t *zone, ngx_uint_t metric, ngx_uint_t n)
+{
+    if (zone && zone->counters) {
+        (void) ngx_atomic_fetch_add(&zone->counters->words[metric],
+                                    (ngx_atomic_int_t) n);
+    }
+}
+
+
+/* a gauge NGX_HTTP_ACR_C_... */
+
+static ngx_inline void
+ngx_http_acr_gauge_set(ngx_http_acr_zone_t *zone, ngx_uint_t metric,
+    ngx_uint_t value)
+{
+    if (zone && zone->counters) {
+        zone->counters->words[metric] = value;
+    }
+}
+
+
+/* a time of a histogram NGX_HTTP_ACR_C_... */
+
+void ngx_http_acr_observe(ngx_http_acr_zone_t *zone, ngx_uint_t metric,
+    uint64_t us);
+
+
+/* NGX_HTTP_ACR_W_... of this worker becomes n more, or less */
+
+static ngx_inline void
+ngx_http_acr_worker_add(ngx_http_acr_zone_t *zone, ngx_uint_t metric,
+    ngx_int_t n)
+{
+    if (zone && zone->worker) {
+        (void) ngx_atomic_fetch_add(&zone->worker->words[metric], n);
+    }
+}
+
+
+static ngx_inline void
+ngx_http_acr_worker_set(ngx_http_acr_zone_t *zone, ngx_uint_t metric,
+    ngx_uint_t value)
+{
+    if (zone && zone->worker) {
+        zone->worker->words[metric] = value;
+    }
+}
+
+
+#endif /* NGX_HTTP_ACR_ZONE_H */

@@ -1,0 +1,532 @@
+
+/*
+ * The rebuild of one repository.  Its token keeps others away from it; all that
+ * Redis has of it is removed, in slices; what the directory says is applied:
+ * manifests, then blobs (so that it is known which of them a manifest needs),
+ * then tags; and from the last step on Redis knows the repository.  If it is
+ * interrupted anywhere it is begun again, by whoever wants it.
+ */
+
+#include "ngx_http_acr_rebuild.h"
+
+
+/* while somebody else is at it */
+#define NGX_HTTP_ACR_REBUILD_RETRY   100     /* ms */
+#define NGX_HTTP_ACR_REBUILD_TRIES   300
+
+/* repository, token, digest, size, type, subject, artifact type, descriptor,
+   number of references */
+#define NGX_HTTP_ACR_REBUILD_ARGS    9
+
+#define NGX_HTTP_ACR_REBUILD_TOKEN   (2 * NGX_INT64_LEN + 2 + 64)
+
+
+typedef struct {
+    ngx_queue_t                     queue;       /* of the registry */
+    ngx_pool_t                     *pool;
+    ngx_http_acr_registry_t        *registry;
+    ngx_str_t                       repository;
+    ngx_str_t                       token;
+
+    ngx_http_acr_rebuild_batch_t    batch;
+    ngx_uint_t                      next;        /* kind, in the table */
+    ngx_uint_t                      calls;       /* under way */
+    ngx_int_t                       rc;
+    ngx_uint_t                      tries;
+    ngx_http_acr_rebuild_counts_t   counts;
+
+    ngx_http_acr_task_t             task;
+    ngx_event_t                     timer;
+    ngx_http_acr_rebuild_pt         done;
+    void                           *data;
+} ngx_http_acr_rebuild_t;
+
+
+static void ngx_http_acr_rebuild_call(ngx_http_acr_rebuild_t *rebuild,
+    ngx_uint_t script, ngx_str_t *args, ngx_uint_t n,
+    ngx_http_acr_meta_pt handler);
+static void ngx_http_acr_rebuild_begin(ngx_http_acr_rebuild_t *rebuild);
+static void ngx_http_acr_rebuild_begun(void *data,
+    ngx_http_acr_meta_reply_t *reply);
+static void ngx_http_acr_rebuild_timer(ngx_event_t *ev);
+static void ngx_http_acr_rebuild_next_kind(ngx_http_acr_rebuild_t *rebuild);
+static void ngx_http_acr_rebuild_next(ngx_http_acr_rebuild_t *rebuild);
+static void ngx_http_acr_rebuild_have(void *data, ngx_int_t rc);
+static ngx_int_t ngx_http_acr_rebuild_send_manifest(
+    ngx_http_acr_rebuild_t *rebuild, ngx_http_acr_rebuild_item_t *item);
+static ngx_str_t ngx_http_acr_rebuild_text(const char *s);
+static ngx_int_t ngx_http_acr_rebuild_send_links(
+    ngx_http_acr_rebuild_t *rebuild);
+static void ngx_http_acr_rebuild_applied(void *data,
+    ngx_http_acr_meta_reply_t *reply);
+static void ngx_http_acr_rebuild_finished(void *data,
+    ngx_http_acr_meta_reply_t *reply);
+static void ngx_http_acr_rebuild_end(ngx_http_acr_rebuild_t *rebuild,
+    ngx_int_t rc);
+
+
+static ngx_uint_t  ngx_http_acr_rebuild_kinds[] = {
+    NGX_HTTP_ACR_REVISION,
+    NGX_HTTP_ACR_LAYER,
+    NGX_HTTP_ACR_TAG,
+    0
+};
+
+
+ngx_int_t
+ngx_http_acr_rebuild_repository(ngx_http_acr_registry_t *registry,
+    ngx_str_t *repository, ngx_http_acr_rebuild_pt done, void *data)
+{
+    u_char                  *p;
+    ngx_pool_t              *pool;
+    ngx_queue_t             *q;
+    ngx_http_acr_rebuild_t  *rebuild;
+
+    for (q = ngx_queue_head(&registry->rebuilds);
+         q != ngx_queue_sentinel(&registry->rebuilds);
+         q = ngx_queue_next(q))
+    {
+        rebuild = ngx_queue_data(q, ngx_http_acr_rebuild_t, queue);
+
+        if (rebuild->repository.len == repository->len
+            && ngx_memcmp(rebuild->repository.data, repository->data,
+                          repository->len)
+               == 0)
+        {
+            return NGX_DECLINED;
+        }
+    }
+
+    pool = ngx_create_pool(1024, ngx_cycle->log);
+
+    if (pool == NULL) {
+        return NGX_ERROR;
+    }
+
+    rebuild = ngx_pcalloc(pool, sizeof(ngx_http_acr_rebuild_t));
+    p = ngx_pnalloc(pool, NGX_HTTP_ACR_REBUILD_TOKEN);
+
+    if (rebuild == NULL || p == NULL) {
+        goto failed;
+    }
+
+    rebuild->pool = pool;
+    rebuild->registry = registry;
+    rebuild->done = done;
+    rebuild->data = data;
+
+    rebuild->repository.len = repository->len;
+    rebuild->repository.data = ngx_pstrdup(pool, repository);
+
+    rebuild->batch.store = &registry->store;
+    rebuild->batch.repository = rebuild->repository;
+    rebuild->batch.items = ngx_palloc(pool,
+                                      NGX_HTTP_ACR_REBUILD_LINKS
+                                      * sizeof(ngx_http_acr_rebuild_item_t));
+
+    if (rebuild->repository.data == NULL || rebuild->batch.items == NULL) {
+        goto failed;
+    }
+
+    rebuild->token.data = p;
+    rebuild->token.len = ngx_sprintf(p, "%V/%P/%ui", &registry->store.node,
+                                     ngx_pid, ++registry->tokens)
+                         - p;
+
+    rebuild->task.data = &rebuild->batch;
+
+    rebuild->timer.data = rebuild;
+    rebuild->timer.handler = ngx_http_acr_rebuild_timer;
+    rebuild->timer.log = ngx_cycle->log;
+
+    /* by the timer, so that nothing is called back before this returns */
+
+    ngx_add_timer(&rebuild->timer, 0);
+
+    ngx_queue_insert_tail(&registry->rebuilds, &rebuild->queue);
+
+    return NGX_OK;
+
+failed:
+
+    ngx_destroy_pool(pool);
+
+    return NGX_ERROR;
+}
+
+
+static void
+ngx_http_acr_rebuild_call(ngx_http_acr_rebuild_t *rebuild, ngx_uint_t script,
+    ngx_str_t *args, ngx_uint_t n, ngx_http_acr_meta_pt handler)
+{
+    if (ngx_http_acr_meta_call(rebuild->registry->meta, script, args, n,
+                               handler, rebuild)
+        != NGX_OK)
+    {
+        ngx_http_acr_rebuild_end(rebuild, NGX_ERROR);
+    }
+}
+
+
+static void
+ngx_http_acr_rebuild_begin(ngx_http_acr_rebuild_t *rebuild)
+{
+    ngx_str_t  args[2];
+
+    args[0] = rebuild->repository;
+    args[1] = rebuild->token;
+
+    ngx_http_acr_rebuild_call(rebuild, ACR_SCRIPT_REBUILD_BEGIN, args, 2,
+                              ngx_http_acr_rebuild_begun);
+}
+
+
+static void
+ngx_http_acr_rebuild_begun(void *data, ngx_http_acr_meta_reply_t *reply)
+{
+    ngx_http_acr_rebuild_t *rebuild = data;
+
+    switch (reply->status) {
+
+    case NGX_HTTP_ACR_META_OK:
+
+        if (reply->n && reply->v[0].len == 1 && reply->v[0].data[0] == '1') {
+            ngx_http_acr_rebuild_begin(rebuild);
+            return;
+        }
+
+        ngx_http_acr_rebuild_next_kind(rebuild);
+        return;
+
+    case NGX_HTTP_ACR_META_BUSY:
+
+        if (++rebuild->tries < NGX_HTTP_ACR_REBUILD_TRIES && !ngx_exiting) {
+            ngx_add_timer(&rebuild->timer, NGX_HTTP_ACR_REBUILD_RETRY);
+            return;
+        }
+
+        ngx_http_acr_rebuild_end(rebuild, NGX_ERROR);
+        return;
+
+    case NGX_HTTP_ACR_META_CURRENT:
+        ngx_http_acr_rebuild_end(rebuild, NGX_OK);
+        return;
+
+    default:
+        ngx_http_acr_rebuild_end(rebuild, NGX_ERROR);
+    }
+}
+
+
+static void
+ngx_http_acr_rebuild_timer(ngx_event_t *ev)
+{
+    ngx_http_acr_rebuild_begin(ev->data);
+}
+
+
+static void
+ngx_http_acr_rebuild_next_kind(ngx_http_acr_rebuild_t *rebuild)
+{
+    ngx_str_t                      args[2];
+    ngx_http_acr_rebuild_batch_t  *batch;
+
+    batch = &rebuild->batch;
+
+    if (batch->list) {
+        ngx_http_acr_store_list_close(batch->list);
+        batch->list = NULL;
+    }
+
+    batch->last = 0;
+    batch->kind = ngx_http_acr_rebuild_kinds[rebuild->next];
+
+    if (batch->kind) {
+        rebuild->next++;
+        ngx_http_acr_rebuild_next(rebuild);
+        return;
+    }
+
+    args[0] = rebuild->repository;
+    args[1] = rebuild->token;
+
+    ngx_http_acr_rebuild_call(rebuild, ACR_SCRIPT_REBUILD_FINISH, args, 2,
+                              ngx_http_acr_rebuild_finished);
+}
+
+
+static void
+ngx_http_acr_rebuild_next(ngx_http_acr_rebuild_t *rebuild)
+{
+    rebuild->task.work = ngx_http_acr_rebuild_read;
+    rebuild->task.done = ngx_http_acr_rebuild_have;
+
+    if (ngx_http_acr_task_post(&rebuild->task, rebuild->registry->slow)
+        != NGX_OK)
+    {
+        ngx_http_acr_rebuild_end(rebuild, NGX_ERROR);
+    }
+}
+
+
+static void
+ngx_http_acr_rebuild_have(void *data, ngx_int_t rc)
+{
+    ngx_uint_t                     i;
+    ngx_http_acr_rebuild_t        *rebuild;
+    ngx_http_acr_rebuild_batch_t  *batch;
+
+    batch = data;
+    rebuild = (ngx_http_acr_rebuild_t *)
+                  ((u_char *) batch - offsetof(ngx_http_acr_rebuild_t, batch));
+
+    rebuild->counts.skipped += batch->skipped;
+    rebuild->rc = rc;
+
+    /* the call that is not sent holds the end up until all are */
+
+    rebuild->calls = 1;
+
+    if (rc == NGX_OK && batch->nitems) {
+
+        if (batch->kind != NGX_HTTP_ACR_REVISION) {
+            rebuild->rc = ngx_http_acr_rebuild_send_links(rebuild);
+
+        } else {
+            for (i = 0; rebuild->rc == NGX_OK && i < batch->nitems; i++) {
+                rebuild->rc = ngx_http_acr_rebuild_send_manifest(rebuild,
+                                                          &batch->items[i]);
+            }
+        }
+    }
+
+    ngx_http_acr_rebuild_applied(rebuild, NULL);
+}
+
+
+static ngx_int_t
+ngx_http_acr_rebuild_send_manifest(ngx_http_acr_rebuild_t *rebuild,
+    ngx_http_acr_rebuild_item_t *item)
+{
+    u_char          *p, *text;
+    size_t           i;
+    ngx_int_t        rc;
+    ngx_str_t       *arg, *args;
+    acr_manifest_t  *m;
+
+    m = &item->manifest;
+
+    args = ngx_alloc((NGX_HTTP_ACR_REBUILD_ARGS + 2 * m->nreferences)
+                     * sizeof(ngx_str_t)
+                     + 2 * NGX_INT64_LEN
+                     + (2 + m->nreferences) * ACR_DIGEST_MAX,
+                     ngx_cycle->log);
+
+    if (args == NULL) {
+        return NGX_ERROR;
+    }
+
+    arg = args;
+    text = (u_char *) &args[NGX_HTTP_ACR_REBUILD_ARGS + 2 * m->nreferences];
+
+#define ngx_http_acr_rebuild_arg(end)                                        \
+    p = end;                                                                 \
+    arg->data = text;                                                        \
+    arg->len = p - text;                                                     \
+    arg++;                                                                   \
+    text = p
+
+    *arg++ = rebuild->repository;
+    *arg++ = rebuild->token;
+    ngx_http_acr_rebuild_arg(text + acr_digest_print(text,
+                                                     &item->entry.digest));
+    ngx_http_acr_rebuild_arg(ngx_sprintf(text, "%O", item->size));
+    *arg++ = ngx_http_acr_rebuild_text(m->media_type);
+    ngx_http_acr_rebuild_arg(text + (m->has_subject
+                                     ? acr_digest_print(text, &m->subject)
+                                     : 0));
+    *arg++ = ngx_http_acr_rebuild_text(m->artifact_type);
+    *arg++ = ngx_http_acr_rebuild_text(item->descriptor);
+    ngx_http_acr_rebuild_arg(ngx_sprintf(text, "%uz", m->nreferences));
+
+    for (i = 0; i < m->nreferences; i++) {
+
+        /* whether it is there was checked when the manifest was pushed */
+
+        ngx_str_set(arg, "o");
+        arg++;
+
+        ngx_http_acr_rebuild_arg(text
+                                 + acr_digest_print(text,
+                                                   &m->references[i].digest));
+    }
+
+#undef ngx_http_acr_rebuild_arg
+
+    rc = ngx_http_acr_meta_call(rebuild->registry->meta,
+                                ACR_SCRIPT_REBUILD_MANIFEST, args, arg - args,
+                                ngx_http_acr_rebuild_applied, rebuild);
+
+    ngx_free(args);
+
+    if (rc == NGX_OK) {
+        rebuild->calls++;
+        rebuild->counts.manifests++;
+    }
+
+    return rc;
+}
+
+
+static ngx_str_t
+ngx_http_acr_rebuild_text(const char *s)
+{
+    ngx_str_t  text;
+
+    text.data = (u_char *) s;
+    text.len = s ? ngx_strlen(s) : 0;
+
+    return text;
+}
+
+
+/* blobs with their sizes, or tags with their digests and times */
+
+static ngx_int_t
+ngx_http_acr_rebuild_send_links(ngx_http_acr_rebuild_t *rebuild)
+{
+    u_char                        *text;
+    ngx_int_t                      rc;
+    ngx_str_t                     *arg, *args;
+    ngx_uint_t                     i, tags, script;
+    ngx_http_acr_rebuild_item_t   *item;
+    ngx_http_acr_rebuild_batch_t  *batch;
+
+    batch = &rebuild->batch;
+    tags = (batch->kind == NGX_HTTP_ACR_TAG);
+    script = tags ? ACR_SCRIPT_REBUILD_TAGS : ACR_SCRIPT_REBUILD_BLOBS;
+
+    args = ngx_alloc((2 + 3 * batch->nitems) * sizeof(ngx_str_t)
+                     + batch->nitems * (ACR_DIGEST_MAX + NGX_INT64_LEN),
+                     ngx_cycle->log);
+
+    if (args == NULL) {
+        return NGX_ERROR;
+    }
+
+    args[0] = rebuild->repository;
+    args[1] = rebuild->token;
+
+    arg = &args[2];
+    text = (u_char *) &args[2 + 3 * batch->nitems];
+
+    for (i = 0; i < batch->nitems; i++) {
+        item = &batch->items[i];
+
+        if (tags) {
+            *arg++ = item->entry.tag;
+        }
+
+        arg->data = text;
+        arg->len = acr_digest_print(text, &item->entry.digest);
+        text += arg->len;
+        arg++;
+
+        arg->data = text;
+        text = ngx_sprintf(text, "%L", tags ? item->entry.mtime
+                                            : (int64_t) item->size);
+        arg->len = text - arg->data;
+        arg++;
+    }
+
+    rc = ngx_http_acr_meta_call(rebuild->registry->meta, script, args,
+                                arg - args, ngx_http_acr_rebuild_applied,
+                                rebuild);
+
+    ngx_free(args);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    rebuild->calls++;
+
+    if (tags) {
+        rebuild->counts.tags += batch->nitems;
+
+    } else {
+        rebuild->counts.blobs += batch->nitems;
+    }
+
+    return NGX_OK;
+}
+
+
+/* reply is NULL for the call that was not sent */
+
+static void
+ngx_http_acr_rebuild_applied(void *data, ngx_http_acr_meta_reply_t *reply)
+{
+    ngx_http_acr_rebuild_t *rebuild = data;
+
+    ngx_uint_t  i;
+
+    if (reply && reply->status != NGX_HTTP_ACR_META_OK) {
+        rebuild->rc = NGX_ERROR;
+
+    } else if (reply && rebuild->batch.kind == NGX_HTTP_ACR_TAG) {
+
+        for (i = 0; i < reply->n; i++) {
+            ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                          "acr: rebuild: tag \"%V\" of \"%V\" is passed "
+                          "over: it names no manifest",
+                          &reply->v[i], &rebuild->repository);
+        }
+
+        rebuild->counts.tags -= reply->n;
+        rebuild->counts.skipped += reply->n;
+    }
+
+    if (--rebuild->calls) {
+        return;
+    }
+
+    ngx_http_acr_rebuild_release(&rebuild->batch);
+
+    if (rebuild->rc != NGX_OK) {
+        ngx_http_acr_rebuild_end(rebuild, NGX_ERROR);
+
+    } else if (rebuild->batch.last) {
+        ngx_http_acr_rebuild_next_kind(rebuild);
+
+    } else {
+        ngx_http_acr_rebuild_next(rebuild);
+    }
+}
+
+
+static void
+ngx_http_acr_rebuild_finished(void *data, ngx_http_acr_meta_reply_t *reply)
+{
+    ngx_http_acr_rebuild_end(data, reply->status == NGX_HTTP_ACR_META_OK
+                                   ? NGX_OK : NGX_ERROR);
+}
+
+
+static void
+ngx_http_acr_rebuild_end(ngx_http_acr_rebuild_t *rebuild, ngx_int_t rc)
+{
+    ngx_queue_remove(&rebuild->queue);
+
+    if (rebuild->batch.list) {
+        ngx_http_acr_store_list_close(rebuild->batch.list);
+    }
+
+    if (rebuild->done) {
+        rebuild->done(rebuild->data, rc, &rebuild->counts);
+    }
+
+    ngx_http_acr_meta_rebuilt(rebuild->registry->meta, &rebuild->repository);
+
+    ngx_destroy_pool(rebuild->pool);
+}

@@ -1,0 +1,252 @@
+
+/*
+ * What a thread reads of a repository to rebuild it: its links, and what they
+ * lead to.  What is not whole is passed over after a log line, and is no
+ * reason to leave the rest out.
+ */
+
+#include "ngx_http_acr_rebuild.h"
+
+
+/* manifests were not larger when they were pushed */
+#define NGX_HTTP_ACR_REBUILD_MAX  (64 * 1024 * 1024)
+
+
+static ngx_int_t ngx_http_acr_rebuild_item(
+    ngx_http_acr_rebuild_batch_t *batch, ngx_http_acr_rebuild_item_t *item,
+    ngx_log_t *log);
+static ngx_int_t ngx_http_acr_rebuild_manifest(
+    ngx_http_acr_rebuild_batch_t *batch, ngx_http_acr_rebuild_item_t *item,
+    ngx_log_t *log);
+static ngx_int_t ngx_http_acr_rebuild_parse(
+    ngx_http_acr_rebuild_batch_t *batch, ngx_http_acr_rebuild_item_t *item,
+    u_char *p, size_t n, ngx_log_t *log);
+static ngx_int_t ngx_http_acr_rebuild_skip(
+    ngx_http_acr_rebuild_batch_t *batch, ngx_http_acr_rebuild_item_t *item,
+    const char *why, ngx_log_t *log);
+
+
+ngx_int_t
+ngx_http_acr_rebuild_read(void *data, ngx_log_t *log)
+{
+    ngx_http_acr_rebuild_batch_t *batch = data;
+
+    size_t                        bytes;
+    ngx_int_t                     rc;
+    ngx_uint_t                    max;
+    ngx_http_acr_rebuild_item_t  *item;
+
+    batch->nitems = 0;
+    batch->skipped = 0;
+
+    if (batch->list == NULL) {
+        batch->list = ngx_http_acr_store_list_open(batch->store,
+                                                   &batch->repository,
+                                                   batch->kind, log);
+        if (batch->list == NULL) {
+            return NGX_ENOMEM;
+        }
+    }
+
+    max = (batch->kind == NGX_HTTP_ACR_REVISION)
+          ? NGX_HTTP_ACR_REBUILD_MANIFESTS
+          : NGX_HTTP_ACR_REBUILD_LINKS;
+
+    bytes = 0;
+
+    /* what is passed over counts too, so that a slice ends */
+
+    while (batch->nitems + batch->skipped < max
+           && bytes < NGX_HTTP_ACR_REBUILD_BYTES)
+    {
+        item = &batch->items[batch->nitems];
+
+        ngx_memzero(item, sizeof(ngx_http_acr_rebuild_item_t));
+
+        rc = ngx_http_acr_store_list_next(batch->list, &item->entry, log);
+
+        if (rc == NGX_DONE) {
+            batch->last = 1;
+            break;
+        }
+
+        if (rc == NGX_OK) {
+            rc = ngx_http_acr_rebuild_item(batch, item, log);
+        }
+
+        if (rc == NGX_DECLINED) {
+            batch->skipped++;
+            continue;
+        }
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+
+        if (batch->kind == NGX_HTTP_ACR_REVISION) {
+            bytes += item->size;
+        }
+
+        batch->nitems++;
+    }
+
+    return NGX_OK;
+}
+
+
+/* NGX_DECLINED: it is to be passed over */
+
+static ngx_int_t
+ngx_http_acr_rebuild_item(ngx_http_acr_rebuild_batch_t *batch,
+    ngx_http_acr_rebuild_item_t *item, ngx_log_t *log)
+{
+    ngx_int_t  rc;
+
+    switch (batch->kind) {
+
+    case NGX_HTTP_ACR_REVISION:
+        return ngx_http_acr_rebuild_manifest(batch, item, log);
+
+    case NGX_HTTP_ACR_LAYER:
+        rc = ngx_http_acr_store_size(batch->store, &item->entry.digest,
+                                     &item->size, log);
+
+        return (rc == NGX_DECLINED)
+               ? ngx_http_acr_rebuild_skip(batch, item, "is missing", log)
+               : rc;
+
+    default: /* NGX_HTTP_ACR_TAG */
+        return NGX_OK;
+    }
+}
+
+
+static ngx_int_t
+ngx_http_acr_rebuild_manifest(ngx_http_acr_rebuild_batch_t *batch,
+    ngx_http_acr_rebuild_item_t *item, ngx_log_t *log)
+{
+    u_char     *p;
+    size_t      n;
+    ngx_int_t   rc;
+
+    rc = ngx_http_acr_store_load(batch->store, &item->entry.digest,
+                                 NGX_HTTP_ACR_REBUILD_MAX, &p, &n, log);
+
+    switch (rc) {
+
+    case NGX_OK:
+        break;
+
+    case NGX_DECLINED:
+        return ngx_http_acr_rebuild_skip(batch, item, "is missing", log);
+
+    case NGX_ABORT:
+        return ngx_http_acr_rebuild_skip(batch, item, "has other content",
+                                         log);
+
+    case EFBIG:
+        return ngx_http_acr_rebuild_skip(batch, item, "is too large", log);
+
+    case EIO:
+
+        /* one bad sector is no reason to be without all the others */
+
+        return ngx_http_acr_rebuild_skip(batch, item, "cannot be read", log);
+
+    default:
+        return rc;
+    }
+
+    item->size = n;
+
+    rc = ngx_http_acr_rebuild_parse(batch, item, p, n, log);
+
+    ngx_free(p);
+
+    if (rc != NGX_OK) {
+        acr_manifest_free(&item->manifest);
+    }
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_http_acr_rebuild_parse(ngx_http_acr_rebuild_batch_t *batch,
+    ngx_http_acr_rebuild_item_t *item, u_char *p, size_t n, ngx_log_t *log)
+{
+    int              rc;
+    size_t           len;
+    u_char           type[ACR_MEDIA_TYPE_MAX];
+    ngx_int_t        found;
+    acr_manifest_t  *m;
+
+    /* the type that a push told, where the bytes do not tell it */
+
+    found = ngx_http_acr_store_type_get(batch->store, &batch->repository,
+                                        &item->entry.digest, type, &len, log);
+
+    if (found == NGX_DECLINED) {
+        len = 0;
+
+    } else if (found != NGX_OK) {
+        return found;
+    }
+
+    m = &item->manifest;
+
+    rc = acr_manifest_parse(m, p, n, type, len);
+
+    if (rc == ACR_NOMEM) {
+        return NGX_ENOMEM;
+    }
+
+    if (rc != ACR_OK) {
+        return ngx_http_acr_rebuild_skip(batch, item, m->error, log);
+    }
+
+    if (m->has_subject) {
+        item->descriptor = acr_manifest_descriptor(m, &item->entry.digest, n);
+
+        if (item->descriptor == NULL) {
+            return NGX_ENOMEM;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_acr_rebuild_skip(ngx_http_acr_rebuild_batch_t *batch,
+    ngx_http_acr_rebuild_item_t *item, const char *why, ngx_log_t *log)
+{
+    size_t  len;
+    u_char  text[ACR_DIGEST_MAX];
+
+    len = acr_digest_print(text, &item->entry.digest);
+
+    ngx_log_error(NGX_LOG_WARN, log, 0,
+                  "acr: rebuild: %s \"%*s\" of \"%V\" is passed over: %s",
+                  batch->kind == NGX_HTTP_ACR_REVISION ? "manifest" : "blob",
+                  len, text, &batch->repository, why);
+
+    return NGX_DECLINED;
+}
+
+
+void
+ngx_http_acr_rebuild_release(ngx_http_acr_rebuild_batch_t *batch)
+{
+    ngx_uint_t                    i;
+    ngx_http_acr_rebuild_item_t  *item;
+
+    for (i = 0; i < batch->nitems; i++) {
+        item = &batch->items[i];
+
+        acr_manifest_free(&item->manifest);
+        free(item->descriptor);
+    }
+
+    batch->nitems = 0;
+}

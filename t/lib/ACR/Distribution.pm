@@ -1,0 +1,97 @@
+package ACR::Distribution;
+
+# CNCF Distribution (Debian's docker-registry) on a directory.  Also its client
+# (ACR::Client).  It runs as the user of the test; what it writes as root has
+# to be given to the workers (give_to_workers) before nginx serves it.
+
+use strict;
+use warnings;
+
+use parent 'ACR::Client';
+
+use ACR::Node;
+use ACR::Process;
+use File::Find ();
+use Time::HiRes qw(time);
+
+
+# program(): its path, or undef if it is not installed
+sub program {
+    return (grep { -x } map { ("$_/docker-registry", "$_/registry") }
+            split(/:/, $ENV{PATH}))[0];
+}
+
+
+# start(DIR, ROOT): DIR is for its configuration and its log
+sub start {
+    my ($class, $dir, $root) = @_;
+
+    mkdir($dir) || die "$dir: $!\n" if !-d $dir;
+
+    my $self = bless({ dir => $dir, root => $root }, $class);
+
+    $self->{port} = $self->ACR::Node::free_port();
+    $self->run();
+
+    return $self;
+}
+
+
+# run(): starts it, also again after stop(), and waits until it answers
+sub run {
+    my ($self) = @_;
+
+    ACR::Node::spew("$self->{dir}/config.yml", <<"YAML");
+version: 0.1
+log:
+  level: warn
+storage:
+  filesystem:
+    rootdirectory: $self->{root}
+  delete:
+    enabled: true
+http:
+  addr: 127.0.0.1:$self->{port}
+  secret: any
+YAML
+
+    $self->{process} = ACR::Process->spawn(
+        "$self->{dir}/registry.log", program(), 'serve',
+        "$self->{dir}/config.yml");
+
+    my $deadline = time() + 30;
+
+    while (!eval { $self->get('/v2/')->status() == 200 }) {
+        die "docker-registry does not start:\n" . $self->log_text()
+            if time() > $deadline || !$self->{process}->alive();
+        select(undef, undef, undef, 0.02);
+    }
+}
+
+
+sub stop {
+    my ($self) = @_;
+
+    $self->forget();
+    $self->{process}->signal('TERM');
+    $self->{process}->ended(20) or $self->{process}->kill_now();
+}
+
+
+sub log_text { return eval { ACR::Node::slurp("$_[0]->{dir}/registry.log") } }
+
+
+# give_to_workers(DIRECTORY): what chown -R does
+sub give_to_workers {
+    my ($directory) = @_;
+
+    return if $> != 0;
+
+    my ($uid, $gid) = (getpwnam(ACR::Node::worker_user()))[2, 3];
+
+    File::Find::find({ no_chdir => 1, wanted => sub {
+        chown($uid, $gid, $_) or die "chown $_: $!\n";
+    } }, $directory);
+}
+
+1;
