@@ -27,7 +27,8 @@ for my $line ('acr_registry a-b_c.D1;', 'acr_node n1;', 'acr_fsync off;',
               'acr_max_manifest_size 1k;', 'acr_max_manifest_size 64m;',
               'acr_upload_buffers 1 64k;', 'acr_upload_buffers 16 16m;',
               'acr_upload_pool 1;', 'acr_upload_expires 30s;',
-              'acr_location absolute;', 'acr_location forwarded;')
+              'acr_location absolute;', 'acr_location forwarded;',
+              'acr_zone acr:1m;', 'acr_zone acr:64m;')
 {
     ($said, $fine) = conf(server => $line,
                           $line =~ /acr_(node|fsync)/
@@ -71,6 +72,10 @@ my %bad = (
     acr_upload_pool => ['x', '-1', '99999999999999999999'],
     acr_upload_expires => ['x', '0', '-1', '99999999999999999999d'],
     acr_location => ['here', ''],
+    acr_zone => ['', 'acr', 'acr:', ':1m', 'acr:x', 'acr:-1', 'acr:1023k',
+                 'acr:99999999999999999999', 'acr 1m'],
+    acr_metrics => ['on'],
+    acr_health => ['on'],
     acr_redis => ['', 'unix:', 'unix:/x nonsense', '127.0.0.1:0',
                   '127.0.0.1:65536', '127.0.0.1:x', '"[::1"', '127.0.0.1 db=x',
                   '127.0.0.1 db=-1', '127.0.0.1 timeout=x',
@@ -102,6 +107,50 @@ for my $name (sort keys %line) {
 
 refused_conf(qr/\bacr\b/, 'acr in a server', server => 'acr;');
 refused_conf(qr/\bacr\b/, 'acr in http', http => 'acr;');
+
+
+# --- metrics, health
+
+my $zone = 'acr_zone acr:1m;';
+
+for my $name ('acr_metrics', 'acr_health') {
+    my $location = "location /x { $name; }";
+
+    ($said, $fine) = conf(server => "$zone $location");
+    ok($fine, $name) or diag($said);
+    ($said, $fine) = conf(server => "$zone location /x { $name;"
+                                    . ' limit_except GET { deny all; } }');
+    ok($fine, "$name with limit_except") or diag($said);
+
+    refused_conf(qr/\b$name\b/, "$name in a server", server => "$zone $name;");
+    refused_conf(qr/\b$name\b/, "$name beside acr",
+                 server => $zone, location => "$name;");
+    refused_conf(qr/\b$name\b/, "$name twice",
+                 server => "$zone location /x { $name; $name; }");
+    refused_conf(qr/acr_root/, "$name without acr_root", server => $zone,
+                 lines => { root => '', acr => '' }, servers =>
+                 "server { listen 127.0.0.1:1; $zone $location }");
+}
+
+($said, $fine) = conf(server => 'location /x { acr_health; }');
+ok($fine, 'acr_health needs no acr_zone') or diag($said);
+refused_conf(qr/acr_metrics.*acr_zone/, 'acr_metrics without acr_zone',
+             server => 'location /x { acr_metrics; }');
+
+refused_conf(qr/acr_zone/, 'acr_zone twice', server => "$zone $zone");
+refused_conf(qr/conflicts with already declared size/, 'acr_zone of two sizes',
+             http => 'acr_zone acr:2m;', server => $zone);
+refused_conf(qr/already declared for a different use/, 'a zone of nginx',
+             http => 'limit_req_zone $uri zone=acr:1m rate=1r/s;',
+             server => $zone);
+refused_conf(qr/acr_root.*acr_zone/, 'two acr_zone of an acr_root',
+             server => "$zone location /x { acr_zone two:1m; acr_metrics; }");
+refused_conf(qr/acr_root.*acr_zone/, 'an acr_root with acr_zone and without',
+             location => $zone, server => 'location /x { acr_health; }');
+refused_conf(qr/acr_zone.*acr_root/, 'an acr_zone of two acr_root',
+             http => $zone, servers => 'server { listen 127.0.0.1:1;'
+             . " acr_root $dir/other; acr_registry other;"
+             . ' location / { acr; } }');
 
 
 # --- one directory, two opinions

@@ -63,7 +63,7 @@ is_deeply(\%durations, \%operations, 'and their times by operation');
 
 is(bytes_of('GET', "/v2/lib/a/blobs/$digest"), 'exact',
    'bytes of a pull are counted');
-is(bytes_of('POST', '/v2/lib/a/blobs/uploads/', bytes(50_000, 'x')), 'exact',
+is(bytes_of('PATCH', $acr->upload('lib/a'), bytes(50_000, 'x')), 'exact',
    'and of a push');
 
 
@@ -87,9 +87,9 @@ for my $case (['acr_redis_calls_total'],
     cmp_ok(value($acr, @$case), '>', $before, "@$case rises with a push");
 }
 
-ok(wait_for(sub { value($acr, 'acr_thread_tasks', pool => 'acr') == 0
-                  && value($acr, 'acr_thread_tasks', pool => 'acr_slow') == 0 }),
-   'no task stays');
+ok(wait_for(sub {
+       !grep { value($acr, 'acr_thread_tasks', pool => $_) } qw(acr acr_slow)
+   }), 'no task stays');
 is(value($acr, 'acr_sync_errors_total'), 0, 'no sync has failed');
 
 
@@ -103,8 +103,13 @@ is($acr->head('/metrics')->body(), '', 'HEAD');
 my $refused = $acr->post('/metrics', body => 'x');
 refused($refused, 405, 'UNSUPPORTED', 'POST is refused');
 is($refused->header('Allow'), 'GET, HEAD', 'and what is allowed told');
-is_deeply([grep { /none/ } keys %{{ requests() }}],
-          [grep { /none/ } keys %all], 'they do not count themselves');
+is(count('none 405'), $all{'none 405'}, 'they do not count themselves');
+
+my $documented = slurp("$ACR::Node::TREE/docs/metrics.md");
+is_deeply([grep { $documented !~ /`$_[`{]/ }
+           $answer->body() =~ /^# TYPE (\w+)/mg], [], 'all are documented');
+is_deeply([grep { $answer->body() !~ /^# TYPE $_ /m }
+           $documented =~ /^\| `(\w+)/mg], [], 'and no others');
 
 SKIP: {
     skip('no promtool', 1) if system('promtool --version > /dev/null 2>&1');
@@ -157,9 +162,11 @@ ok(wait_for(sub { $progress->() == 2 }), 'old and new workers count together');
 $first->chunk('end');
 $first->finish();
 answers($first->answer('PATCH'), 202, 'the old one ends');
+$first->close();
 ok(wait_for(sub { $progress->() == 1 }), 'and is in progress no more');
-ok(wait_for(sub { count('upload_patch 202') == $before{'upload_patch 202'} + 1 }),
-   'but counted');
+ok(wait_for(sub {
+       count('upload_patch 202') == $before{'upload_patch 202'} + 1
+   }), 'but counted');
 
 kill('KILL', $acr->workers());
 $acr->forget();
@@ -174,7 +181,7 @@ ok(wait_for(sub { $progress->() == 1 }), 'a push once more');
 $acr->reload();
 kill('KILL', @old);
 ok(wait_for(sub { $progress->() == 0 }), 'nor does one that was to end');
-$_->close() for $first, $second, $third;
+$_->close() for $second, $third;
 
 $acr->reload(http => 'acr_zone acr:2m;');
 is(count('manifest_put 201'), 0, 'another zone begins anew');
@@ -183,7 +190,9 @@ is(count('manifest_put 201'), 0, 'another zone begins anew');
 # --- Redis
 
 my $before = value($acr, 'acr_redis_connects_total');
-my $errors = sub { return value($acr, 'acr_redis_errors_total', kind => $_[0]) };
+my $errors = sub {
+    return value($acr, 'acr_redis_errors_total', kind => $_[0]);
+};
 
 is($errors->($_), 0, "no $_ yet") for qw(down error deadline);
 

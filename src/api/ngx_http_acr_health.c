@@ -13,7 +13,7 @@
 
 /* how long a result holds, and how long a probe may take, in ms */
 #define NGX_HTTP_ACR_HEALTH_FRESH  1000
-#define NGX_HTTP_ACR_HEALTH_LIMIT  5000
+#define NGX_HTTP_ACR_HEALTH_LIMIT  3000
 
 
 typedef enum {
@@ -46,6 +46,8 @@ struct ngx_http_acr_health_s {
 
     unsigned                   known:1;    /* a probe has ended */
     unsigned                   probing:1;
+    unsigned                   asked:1;    /* the probe waits for Redis */
+    unsigned                   posted:1;   /* and for the task */
     unsigned                   asking:1;   /* Redis has not answered yet */
 };
 
@@ -191,8 +193,9 @@ ngx_http_acr_health_create(ngx_http_acr_registry_t *registry)
 
 
 /*
- * A part that has not answered at the end counts as one that does not work; it
- * is not asked again before it has.
+ * A part that has not answered at the end counts as one that does not work.
+ * Until it has it is not asked again, and no probe waits for it: one that hangs
+ * holds no more than one thread, and costs the time only once.
  */
 
 static void
@@ -202,6 +205,8 @@ ngx_http_acr_health_probe(ngx_http_acr_health_t *health)
     ngx_msec_t  limit;
 
     health->probing = 1;
+    health->asked = 0;
+    health->posted = 0;
     health->redis = NGX_HTTP_ACR_HEALTH_DOWN;
     health->disk = NGX_HTTP_ACR_HEALTH_FAILING;
     health->readable = 0;
@@ -217,16 +222,19 @@ ngx_http_acr_health_probe(ngx_http_acr_health_t *health)
            == NGX_OK)
     {
         health->asking = 1;
+        health->asked = 1;
     }
 
-    if (!health->task.active) {
-        (void) ngx_http_acr_task_post(&health->task, health->registry->slow);
+    if (!health->task.active
+        && ngx_http_acr_task_post(&health->task, health->registry->slow)
+           == NGX_OK)
+    {
+        health->posted = 1;
     }
 
     /* it ends by an event in any case */
 
-    limit = (health->asking || health->task.active)
-            ? NGX_HTTP_ACR_HEALTH_LIMIT : 1;
+    limit = (health->asked || health->posted) ? NGX_HTTP_ACR_HEALTH_LIMIT : 1;
 
     ngx_add_timer(&health->timer, limit);
 }
@@ -238,6 +246,7 @@ ngx_http_acr_health_asked(void *data, ngx_http_acr_meta_reply_t *reply)
     ngx_http_acr_health_t *health = data;
 
     health->asking = 0;
+    health->asked = 0;
 
     switch (reply->status) {
 
@@ -278,6 +287,7 @@ ngx_http_acr_health_done(void *data, ngx_int_t rc)
 {
     ngx_http_acr_health_t *health = data;
 
+    health->posted = 0;
     health->readable = (health->read == NGX_OK);
 
     if (!health->readable) {
@@ -321,7 +331,7 @@ ngx_http_acr_health_timer(ngx_event_t *ev)
 static void
 ngx_http_acr_health_next(ngx_http_acr_health_t *health)
 {
-    if (health->probing && !health->asking && !health->task.active) {
+    if (health->probing && !health->asked && !health->posted) {
         ngx_http_acr_health_end(health);
     }
 }
