@@ -49,14 +49,18 @@ my @steps = ('lock /acr/locks/ STOP', 'lock /acr/locks/ STOP_AFTER',
              'close /acr/locks/ STOP_AFTER', 'unlink /_layers/ STOP',
              'unlink /_layers/ STOP_AFTER');
 
-# what clients push: few enough to meet what is collected
+# what clients push: few enough to meet what is collected, and mostly not what
+# others push, so that there is something to collect
 my $CLIENTS = 4;
-my @content = map { "$_ " . bytes(100 + 37 * $_, "race $_") } 0 .. 59;
+my $IMAGES = 40;
+my @content = map { "$_ " . bytes(100 + 37 * $_, "race $_") } 0 .. 3 * $IMAGES - 1;
 my %content = map { digest($_) => $_ } @content;
-my @images = map { image($content[$_], [@content[$_ + 20, $_ + 40]]) }
-             0 .. 19;
-my @needs = map { [map { digest($_) } @content[$_, $_ + 20, $_ + 40]] }
-            0 .. 19;
+my @images = map {
+    image($content[$_], [@content[$_ + $IMAGES, $_ + 2 * $IMAGES]])
+} 0 .. $IMAGES - 1;
+my @needs = map {
+    [map { digest($_) } @content[$_, $_ + $IMAGES, $_ + 2 * $IMAGES]]
+} 0 .. $IMAGES - 1;
 
 my ($stop, $notes) = map { work_dir() . "/race.$_" } qw(stop notes);
 spew($notes, '');
@@ -65,11 +69,11 @@ diag("ACR_SEED=$seed");
 srand($seed);
 
 my @pids = map { client($_) } 1 .. $CLIENTS;
-my ($stops, $kills, %stopped) = (0, 0);
+my ($tries, $stops, $kills, %stopped) = (0, 0, 0);
 my $deadline = time() + $seconds;
 
 while (time() < $deadline) {
-    my $step = $steps[$stops % @steps];
+    my $step = $steps[$tries++ % @steps];
     $shim->rules("$step count=1");
 
     # with nothing to collect some steps do not happen
@@ -213,15 +217,27 @@ sub jot {
 }
 
 
+# a number below the limit, mostly of this client alone
+sub number {
+    my ($self, $limit) = @_;
+
+    my $n = int(rand($limit));
+
+    return rand() < 0.8 ? $n - $n % $CLIENTS + $self->{n} - 1 : $n;
+}
+
+
 # a digest; one that is being collected if there is any
 sub some {
+    my ($self) = @_;
+
     if (rand() < 0.6) {
         my @now = grep { $content{$_} }
                   @{ $redis->command('ZRANGE', key('collecting'), 0, -1) };
         return $now[rand(@now)] if @now;
     }
 
-    return digest($content[rand(@content)]);
+    return digest($content[number($self, 3 * $IMAGES)]);
 }
 
 
@@ -250,7 +266,7 @@ sub waited {
 sub push_one {
     my ($self, $digest) = @_;
 
-    $digest ||= some();
+    $digest ||= some($self);
     my $since = time();
     my $target = "/v2/$self->{repository}/blobs/uploads/";
     my $answer = rand() < 0.5
@@ -278,7 +294,7 @@ sub push_one {
 sub find_one {
     my ($self, $digest) = @_;
 
-    $digest ||= some();
+    $digest ||= some($self);
     my $since = time();
     my $answer = $acr->head("/v2/$self->{repository}/blobs/$digest");
 
@@ -299,7 +315,7 @@ sub find_one {
 sub mount_one {
     my ($self) = @_;
 
-    my $digest = some();
+    my $digest = some($self);
     my $since = time();
     my $answer = $acr->post(
         with("/v2/$self->{repository}/blobs/uploads/", mount => $digest,
@@ -325,7 +341,7 @@ sub mount_one {
 sub create {
     my ($self) = @_;
 
-    my $n = int(rand(@images));
+    my $n = number($self, $IMAGES);
     my $since = time();
 
     for my $digest (@{ $needs[$n] }) {
@@ -399,4 +415,3 @@ sub remove {
     delete($self->{live}{$n});
     jot($self, 'deleted');
 }
-
