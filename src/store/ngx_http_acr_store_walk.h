@@ -73,6 +73,16 @@ ngx_http_acr_store_list_t *ngx_http_acr_store_list_open(
 ngx_int_t ngx_http_acr_store_list_next(ngx_http_acr_store_list_t *list,
     ngx_http_acr_store_entry_t *entry, ngx_log_t *log);
 
+/*
+ * Distribution has one file of a blob, by its sha256, and lets the link of
+ * another digest name that one.  Such a layer gets a file of its own digest, a
+ * hard link to the other, and its link names that; so it reads all of the file.
+ * NGX_DECLINED, without a log line: the link is not there, or no such one, or
+ * what it names is not there or has another digest.
+ */
+ngx_int_t ngx_http_acr_store_unalias(ngx_http_acr_store_t *store,
+    ngx_str_t *repository, acr_digest_t *digest, ngx_log_t *log);
+
 void ngx_http_acr_store_list_close(ngx_http_acr_store_list_t *list);
 
 

@@ -70,6 +70,11 @@ ngx_http_acr_rebuild_read(void *data, ngx_log_t *log)
             break;
         }
 
+        if (rc == NGX_DECLINED && batch->kind == NGX_HTTP_ACR_LAYER) {
+            rc = ngx_http_acr_store_unalias(batch->store, &batch->repository,
+                                            &item->entry.digest, log);
+        }
+
         if (rc == NGX_OK) {
             rc = ngx_http_acr_rebuild_item(batch, item, log);
         }
