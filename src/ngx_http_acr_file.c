@@ -154,7 +154,9 @@ ngx_http_acr_file_open(ngx_http_request_t *r, acr_digest_t *digest, off_t size,
      */
 
     if ((rc != NGX_OK && (of->err == NGX_ENOENT || of->err == ESTALE))
-        || (rc == NGX_OK && of->size != size))
+        || (rc == NGX_OK && of->size != size)
+        || (rc == NGX_OK && clcf->open_file_cache
+            && ngx_http_acr_store_stale(of->fd)))
     {
         rc = ngx_http_acr_file_try(r, NULL, path, of);
     }

@@ -57,6 +57,8 @@ static void ngx_http_acr_keeper_collecting(void *data,
     ngx_http_acr_meta_reply_t *reply);
 static void ngx_http_acr_keeper_collected(void *data, ngx_int_t rc,
     off_t freed);
+static void ngx_http_acr_keeper_stats(void *data,
+    ngx_http_acr_meta_reply_t *reply);
 static ngx_int_t ngx_http_acr_keeper_split(ngx_str_t *entry,
     const char *separators, ngx_str_t *repository, ngx_str_t *name);
 static ngx_int_t ngx_http_acr_keeper_sweep(void *data, ngx_log_t *log);
@@ -135,6 +137,11 @@ ngx_http_acr_keeper_look(ngx_http_acr_keeper_t *keeper)
                             ngx_http_acr_keeper_removing);
     ngx_http_acr_keeper_ask(keeper, ACR_SCRIPT_COLLECTING_LIST, args, 2,
                             ngx_http_acr_keeper_collecting);
+
+    if (keeper->registry->zone) {
+        ngx_http_acr_keeper_ask(keeper, ACR_SCRIPT_STATS, NULL, 0,
+                                ngx_http_acr_keeper_stats);
+    }
 }
 
 
@@ -330,6 +337,40 @@ ngx_http_acr_keeper_collected(void *data, ngx_int_t rc, off_t freed)
     ngx_http_acr_keeper_t *keeper = data;
 
     keeper->busy--;
+}
+
+
+/* what only Redis knows, for acr_metrics */
+
+static void
+ngx_http_acr_keeper_stats(void *data, ngx_http_acr_meta_reply_t *reply)
+{
+    ngx_http_acr_keeper_t *keeper = data;
+
+    ngx_int_t   n;
+    ngx_uint_t  i;
+
+    keeper->busy--;
+
+    if (reply->status != NGX_HTTP_ACR_META_OK) {
+        return;
+    }
+
+    for (i = 0; i + 1 < reply->n; i += 2) {
+
+        if (reply->v[i].len != sizeof("sessions") - 1
+            || ngx_strncmp(reply->v[i].data, "sessions", reply->v[i].len) != 0)
+        {
+            continue;
+        }
+
+        n = ngx_atoi(reply->v[i + 1].data, reply->v[i + 1].len);
+
+        if (n != NGX_ERROR) {
+            ngx_http_acr_gauge_set(keeper->registry->zone,
+                                   NGX_HTTP_ACR_C_SESSIONS, n);
+        }
+    }
 }
 
 

@@ -25,7 +25,10 @@
     X(none) X(base_get) X(extensions_get) X(catalog_get) X(tags_get)         \
     X(referrers_get) X(blob_get) X(blob_delete) X(upload_post)               \
     X(upload_patch) X(upload_put) X(upload_get) X(upload_delete)             \
-    X(manifest_get) X(manifest_put) X(manifest_delete)
+    X(manifest_get) X(manifest_put) X(manifest_delete)                       \
+    X(admin_stats) X(admin_sessions) X(admin_rebuild) X(admin_rebuild_get)   \
+    X(admin_gc) X(admin_gc_get) X(admin_gc_stop) X(admin_scrub)              \
+    X(admin_scrub_get) X(admin_scrub_stop)
 
 /* the codes that we send; what is not here counts for its class */
 #define NGX_HTTP_ACR_STATUSES(X)                                             \
@@ -127,7 +130,7 @@
     X(REDIS_UP, MIN, NOTHING, NOTHING, "acr_redis_up",                       \
       "Whether every worker of this node can use Redis.")                    \
     X(BEHIND, MAX, NOTHING, NOTHING, "acr_index_behind",                     \
-      "Whether the index is behind the directory and being rebuilt.")
+      "Whether Redis has lost something that is to be rebuilt.")
 
 
 /* upper bounds of a histogram's buckets, but for the last: X(us, seconds) */

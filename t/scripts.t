@@ -1,222 +1,15 @@
 #!/usr/bin/perl
 
-# The Lua scripts of src/meta, against a redis-server of its own on a unix
-# socket.  Another server: REDIS_SERVER=/path/to/valkey-server.
+# The Lua scripts of src/meta: state, uploads, blobs, manifests, tags, what is
+# pending.
 
 use strict;
 use warnings;
 
-use Digest::SHA qw(sha256_hex);
-use Errno qw(EINTR);
-use File::Basename qw(basename dirname);
-use File::Spec;
-use File::Temp qw(tempdir);
-use IO::Socket::UNIX;
-use Test::More;
+use FindBin qw($Bin);
+use lib "$Bin/lib";
 
-my $META = File::Spec->rel2abs(dirname(__FILE__) . '/../src/meta');
-my $SERVER = $ENV{REDIS_SERVER} || 'redis-server';
-my $P = 'acr:{test}';
-my ($pid, $redis, %script, %text);
-
-# --- the server
-
-my $dir = tempdir('acr-scripts-XXXXXX', TMPDIR => 1, CLEANUP => 1);
-my $sock = "$dir/redis.sock";
-
-if (!grep { -x "$_/$SERVER" } '', File::Spec->path()) {
-    plan(skip_all => "no $SERVER");
-}
-
-$SIG{$_} = sub { exit 1 } for qw(INT TERM HUP);
-$SIG{ALRM} = sub { print STDERR "the test hangs\n"; exit 1 };
-$SIG{PIPE} = 'IGNORE';
-alarm(120);
-
-$pid = fork();
-die "fork: $!" if !defined $pid;
-if ($pid == 0) {
-    open(STDOUT, '>', "$dir/log") or die;
-    open(STDERR, '>&', \*STDOUT) or die;
-    exec($SERVER, '--port', '0', '--unixsocket', $sock, '--save', '',
-         '--appendonly', 'no', '--dir', $dir, '--daemonize', 'no')
-        or kill('KILL', $$);
-}
-
-END {
-    if ($pid) {
-        my $status = $?;
-        local $!;
-        kill('KILL', $pid);
-        waitpid($pid, 0);
-        $? = $status;
-    }
-}
-
-# --- a minimal RESP client
-
-sub dial {
-    for (1 .. 500) {
-        my $s = IO::Socket::UNIX->new(Peer => $sock);
-        if ($s) {
-            binmode($s);
-            return { sock => $s, in => '' };
-        }
-        select(undef, undef, undef, 0.02);
-    }
-    die "no redis at $sock";
-}
-
-sub fill {
-    my ($c) = @_;
-    my $n = sysread($c->{sock}, $c->{in}, 65536, length $c->{in});
-    return if !defined $n && $! == EINTR;
-    die "redis is gone" if !$n;
-}
-
-sub receive {
-    my ($c) = @_;
-    my $at;
-    fill($c) while ($at = index($c->{in}, "\r\n")) < 0;
-    my $line = substr($c->{in}, 0, $at + 2, '');
-    my ($type, $rest) = $line =~ /^(.)(.*)\r\n\z/s;
-
-    return $rest if $type eq '+' || $type eq ':';
-    return { error => $rest } if $type eq '-';
-    if ($type eq '$') {
-        return undef if $rest < 0;
-        fill($c) while length($c->{in}) < $rest + 2;
-        return substr(substr($c->{in}, 0, $rest + 2, ''), 0, $rest);
-    }
-    if ($type eq '*') {
-        return undef if $rest < 0;
-        return [map { receive($c) } 1 .. $rest];
-    }
-    die "RESP: $line";
-}
-
-sub transmit {
-    my ($c, @args) = @_;
-    my $out = '*' . @args . "\r\n";
-    $out .= '$' . length($_) . "\r\n$_\r\n" for @args;
-    while (length $out) {
-        my $n = syswrite($c->{sock}, $out);
-        next if !defined $n && $! == EINTR;
-        die "redis is gone: $!" if !defined $n;
-        substr($out, 0, $n, '');
-    }
-}
-
-# A command whose errors are fatal.
-sub r {
-    transmit($redis, @_);
-    my $reply = receive($redis);
-    die "$_[0]: $reply->{error}" if ref $reply eq 'HASH';
-    return $reply;
-}
-
-# A script; an error is {error => ...}.
-sub s_ {
-    my ($name, @args) = @_;
-    $script{$name} //= r('SCRIPT', 'LOAD', $text{$name});
-    transmit($redis, 'EVALSHA', $script{$name}, 1, $P, @args);
-    return receive($redis);
-}
-
-sub slurp {
-    my ($path) = @_;
-    open(my $f, '<:raw', $path) or die "$path: $!";
-    local $/;
-    return <$f>;
-}
-
-$redis = dial();
-
-my $common = slurp("$META/common.lua");
-for my $path (sort glob("$META/*.lua")) {
-    my $name = basename($path, '.lua');
-    $text{$name} = $common . slurp($path) if $name ne 'common';
-}
-
-# --- helpers of the tests
-
-my $S;                                  # the state
-my $last = 0;                           # the sequence of the last mutation
-
-sub dig { return 'sha256:' . sha256_hex($_[0]) }
-sub key { return join(':', $P, @_) }
-
-sub fresh {
-    r('FLUSHALL');
-    $S = s_('join', 'run1', '0', 'e1')->[1];
-    $last = 0;
-}
-
-# An "ok" with a sequence that rises; returns the rest of the reply.
-sub ok_seq {
-    my ($reply, $name) = @_;
-    local $Test::Builder::Level = $Test::Builder::Level + 1;
-    if (ref $reply ne 'ARRAY' || $reply->[0] ne 'ok') {
-        fail($name);
-        diag(explain($reply));
-        return;
-    }
-    my ($ok, $seq, @rest) = @$reply;
-    ok($seq =~ /^[1-9]\d{15}\z/ && $seq > $last && r('GET', key('seq')) eq $seq,
-       $name) or diag("seq $seq after $last");
-    $last = $seq;
-    return @rest;
-}
-
-sub reply_is {
-    my ($reply, $want, $name) = @_;
-    local $Test::Builder::Level = $Test::Builder::Level + 1;
-    is_deeply($reply, $want, $name) or diag(explain($reply));
-}
-
-sub blob {
-    my ($repo, $digest, $size) = @_;
-    return s_('blob_commit', $S, $repo, $digest, $size // 10, '', '0', 'bob');
-}
-
-# put(repo, digest, tags => [], refs => [kind, digest...], ...)
-sub put {
-    my ($repo, $digest, %o) = @_;
-    my @tags = @{$o{tags} || []};
-    my @refs = @{$o{refs} || []};
-    return s_('manifest_put', $o{state} // $S, $repo, $digest,
-              $o{size} // 100, $o{media} // 'application/m',
-              $o{subject} // '', $o{atype} // '', $o{descriptor} // '',
-              $o{conditions} // '', 'bob', scalar(@tags), @tags, @refs / 2,
-              @refs);
-}
-
-sub check {
-    my ($repo, $conditions, @refs) = @_;
-    return s_('manifest_check', $repo, $conditions, @refs / 2, @refs);
-}
-
-sub get  { return s_('manifest_get', @_) }
-sub refs { return r('HGET', key('refs', $_[0]), $_[1]) }
-
-sub candidate {
-    return r('ZSCORE', key('candidates'), join(' ', @_));
-}
-
-# The last event as a hash.
-sub last_event {
-    my $list = r('XREVRANGE', key('events'), '+', '-', 'COUNT', 1);
-    return $list->[0] ? {@{$list->[0][1]}} : {};
-}
-
-sub events { return r('XLEN', key('events')) }
-
-# Every key of the registry, but not what only grows.
-sub left {
-    my %skip = map { key($_) => 1 }
-               qw(state seq events candidates pending behind);
-    return [sort grep { !$skip{$_} } @{r('KEYS', '*')}];
-}
+use ACR::Scripts;
 
 my $A = dig('a');
 my $B = dig('b');
@@ -226,36 +19,82 @@ my $N = dig('n');
 
 # --- join and state
 
+# join(run_id, mark, epoch, certain, empty): verdict, run_id:epoch, ":behind" or
+# "", and why; the generation is in $generation
+my $generation;
+
+sub join_ {
+    my ($run, $mark, $epoch, $certain, $empty) = @_;
+    my $reply = s_('join', $run, $mark, $epoch, $certain // 1, $empty // 0);
+    my ($verdict, $state, $why) = @$reply;
+
+    (my $who, $generation, my $behind) =
+        $state =~ /^(.*):(\d{16})(:behind)?\z/ or return $reply;
+    is(r('GET', key('state')), $state, "$state is stored");
+    is($verdict, $behind ? 'behind' : 'complete', 'the verdict is its end');
+    return [$verdict, $who, $why];
+}
+
 subtest join => sub {
     r('FLUSHALL');
-    reply_is(s_('join', 'run1', '0', 'e1'), ['complete', 'run1:e1'],
-             'an empty Redis without marks is complete');
-    reply_is(s_('join', 'run1', '99999999999999999', 'e2'),
-             ['complete', 'run1:e1'], 'who comes later gets the same state');
-    is(r('GET', key('state')), 'run1:e1', 'and the state is stored');
+    reply_is(join_('run1', '0', 'e1', 1, 1), ['complete', 'run1:e1', ''],
+             'an empty Redis of an empty volume is complete');
+    my $first = $generation;
+    reply_is(join_('run1', '99999999999999999', 'e1', 0),
+             ['complete', 'run1:e1', ''], 'who comes later joins the same');
+    is($generation, $first, 'of that generation');
 
     r('SET', key('seq'), '1800000000000000');
-    reply_is(s_('join', 'run2', '1800000000000000', 'e3'),
-             ['complete', 'run2:e3'], 'the mark itself is complete');
-    reply_is(s_('join', 'run3', '900000000000000', 'e4'),
-             ['complete', 'run3:e4'], 'marks are compared as numbers');
-    reply_is(s_('join', 'run', '0', 'e5'), ['complete', 'run:e5'],
+    reply_is(join_('run2', '1800000000000000', 'e1'),
+             ['complete', 'run2:e1', ''], 'restarted: the mark is complete');
+    reply_is(join_('run3', '900000000000000', 'e1'),
+             ['complete', 'run3:e1', ''], 'marks are compared as numbers');
+    reply_is(join_('run', '0', 'e1'), ['complete', 'run:e1', ''],
              'the run_id must be the whole');
+    is($generation, $first, 'nothing was lost: the generation is the same');
 
-    reply_is(s_('join', 'run5', '1800000000000001', 'e6'),
-             ['behind', 'run5:e6:behind'], 'one below the mark is behind');
+    reply_is(join_('run5', '1800000000000001', 'e1'),
+             ['behind', 'run5:e1', 'lost'], 'one below the mark is behind');
+    cmp_ok($generation, '>', $first, 'of a new generation');
     is(r('GET', key('seq')), '1800000000000001', 'seq is raised to the mark');
-    reply_is(s_('join', 'run5', '0', 'e7'), ['behind', 'run5:e6:behind'],
-             'and is reported as behind');
-    reply_is(s_('join', 'run6', '5', 'e8'), ['behind', 'run6:e8:behind'],
+    my $second = $generation;
+    reply_is(join_('run5', '0', 'e1'), ['behind', 'run5:e1', ''],
+             'who comes later finds it behind');
+    reply_is(join_('run6', '5', 'e1'), ['behind', 'run6:e1', ''],
              'behind stays behind through a restart');
+    is($generation, $second, 'and goes on where it was');
+    reply_is(join_('run6', '1800000000000001', 'e2'),
+             ['behind', 'run6:e2', 'volume'], 'another volume');
+    cmp_ok($generation, '>', $second, 'is another generation');
 
-    is(r('GET', key('behind')), '1800000000000001', 'since this sequence');
+    r('SET', key('state'), 'run6:e2:1700000000000000');
+    reply_is(join_('run7', '1800000000000001', 'e2', 0),
+             ['behind', 'run7:e2', 'power'], 'marks may be lost');
+    r('SET', key('state'), 'run7:e2');
+    reply_is(join_('run7', '1', 'e2'), ['behind', 'run7:e2', 'new'],
+             'a state of before generations');
+};
 
+subtest 'join an empty Redis' => sub {
+    for (['', '', 0, 'new', 'a volume with content'],
+         ['', '5', 1, 'lost', 'marks'],
+         ['7', '5', 1, 'new', 'a sequence'],
+         ['3', '5', 0, 'lost', 'less than the mark'])
+    {
+        my ($seq, $mark, $empty, $why, $name) = @$_;
+        r('FLUSHALL');
+        r('SET', key('seq'), $seq) if $seq ne '';
+        reply_is(join_('run', $mark || '0', 'e', 1, $empty),
+                 ['behind', 'run:e', $why], $name);
+    }
     r('FLUSHALL');
-    reply_is(s_('join', 'run7', '9007199254740993', 'e9'),
-             ['behind', 'run7:e9:behind'], 'an emptied Redis is behind');
+    reply_is(join_('run', '9007199254740993', 'e'),
+             ['behind', 'run:e', 'lost'], 'all was lost');
     is(r('GET', key('seq')), '9007199254740993', 'no mark is rounded');
+    r('FLUSHALL');
+    like(s_('join', 'run', '', 'e', 1, 1)->{error}, qr/ERR the mark is no/,
+         'a mark is a number');
+    is_deeply(r('KEYS', '*'), [], 'else nothing changes');
 };
 
 subtest 'state refused' => sub {
@@ -274,7 +113,22 @@ subtest 'state refused' => sub {
         manifest_delete => ['r', $M, 'bob', 10],
         tag_delete => ['r', 't', 'bob'],
         pending_done => ['r', 't', $M],
+        broken => [$A],
+        gc_ask => [$A], gc_begin => [$A, 0], gc_end => [$A],
+        gc_link => ['r', $A, 0], gc_manifest => ['r', $M, 0],
+        gc_orphans => [$B],
+        rebuild_begin => ['r', 'x'], rebuild_blobs => ['r', 'x', $B, 1],
+        rebuild_done => ['x'], rebuild_finish => ['r', 'x'],
+        rebuild_manifest => ['r', 'x', $N, 1, 'm', '', '', '', 0],
+        rebuild_tags => ['r', 'x', 't', $M, 1], rebuild_want => [],
+        work_end => ['gc', 'x'], work_note => ['gc', 'x', ''],
+        work_stop => ['gc'], work_take => ['gc', 'x'],
+        work_want => ['gc', ''],
     );
+    # ARGV in the head of a script tells whether it has to know the state
+    is_deeply([sort keys %call],
+              [sort grep { texts()->{$_} =~ /\bARGV state\b/ }
+               keys %{texts()}], 'all of them');
     my $before = r('KEYS', '*');
     my $seq = r('GET', key('seq'));
     for my $name (sort keys %call) {
@@ -371,7 +225,7 @@ subtest blobs => sub {
     reply_is(s_(@commit, 'u', 0, 'bob'), ['lost'], 'another owner');
     reply_is(s_('blob_commit', $S, 'q', $A, 1, 'u', 1, 'bob'), ['unknown'],
              'the session of another repository');
-    r('SADD', key('collecting'), $A);
+    r('ZADD', key('collecting'), 5, $A);
     reply_is(s_(@commit, 'u', 1, 'bob'), ['collecting', $A],
              'it is being collected');
     r('DEL', key('collecting'));
@@ -448,6 +302,49 @@ subtest blob_find => sub {
              'many holders without it as a blob');
 };
 
+subtest mount => sub {
+    fresh();
+    my $mount = sub {
+        my ($from) = @_;
+        return s_('blob_commit', $S, 'new', $A, 10, '', '', 'bob', $from);
+    };
+    reply_is($mount->('r'), ['unknown'], 'from one that has it not');
+    blob('r', $A);
+    ok_seq($mount->('r'), 'from one that has it');
+    ok_seq($mount->('new'), 'from itself');
+    s_('blob_delete', $S, 'new', $A, 'bob');
+    s_('blob_delete', $S, 'r', $A, 'bob');
+    reply_is($mount->('r'), ['unknown'], 'its source has gone meanwhile');
+    reply_is(s_('catalog', '', 9), ['ok', '0', $S], 'nothing was committed');
+
+    blob('r', $A);
+    s_('broken', $S, $A);
+    reply_is($mount->('r'), ['unknown'], 'its source is broken meanwhile');
+};
+
+subtest broken => sub {
+    fresh();
+    blob('r', $A);
+    put('r', $M, tags => ['t']);
+    reply_is(s_('broken', $S, $_), ['ok'], 'broken') for $A, $M;
+    reply_is(s_('blob_stat', 'r', $A, 1), ['miss', $S], 'a blob is a miss');
+    reply_is(s_('blob_find', 'q', $A, ''), ['miss', $S], 'for a mount too');
+    reply_is(get('r', $M, 'digest'), ['miss', $S], 'a manifest is a miss');
+    reply_is(get('r', 't', 'tag'), ['miss', $S], 'by its tag too');
+    reply_is(put('r', $N, refs => ['b', $A]), ['missing', $A],
+             'a reference to it misses it');
+    reply_is(check('r', '', 'm', $M), ['missing', $M, $S],
+             'nor may an index name it');
+    reply_is(check('r', '', 'o', $M), ['ok', $S], 'unless it may be missing');
+    reply_is(s_('link_now', 'r', $A), ['ok', 'b', $S], 'its link stays');
+    ok_seq(blob('q', $A), 'it is pushed to another repository');
+    reply_is(s_('blob_stat', 'r', $A, 0), ['ok', '10', $S],
+             'that heals it here');
+    ok_seq(put('r', $M), 'a put of the manifest');
+    is(get('r', 't', 'tag')->[1], $M, 'heals that one');
+    is(r('EXISTS', key('broken')), '0', 'nothing is broken');
+};
+
 # --- manifests
 
 subtest manifests => sub {
@@ -463,13 +360,9 @@ subtest manifests => sub {
              ['missing', $C], 'a blob is missing');
     reply_is(put('r', $M, refs => ['m', $N]), ['missing', $N],
              'a manifest is missing');
-    r('SADD', key('collecting'), $B);
-    reply_is(put('r', $M, refs => ['b', $A, 'b', $B]), ['collecting', $B],
-             'a reference is being collected');
-    reply_is(put('r', $B), ['collecting', $B],
+    r('ZADD', key('collecting'), 5, $B, 5, $M);
+    reply_is(put('r', $M), ['collecting', $M],
              'the manifest is being collected');
-    reply_is(put('r', $M, subject => $B), ['collecting', $B],
-             'the subject is being collected');
     r('DEL', key('collecting'));
     is(r('EXISTS', key('manifests', 'r'), key('refs', 'r'), key('tag', 'r')),
        '0', 'a refused manifest changes nothing');
@@ -510,9 +403,10 @@ subtest manifests => sub {
 
     ok_seq(put('r', dig('i'), refs => ['o', dig('x')]), 'a sparse index');
     ok_seq(put('r', dig('k'), refs => ['m', $A]), 'm may be a blob');
-    ok_seq(s_('manifest_delete', $S, 'r', dig('k'), 'bob', 9), 'gone again');
+    ok_seq(s_('manifest_delete', $S, 'r', dig('k'), 'bob', 9, ''),
+           'gone again');
 
-    my @more = ok_seq(s_('manifest_delete', $S, 'r', $N, 'eve', 10),
+    my @more = ok_seq(s_('manifest_delete', $S, 'r', $N, 'eve', 10, ''),
                       'delete the second');
     is_deeply(\@more, ['0'], 'which had no tags');
     is_deeply(last_event(), {seq => $last, action => 'manifest_delete',
@@ -521,7 +415,7 @@ subtest manifests => sub {
     is_deeply([refs('r', $A), refs('r', $M)], [1, undef], 'counts');
     ok(!defined candidate('r', $A), 'a needed blob is no candidate');
     ok(candidate($N), 'the digest of the manifest is one');
-    @more = ok_seq(s_('manifest_delete', $S, 'r', $M, 'bob', 10),
+    @more = ok_seq(s_('manifest_delete', $S, 'r', $M, 'bob', 10, ''),
                    'delete the first');
     is_deeply(\@more, ['0', 't', 'u'], 'with its tags');
     is_deeply([map { refs('r', $_) } $A, $B, $C], [undef, undef, undef],
@@ -530,10 +424,10 @@ subtest manifests => sub {
        'the blobs are candidates');
     reply_is(get('r', 't', 'tag'), ['miss', $S], 'no tag');
     reply_is(get('r', $M, 'digest'), ['miss', $S], 'no manifest');
-    reply_is(s_('manifest_delete', $S, 'r', $M, 'bob', 10), ['unknown'],
+    reply_is(s_('manifest_delete', $S, 'r', $M, 'bob', 10, ''), ['unknown'],
              'delete twice');
 
-    s_('manifest_delete', $S, 'r', dig('i'), 'bob', 10);
+    s_('manifest_delete', $S, 'r', dig('i'), 'bob', 10, '');
     ok(!defined candidate('r', dig('x')), 'what was never there is none');
     s_('blob_delete', $S, 'r', $_, 'bob') for $A, $B, $C;
     is_deeply(left(), [], 'nothing is left');
@@ -541,7 +435,7 @@ subtest manifests => sub {
     is(put('r', $M, tags => [map { "t$_" } 1 .. 100],
            refs => [map { ('o', dig($_)) } 1 .. 1000])->[0], 'ok',
        'the most tags and references');
-    is(s_('manifest_delete', $S, 'r', $M, 'bob', 1000)->[2], '0',
+    is(s_('manifest_delete', $S, 'r', $M, 'bob', 1000, '')->[2], '0',
        'in one script');
     is_deeply(left(), [], 'nothing is left');
     for (['tags', map { "t$_" } 1 .. 101],
@@ -562,7 +456,7 @@ subtest 'blob and manifest of one digest' => sub {
     is_deeply(r('SMEMBERS', key("in:$M")), ['r'], 'the manifest holds it');
     ok(!defined candidate($M), 'so it is no candidate');
     blob('r', $M);
-    ok_seq(s_('manifest_delete', $S, 'r', $M, 'bob', 1), 'the other way');
+    ok_seq(s_('manifest_delete', $S, 'r', $M, 'bob', 1, ''), 'the other way');
     is_deeply(r('SMEMBERS', key("in:$M")), ['r'], 'the blob holds it');
     ok(candidate('r', $M) && !defined candidate($M), 'a candidate as a link');
     blob('q', $A);
@@ -587,7 +481,7 @@ subtest tags => sub {
            'its time rose');
     is_deeply(r('ZRANGE', key('tagsof', 'r', $M), 0, -1), ['u'], 'tags of');
     is_deeply(r('ZRANGE', key('tagsof', 'r', $N), 0, -1), ['t'], 'tags of');
-    reply_is([@{s_('manifest_delete', $S, 'r', $M, 'bob', 9)}[2, 3]],
+    reply_is([@{s_('manifest_delete', $S, 'r', $M, 'bob', 9, '')}[2, 3]],
              ['0', 'u'], 'delete of the old digest takes only its own');
     reply_is(s_('link_now', 'r', 't'), ['ok', $N, $S], 'now');
     reply_is(s_('link_now', 'r', 'u'), ['miss', $S], 'gone');
@@ -606,7 +500,7 @@ subtest tags => sub {
     is(get('r', $N, 'digest')->[0], 'ok', 'its manifest is not');
     reply_is(s_('pending_list', 0, 10), ['ok', 'r:t'], 'it is pending');
     reply_is(s_('tag_delete', $S, 'r', 't', 'bob'), ['unknown'], 'twice');
-    s_('manifest_delete', $S, 'r', $N, 'bob', 9);
+    s_('manifest_delete', $S, 'r', $N, 'bob', 9, '');
     is_deeply(left(), [], 'nothing is left');
 };
 
@@ -666,32 +560,12 @@ subtest 'pending digests' => sub {
     reply_is($now->($A), ['ok', 'm', $S], 'a manifest still');
     is($done->($A, 'bm'), 'changed', 'no blob any more');
     is($done->($A, 'm'), 'ok', 'done');
-    s_('manifest_delete', $S, 'r', $A, 'bob', 9);
+    s_('manifest_delete', $S, 'r', $A, 'bob', 9, '');
     is_deeply($list->(), ['r:t', "r\@$A"],
               'manifest_delete');
     reply_is($now->($A), ['miss', $S], 'gone');
     is($done->($A, 'm'), 'changed', 'no manifest any more');
     is($done->($A, ''), 'ok', 'done as gone');
-};
-
-subtest 'links while behind' => sub {
-    fresh();
-    put('r', $M, tags => ['old', 'moved']);
-    blob('r', $A);
-    my $seq = r('GET', key('seq'));
-    $S = s_('join', 'run2', $seq + 5, 'e2')->[1];
-    is($S, 'run2:e2:behind', 'behind');
-    is(r('GET', key('behind')), $seq + 5, 'since the mark');
-    reply_is(s_('link_now', 'r', 'old'), ['miss', $S],
-             'a tag from before proves nothing');
-    reply_is(get('r', 'old', 'tag')->[1], $M, 'but is answered');
-    reply_is(s_('link_now', 'r', $A), ['ok', 'b', $S], 'a digest is no tag');
-    put('r', $N, tags => ['moved', 'new']);
-    reply_is(s_('link_now', 'r', $_), ['ok', $N, $S], "$_ is of now")
-        for qw(moved new);
-    $S = s_('join', 'run3', '0', 'e3')->[1];
-    reply_is(s_('link_now', 'r', 'new'), ['miss', $S],
-             'after another restart it may be old again');
 };
 
 subtest conditions => sub {
@@ -743,357 +617,6 @@ subtest manifest_check => sub {
     is(ref s_('manifest_check', 'r', 0), 'HASH', 'none at all');
     is_deeply([sort @{r('KEYS', '*')}], [sort @$before], 'it writes nothing');
     is(r('GET', key('seq')), $seq, 'nor takes a sequence');
-};
-
-# --- removal in slices
-
-sub many {
-    my ($repo, $digest, $n, %o) = @_;
-    my @all = map { sprintf('v%05d', $_) } 1 .. $n;
-    for (my $i = 0; $i < $n; $i += 100) {
-        my $end = $i + 99 < $n ? $i + 99 : $n - 1;
-        put($repo, $digest, %o, tags => [@all[$i .. $end]]);
-    }
-    return @all;
-}
-
-subtest 'delete in slices' => sub {
-    fresh();
-    blob('r', $A);
-    my @all = many('r', $M, 2500, refs => ['b', $A], subject => $B,
-                   descriptor => '{}');
-    put('r', $N, tags => ['other']);
-    is(r('ZCARD', key('tags', 'r')), 2501, 'tags');
-    r('DEL', key('pending'));
-    my $n = events();
-    my @got;
-    my ($more, @tags) = ok_seq(s_('manifest_delete', $S, 'r', $M, 'bob',
-                                  1000), 'the first slice');
-    is($more . ' ' . @tags, '1 1000', 'has 1000 tags');
-    push(@got, @tags);
-    reply_is(get('r', $M, 'digest'), ['miss', $S], 'the manifest is hidden');
-    reply_is(get('r', 'v02500', 'tag'), ['miss', $S], 'and every tag of it');
-    reply_is(s_('link_now', 'r', 'v02500'), ['miss', $S], 'on disk too');
-    reply_is(s_('pending_done', $S, 'r', 'v02500', $M), ['changed'],
-             'no link to it is right');
-    reply_is(s_('referrers', 'r', $B, '', '', 9), ['ok', '0', $S, ''],
-             'it is no referrer');
-    reply_is(put('r', $N, refs => ['m', $M]), ['missing', $M],
-             'nothing can refer to it');
-    is(refs('r', $A), '1', 'its references count until the end');
-    put('r', $N, tags => ['v02400']);
-    ok_seq(s_('tag_delete', $S, 'r', 'v02300', 'bob'), 'delete a hidden tag');
-
-    ($more, @tags) = ok_seq(s_('manifest_delete', $S, 'r', $M, 'bob', 99999),
-                            'the second slice');
-    is($more . ' ' . @tags, '1 1000', 'has no more than 1000 tags');
-    push(@got, @tags);
-    ($more, @tags) = ok_seq(s_('manifest_delete', $S, 'r', $M, 'bob', 1000),
-                            'the third slice');
-    is($more . ' ' . @tags, '0 498', 'has the rest');
-    push(@got, @tags);
-    is_deeply([sort @got], [grep { !/^v02[34]00/ } @all],
-              'each tag once, but not the moved and the deleted one');
-    is((grep { /^r:/ } @{r('ZRANGE', key('pending'), 0, -1)}), 2500,
-       'all are pending');
-    is(events(), $n + 3, 'one delete is one event');
-    reply_is(s_('tags_list', 'r', '', 9),
-             ['ok', '1', '0', $S, 'other', 'v02400'], 'the others stay');
-    is(get('r', 'v02400', 'tag')->[1], $N, 'the moved tag stays');
-    ok(!defined refs('r', $A) && candidate('r', $A), 'the blob is free');
-    reply_is(s_('manifest_delete', $S, 'r', $M, 'bob', 1000), ['unknown'],
-             'no fourth slice');
-    s_('manifest_delete', $S, 'r', $N, 'bob', 9);
-    s_('blob_delete', $S, 'r', $A, 'bob');
-    is_deeply(left(), [], 'nothing is left');
-};
-
-subtest 'put while a removal is under way' => sub {
-    fresh();
-    blob('r', $A);
-    many('r', $M, 2500, refs => ['b', $A]);
-    s_('manifest_delete', $S, 'r', $M, 'bob', 100);
-    reply_is(put('r', $M, tags => ['t'], refs => ['b', $A]),
-             ['collecting', $M], 'the removal comes first');
-    reply_is(put('r', $M, tags => ['t'], refs => ['b', $A]),
-             ['collecting', $M], 'each try helps it');
-    ok_seq(put('r', $M, tags => ['t'], refs => ['b', $A]), 'then it is put');
-    reply_is(s_('tags_list', 'r', '', 9), ['ok', '1', '0', $S, 't'],
-             'no old tag came back');
-    is(refs('r', $A), '1', 'it counts once');
-    reply_is(r('ZCARD', key('removing')), '0', 'the removal is over');
-    put('r', $N, tags => ['x', 'y']);
-    s_('manifest_delete', $S, 'r', $N, 'bob', 1);
-    ok_seq(put('r', $N), 'a short rest needs no retry');
-    reply_is(get('r', 'y', 'tag'), ['miss', $S], 'its tags are gone');
-    is(get('r', $N, 'digest')->[0], 'ok', 'it is there');
-};
-
-# --- lists
-
-subtest lists => sub {
-    fresh();
-    reply_is(s_('tags_list', 'r', '', 9), ['ok', '0', '0', $S],
-             'no repository');
-    blob('r', $A);
-    reply_is(s_('tags_list', 'r', '', 9), ['ok', '1', '0', $S],
-             'one without tags');
-    my @names = sort qw(a B b-1 b.1 b_1 b10 b9 latest Z 0);
-    put('r', $M, tags => [reverse @names]);
-    reply_is(s_('tags_list', 'r', '', 100), ['ok', '1', '0', $S, @names],
-             'tags in the order of their bytes');
-    reply_is(s_('tags_list', 'r', '', scalar @names),
-             ['ok', '1', '0', $S, @names], 'exactly n is no more');
-    reply_is(s_('tags_list', 'r', '', 0), ['ok', '1', '0', $S], 'n = 0');
-    for my $n (1, 3, 9) {
-        my ($last, $more, @got) = ('', 1);
-        while ($more) {
-            my ($ok, $there, $m, $st, @page) =
-                @{s_('tags_list', 'r', $last, $n)};
-            push(@got, @page);
-            ($more, $last) = ($m, $page[-1]);
-            last if @got > @names;
-        }
-        is_deeply(\@got, \@names, "paged by $n");
-    }
-    reply_is(s_('tags_list', 'r', 'b', 2), ['ok', '1', '1', $S,
-             @names[4, 5]], 'after a name that is not there');
-    reply_is(s_('tags_list', 'r', 'zzz', 2), ['ok', '1', '0', $S],
-             'after the end');
-
-    my @repos = sort('r', map { ("lib/$_", "lib-$_") } 1 .. 12);
-    blob($_, $A) for @repos;
-    reply_is(s_('catalog', '', 100), ['ok', '0', $S, @repos], 'catalog');
-    reply_is(s_('catalog', '', 0), ['ok', '0', $S], 'n = 0');
-    my ($last, $more, @got) = ('', 1);
-    while ($more) {
-        my ($ok, $m, $st, @page) = @{s_('catalog', $last, 7)};
-        push(@got, @page);
-        ($more, $last) = ($m, $page[-1]);
-        last if @got > @repos;
-    }
-    is_deeply(\@got, \@repos, 'paged by 7');
-
-    s_('blob_delete', $S, 'r', $A, 'bob');
-    is(s_('tags_list', 'r', '', 1)->[1], '1', 'manifests keep a repository');
-    s_('manifest_delete', $S, 'r', $M, 'bob', 100);
-    is(s_('tags_list', 'r', '', 1)->[1], '0', 'nothing does not');
-    many('big', $M, 1001);
-    is(@{s_('tags_list', 'big', '', 5000)}, 4 + 1000, '1000 at the most');
-};
-
-subtest referrers => sub {
-    fresh();
-    my $sub = dig('no such subject');
-    reply_is(s_('referrers', 'r', $sub, '', '', 9), ['ok', '0', $S, ''],
-             'none');
-    my %d;
-    for my $i (1 .. 10) {
-        $d{dig("r$i")} = $i;
-        put('r', dig("r$i"), subject => $sub, descriptor => "{\"n\":$i}",
-            atype => $i % 2 ? 'odd' : 'even');
-    }
-    my @all = sort keys %d;
-    my @odd = grep { $d{$_} % 2 } @all;
-    my $json = sub { return map { "{\"n\":$d{$_}}" } @_ };
-    reply_is(s_('referrers', 'r', $sub, '', '', 100),
-             ['ok', '0', $S, $all[-1], $json->(@all)],
-             'of a subject that is not there');
-    reply_is(s_('referrers', 'q', $sub, '', '', 100), ['ok', '0', $S, ''],
-             'another repository');
-    reply_is(s_('referrers', 'r', $sub, '', '', 4),
-             ['ok', '1', $S, $all[3], $json->(@all[0 .. 3])], 'a page');
-    reply_is(s_('referrers', 'r', $sub, '', $all[3], 6),
-             ['ok', '0', $S, $all[9], $json->(@all[4 .. 9])], 'the last one');
-    reply_is(s_('referrers', 'r', $sub, '', '', 0), ['ok', '0', $S, ''],
-             'n = 0');
-    my ($last, $more, @got) = ('', 1);
-    while ($more) {
-        my ($ok, $m, $st, $l, @page) =
-            @{s_('referrers', 'r', $sub, 'odd', $last, 2)};
-        push(@got, @page);
-        ($more, $last) = ($m, $l);
-        last if @got > @odd;
-    }
-    is_deeply(\@got, [$json->(@odd)], 'filtered, paged by 2');
-    reply_is(s_('referrers', 'r', $sub, 'none', '', 9),
-             ['ok', '0', $S, $all[-1]], 'of a type that nobody has');
-
-    put('r', $all[0], subject => $sub, descriptor => '{"new":1}',
-        atype => 'odd');
-    reply_is(s_('referrers', 'r', $sub, '', '', 1),
-             ['ok', '1', $S, $all[0], '{"new":1}'], 'a repeated put');
-    s_('manifest_delete', $S, 'r', $_, 'bob', 9) for @all;
-    reply_is(s_('referrers', 'r', $sub, '', '', 9), ['ok', '0', $S, ''],
-             'deleted');
-    is_deeply(left(), [], 'nothing is left');
-
-    my @many = sort map { dig("x$_") } 1 .. 2500;
-    put('r', $_, subject => $sub, descriptor => '{}',
-        atype => $_ eq $many[-1] ? 'rare' : 'common') for @many;
-    my $calls = 0;
-    ($last, $more, @got) = ('', 1);
-    while ($more && $calls < 10) {
-        my ($ok, $m, $st, $l, @page) =
-            @{s_('referrers', 'r', $sub, 'rare', $last, 5)};
-        push(@got, @page);
-        ($more, $last) = ($m, $l);
-        is($last, $many[999], '1000 looked at') if $calls == 0;
-        $calls++;
-    }
-    is("$calls @got", '3 {}', 'a rare type takes three calls');
-};
-
-subtest 'referrers by bytes' => sub {
-    fresh();
-    my $sub = dig('s');
-    my @all = sort map { dig("big$_") } 1 .. 7;
-    my $i = 0;
-    my %size = map { $_ => (400000, 400000, 248576, 1, 2000000, 5, 6)[$i++] }
-               @all;
-    put('r', $_, subject => $sub, descriptor => 'x' x $size{$_}, atype => 'a')
-        for @all;
-    for my $atype ('', 'a') {
-        my ($last, $more, @calls) = ('', 1);
-        while ($more && @calls < 9) {
-            my ($ok, $m, $st, $l, @page) =
-                @{s_('referrers', 'r', $sub, $atype, $last, 1000)};
-            push(@calls, join(' ', map { length } @page));
-            ($more, $last) = ($m, $l);
-        }
-        is_deeply(\@calls, ['400000 400000 248576', '1', '2000000', '5 6'],
-                  "1 MiB a call, or one: type '$atype'");
-    }
-};
-
-# --- feed and stream
-
-subtest feed => sub {
-    fresh();
-    my $feed = dial();
-    transmit($feed, 'SUBSCRIBE', key('feed'));
-    receive($feed);
-    my $next = sub { return receive($feed)->[2] };
-    my $seq = blob('a/b', $A)->[1];
-    is($next->(), "$seq blob_commit a/b $A", 'blob_commit');
-    $seq = put('a/b', $M, tags => ['t', 'u'])->[1];
-    is($next->(), "$seq manifest_put a/b $M", 'manifest_put');
-    is($next->(), "$seq manifest_put a/b t", 'and its tag');
-    is($next->(), "$seq manifest_put a/b u", 'and the other');
-    $seq = s_('tag_delete', $S, 'a/b', 't', 'bob')->[1];
-    is($next->(), "$seq tag_delete a/b t", 'tag_delete');
-    $seq = s_('manifest_delete', $S, 'a/b', $M, 'bob', 9)->[1];
-    is($next->(), "$seq manifest_delete a/b $M", 'manifest_delete');
-    $seq = s_('blob_delete', $S, 'a/b', $A, 'bob')->[1];
-    is($next->(), "$seq blob_delete a/b $A", 'blob_delete');
-    is(events(), 5, 'one event for each');
-    close($feed->{sock});
-};
-
-subtest 'a Redis that takes no writes' => sub {
-    fresh();
-    blob('r', $A);
-    r('ZADD', key('candidates'), 5, "r $A");
-    r('CONFIG', 'SET', 'min-replicas-to-write', 1);
-    reply_is(s_('blob_stat', 'r', $A, 1), ['ok', '10', $S],
-             'a touch does not spoil the answer');
-    reply_is(s_('blob_find', 'q', $A, ''), ['ok', '10', 'r', $S],
-             'nor does a mount');
-    is(ref put('r', $M), 'HASH', 'a mutation fails');
-    r('CONFIG', 'SET', 'min-replicas-to-write', 0);
-    is(candidate('r', $A), '5', 'nothing was written');
-    is(get('r', $M, 'digest')->[0], 'miss', 'not a part of it');
-};
-
-# --- the embedder
-
-subtest embed => sub {
-    my @names = sort keys %text;
-    is(system("$META/embed.sh", "$dir/s.h", $META), 0, 'it runs');
-    is_deeply([glob("$dir/s.h*")], ["$dir/s.h"], 'and leaves only its output');
-    my $header = slurp("$dir/s.h");
-    my @lines = split(/\n/, $header);
-    ok(!(grep { length > 110 } @lines), 'no long lines');
-
-    mkdir("$dir/lua");
-    my $body = "return '\\\\ \"q\" ??= %d\tx'\n";
-    for (['common', "-- no\nlocal c = 1\n"], ['odd', "-- KEYS\n  -- no\n$body"])
-    {
-        open(my $f, '>', "$dir/lua/$_->[0].lua") or die;
-        print $f $_->[1];
-        close($f);
-    }
-    is(system("$META/embed.sh", "$dir/odd.h", "$dir/lua"), 0, 'odd text');
-
-    my $cc = $ENV{CC} || 'cc';
-    if (system("command -v $cc >/dev/null 2>&1") != 0) {
-        note("no $cc: the header is not compiled");
-        return;
-    }
-    my $build = sub {
-        my ($header) = @_;
-        open(my $f, '>', "$dir/x.c") or die;
-        print $f <<"END";
-#include "$header"
-#define ACR_SCRIPTS_TEXT
-#include "$header"
-#include "$header"
-#include <stdio.h>
-
-int
-main(void)
-{
-    int i;
-
-    for (i = 0; i < ACR_SCRIPT_MAX; i++) {
-        printf("%s %lu\\n", acr_scripts[i].name,
-               (unsigned long) acr_scripts[i].len);
-        fwrite(acr_scripts[i].text, 1, acr_scripts[i].len, stdout);
-    }
-    return 0;
-}
-END
-        close($f);
-        open($f, '>', "$dir/y.c") or die;
-        print $f "#include \"$header\"\n",
-                 "int y(void); int y(void) { return ACR_SCRIPT_MAX; }\n";
-        close($f);
-        is(system("$cc -Wall -Wextra -Werror -Wno-unused -o $dir/x "
-                  . "$dir/x.c $dir/y.c"), 0, "$header compiles");
-        open(my $out, '-|', "$dir/x") or die;
-        binmode($out);
-        my %got;
-        while (my $line = <$out>) {
-            my ($name, $len) = split(' ', $line);
-            read($out, $got{$name}, $len) == $len or die;
-        }
-        close($out);
-        return \%got;
-    };
-    my $want = {%text};
-    for (values %$want) {
-        s/^[ \t]*--.*\n//mg;
-        s/^[ \t]*\n//mg;
-    }
-    is_deeply($build->('s.h'), $want, 'the texts without their comments');
-    is_deeply($build->('odd.h'), {odd => "local c = 1\n$body"}, 'odd text');
-};
-
-# --- the form of the sources
-
-subtest form => sub {
-    my $schema = slurp("$META/schema.md");
-    for my $path (glob("$META/*.lua"), "$META/embed.sh") {
-        my $source = slurp($path);
-        my @long = grep { length > 80 } split(/\n/, $source);
-        ok(!@long && $source !~ /\t/, basename($path) . ': 80 columns, no tab');
-        next if $path !~ /\.lua\z/;
-        like($source, qr/\A-- (KEYS\[1\]|Helpers)/, 'its contract comes first');
-        # Every key that a script makes is in the schema.
-        while ($source =~ /\bP \.\. '([a-z]+)/g) {
-            ok(0, "$1 is not in schema.md") if $schema !~ /`<p>:\Q$1\E\b/;
-        }
-    }
 };
 
 done_testing();

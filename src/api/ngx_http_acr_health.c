@@ -375,8 +375,7 @@ ngx_http_acr_health_end(ngx_http_acr_health_t *health)
 static void
 ngx_http_acr_health_log(ngx_http_acr_health_t *health)
 {
-    ngx_err_t   err;
-    ngx_uint_t  level;
+    ngx_err_t  err;
 
     if (health->disk == health->logged) {
         return;
@@ -392,9 +391,7 @@ ngx_http_acr_health_log(ngx_http_acr_health_t *health)
 
     /* one level, so that no log has the one without the other */
 
-    level = NGX_LOG_ERR;
-
-    ngx_log_error(level, ngx_cycle->log, err,
+    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, err,
                   "acr: the directory \"%V\" is %s",
                   &health->registry->store.root,
                   ngx_http_acr_health_words[health->disk]);

@@ -79,6 +79,9 @@ ngx_http_acr_pull_create(ngx_http_request_t *r, acr_digest_t *digest)
     pull->ctx = ngx_http_acr_get_ctx(r);
     pull->store = &pull->ctx->registry->store;
 
+    ngx_http_acr_count(pull->ctx->registry->zone,
+                       NGX_HTTP_ACR_C_LOOKUPS + NGX_HTTP_ACR_SOURCE_disk, 1);
+
     if (digest) {
         pull->digest = *digest;
 

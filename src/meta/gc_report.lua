@@ -2,9 +2,28 @@
 -- Returns {"ok", state, more (0|1), links, freed, digest...}
 -- | {"behind", state}.
 -- What a run would remove now, a page of it: the number of links; the bytes
--- of those that are the last one of their blob; digests that nobody holds.
+-- of blobs that go with them (but not of one that over 100 repositories hold);
+-- digests that nobody holds.
 if BEHIND then
     return {'behind', STATE}
+end
+
+-- The blob goes with this link: each repository that holds it lets it go, and
+-- of these this one counts it.
+local function goes(repo, digest)
+    local held = P .. 'in:' .. digest
+    if redis.call('SCARD', held) > 100 then
+        return false
+    end
+    for _, name in ipairs(redis.call('SMEMBERS', held)) do
+        local time = redis.call('ZSCORE', P .. 'candidates',
+                                name .. ' ' .. digest)
+        if name < repo or not time or tonumber(time) > tonumber(ago(ARGV[1]))
+        then
+            return false
+        end
+    end
+    return true
 end
 
 local offset, n = bounded(ARGV[2], 0, 2 ^ 53), bounded(ARGV[3], 1, 300)
@@ -17,7 +36,7 @@ for _, entry in ipairs(list) do
     local repo, digest = string.match(entry, '^(%S+) (%S+)$')
     if repo then
         links = links + 1
-        if redis.call('SCARD', P .. 'in:' .. digest) == 1 then
+        if goes(repo, digest) then
             local size = redis.call('HGET', P .. 'blobs:' .. repo, digest)
             freed = freed + (tonumber(size) or 0)
         end

@@ -1,9 +1,9 @@
 -- KEYS[1] prefix  ARGV run_id, mark, epoch, certain (0|1), empty (0|1)
 -- Returns {"complete"|"behind", state, why}.
 -- mark: the highest acknowledged sequence on disk, decimal; "0" if none.
--- certain: no higher mark was lost.  empty: the volume holds nothing.  why, of a
--- state that is new: "", "new" (this Redis), "volume" (it is of another one),
--- "lost" (changes), "power" (whether changes were lost is not known).
+-- certain: no higher mark was lost.  empty: the volume holds nothing.
+-- why, of a state that is new: "", "new" (this Redis), "volume" (it is of
+-- another one), "lost" (changes), "power" (whether any were lost is not known).
 -- A Redis that was behind and has lost nothing since stays so, and goes on.
 local run_id, mark, epoch = ARGV[1], ARGV[2], ARGV[3]
 

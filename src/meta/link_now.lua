@@ -1,6 +1,6 @@
 -- KEYS[1] prefix  ARGV repo, name (a tag, or a digest)
--- Returns {"ok", what, state} | {"miss", state} | {"behind", state}.  what: of a
--- tag its digest, of a digest its kinds ("b", "m", "bm").
+-- Returns {"ok", what, state} | {"miss", state} | {"behind", state}.
+-- what: of a tag its digest, of a digest its kinds ("b", "m", "bm").
 local repo = ARGV[1]
 
 if unsure(repo) then

@@ -299,12 +299,16 @@ void ngx_http_acr_store_verify_close(ngx_http_acr_store_verify_t *verify);
  * Verifies once more and, if the blob is broken or gives EIO, moves it to
  * acr/quarantine/<alg>-<hex>.<seconds>, durably, under the blob's lock, unless
  * somebody has stored it again meanwhile.  The lock is not held while it
- * reads.
+ * reads.  The file loses its permissions, so that who has it open can see that
+ * it was moved (ngx_http_acr_store_stale()).
  *
  * NGX_OK, after a log line: moved.  NGX_DECLINED: it is right by now, or gone.
  */
 ngx_int_t ngx_http_acr_store_quarantine(ngx_http_acr_store_t *store,
     acr_digest_t *digest, ngx_log_t *log);
+
+/* 1 if this open file of a blob was moved to quarantine; does not block */
+ngx_uint_t ngx_http_acr_store_stale(int fd);
 
 
 /* --- collect */

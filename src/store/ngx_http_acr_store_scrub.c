@@ -255,6 +255,15 @@ ngx_http_acr_store_quarantine_locked(ngx_http_acr_store_t *store,
         return rc;
     }
 
+    /*
+     * Who still has it open can tell by this that it was moved away.  A volume
+     * that somebody else has written may have files that are not ours.
+     */
+
+    if (fchmod(verify->fd, 0) == -1 && ngx_errno != EPERM) {
+        return ngx_http_acr_store_failed(log, ngx_errno, "fchmod()", to.data);
+    }
+
     /* rather in both places after a power loss than in none */
 
     rc = ngx_http_acr_store_sync_above(store, &to, log);
@@ -324,4 +333,13 @@ ngx_http_acr_store_quarantine_same(ngx_http_acr_store_path_t *path,
 
     return now.st_dev == then.st_dev && now.st_ino == then.st_ino
            ? NGX_OK : NGX_DECLINED;
+}
+
+
+ngx_uint_t
+ngx_http_acr_store_stale(int fd)
+{
+    struct stat  st;
+
+    return fstat(fd, &st) == 0 && (st.st_mode & S_IRUSR) == 0;
 }

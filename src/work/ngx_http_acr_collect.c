@@ -33,8 +33,15 @@ enum {
 };
 
 
-static const char  *ngx_http_acr_collect_counters[] = {
-    "orphans", "manifests", "links", "blobs", "bytes", "kept", "failed", NULL
+static ngx_http_acr_work_counter_t  ngx_http_acr_collect_counters[] = {
+    { "orphans", NGX_HTTP_ACR_WORK_UNCOUNTED },
+    { "manifests", NGX_HTTP_ACR_C_COLLECTED_MANIFESTS },
+    { "links", NGX_HTTP_ACR_C_COLLECTED_LINKS },
+    { "blobs", NGX_HTTP_ACR_C_COLLECTED_BLOBS },
+    { "bytes", NGX_HTTP_ACR_C_COLLECTED_BYTES },
+    { "kept", NGX_HTTP_ACR_WORK_UNCOUNTED },
+    { "failed", NGX_HTTP_ACR_WORK_UNCOUNTED },
+    { NULL, 0 }
 };
 
 

@@ -31,8 +31,14 @@ enum {
 };
 
 
-static const char  *ngx_http_acr_volume_counters[] = {
-    "repositories", "manifests", "blobs", "tags", "skipped", "failed", NULL
+static ngx_http_acr_work_counter_t  ngx_http_acr_volume_counters[] = {
+    { "repositories", NGX_HTTP_ACR_C_REBUILT_REPOSITORIES },
+    { "manifests", NGX_HTTP_ACR_C_REBUILT_MANIFESTS },
+    { "blobs", NGX_HTTP_ACR_WORK_UNCOUNTED },
+    { "tags", NGX_HTTP_ACR_WORK_UNCOUNTED },
+    { "skipped", NGX_HTTP_ACR_WORK_UNCOUNTED },
+    { "failed", NGX_HTTP_ACR_WORK_UNCOUNTED },
+    { NULL, 0 }
 };
 
 

@@ -21,8 +21,12 @@ enum {
 };
 
 
-static const char  *ngx_http_acr_scrub_counters[] = {
-    "blobs", "bytes", "broken", "failed", NULL
+static ngx_http_acr_work_counter_t  ngx_http_acr_scrub_counters[] = {
+    { "blobs", NGX_HTTP_ACR_C_SCRUBBED_BLOBS },
+    { "bytes", NGX_HTTP_ACR_C_SCRUBBED_BYTES },
+    { "broken", NGX_HTTP_ACR_C_SCRUB_BROKEN },
+    { "failed", NGX_HTTP_ACR_WORK_UNCOUNTED },
+    { NULL, 0 }
 };
 
 

@@ -22,7 +22,7 @@ static size_t ngx_http_acr_work_copy(u_char *buf, ngx_str_t *text);
 
 void *
 ngx_http_acr_work_create(ngx_http_acr_registry_t *registry, const char *kind,
-    const char **names, size_t size, ngx_uint_t *busy)
+    ngx_http_acr_work_counter_t *counters, size_t size, ngx_uint_t *busy)
 {
     u_char               *p;
     ngx_pool_t           *pool;
@@ -45,7 +45,7 @@ ngx_http_acr_work_create(ngx_http_acr_registry_t *registry, const char *kind,
     work->pool = pool;
     work->registry = registry;
     work->kind = kind;
-    work->names = names;
+    work->counters = counters;
     work->busy = busy;
     work->started = ngx_time();
 
@@ -121,7 +121,7 @@ ngx_http_acr_work_taken(void *data, ngx_http_acr_meta_reply_t *reply)
         work->request_len = ngx_http_acr_work_copy(work->request,
                                                    &reply->v[0]);
         work->at_len = ngx_http_acr_work_copy(work->at, &reply->v[1]);
-        work->note = ngx_current_msec;
+        work->note = ngx_current_msec - NGX_HTTP_ACR_WORK_NOTE;
         work->taken = 1;
 
         rc = NGX_OK;
@@ -175,7 +175,7 @@ ngx_http_acr_work_go_on(ngx_http_acr_work_t *work, ngx_uint_t now,
     args[n].data = work->at;
     args[n++].len = work->at_len;
 
-    for (i = 0; work->names[i]; i++) {
+    for (i = 0; work->counters[i].name; i++) {
         more = work->counted[i] - work->noted[i];
 
         if (more == 0) {
@@ -184,8 +184,15 @@ ngx_http_acr_work_go_on(ngx_http_acr_work_t *work, ngx_uint_t now,
 
         work->noted[i] = work->counted[i];
 
-        args[n].data = (u_char *) work->names[i];
-        args[n++].len = ngx_strlen(work->names[i]);
+        if (work->counters[i].metric != NGX_HTTP_ACR_WORK_UNCOUNTED
+            && work->request_len == 0)
+        {
+            ngx_http_acr_count(work->registry->zone, work->counters[i].metric,
+                               more);
+        }
+
+        args[n].data = (u_char *) work->counters[i].name;
+        args[n++].len = ngx_strlen(work->counters[i].name);
 
         args[n].data = number[i];
         args[n++].len = ngx_sprintf(number[i], "%ui", more) - number[i];

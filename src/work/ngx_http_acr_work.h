@@ -26,6 +26,17 @@
 #define NGX_HTTP_ACR_WORK_AT         300
 
 
+/* a counter of the work, and what counts the same for acr_metrics
+   (NGX_HTTP_ACR_C_..., or NGX_HTTP_ACR_WORK_UNCOUNTED) */
+
+typedef struct {
+    const char                  *name;
+    ngx_uint_t                   metric;
+} ngx_http_acr_work_counter_t;
+
+#define NGX_HTTP_ACR_WORK_UNCOUNTED  ((ngx_uint_t) -1)
+
+
 typedef struct ngx_http_acr_work_s  ngx_http_acr_work_t;
 
 /* NGX_OK: it is ours (still); NGX_DECLINED: it is somebody else's, or was
@@ -42,7 +53,7 @@ struct ngx_http_acr_work_s {
     ngx_str_t                    owner;       /* of this attempt */
     ngx_uint_t                  *busy;
 
-    const char                 **names;       /* of counters; NULL ends them */
+    ngx_http_acr_work_counter_t *counters;    /* one without a name ends them */
     ngx_uint_t                   counted[NGX_HTTP_ACR_WORK_COUNTERS];
     ngx_uint_t                   noted[NGX_HTTP_ACR_WORK_COUNTERS];
 
@@ -65,7 +76,8 @@ struct ngx_http_acr_work_s {
  * first are ngx_http_acr_work_t; NULL: no memory.  busy is set to 1.
  */
 void *ngx_http_acr_work_create(ngx_http_acr_registry_t *registry,
-    const char *kind, const char **names, size_t size, ngx_uint_t *busy);
+    const char *kind, ngx_http_acr_work_counter_t *counters, size_t size,
+    ngx_uint_t *busy);
 
 /* takes the lease, if it is due: every is the interval in seconds, 0 if there is
    none; work->at and work->request are those of the registry then */

@@ -97,7 +97,7 @@ sub redis {
 #   main, http, server, location, servers: more directives for these places,
 #   lines => { root => '', ... }: other lines than the usual (ACR::Node),
 #   redis => an ACR::Redis, redis_options: parameters of acr_redis,
-#   root => a directory
+#   root => a directory, env => { NAME => value }: its environment
 sub start {
     my $node = prepare(@_);
 

@@ -193,6 +193,8 @@ sub certificate {
 sub run {
     my ($self) = @_;
 
+    local %ENV = (%ENV, %{ $self->{option}{env} || {} });
+
     $self->forget();
     $self->{process} = ACR::Process->spawn("$self->{dir}/nginx.out",
                                            $self->nginx());
