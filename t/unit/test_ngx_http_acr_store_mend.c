@@ -1,6 +1,6 @@
 
 /*
- * Links of Distribution that name the file of another digest.
+ * Links that do not name their digest, though its content is there.
  */
 
 #include "ngx_shim.h"
@@ -14,10 +14,17 @@ static acr_digest_t           alias;
 
 
 static ngx_int_t
+mend(ngx_uint_t kind, acr_digest_t *digest)
+{
+    return ngx_http_acr_store_mend(store, shim_str("team/app"), kind, digest,
+                                   &shim_log);
+}
+
+
+static ngx_int_t
 unalias(acr_digest_t *digest)
 {
-    return ngx_http_acr_store_unalias(store, shim_str("team/app"), digest,
-                                      &shim_log);
+    return mend(NGX_HTTP_ACR_LAYER, digest);
 }
 
 
@@ -52,13 +59,12 @@ sha512(acr_digest_t *digest, const char *content)
 }
 
 
-int
-main(void)
+static void
+test_alias(void)
 {
     struct stat    st;
     acr_digest_t  *digest, other;
 
-    store = shim_store();
     digest = shim_digest(CONTENT);
 
     sha512(&alias, CONTENT);
@@ -84,14 +90,54 @@ main(void)
        "it is a second name of the other");
     is_int(shim_count(shim_path("acr/tmp")), 0, "nothing is left over");
 
-    is_int(unalias(&alias), NGX_DECLINED, "it is none any more");
-
-    shim_put(link_of(&alias), "");
-    is_int(unalias(&alias), NGX_DECLINED, "an empty link is none");
-
     shim_put(link_of(&alias), shim_text(digest));
     is_int(unalias(&alias), NGX_OK, "again, with the file there");
     is_int(shim_count(shim_path("acr/tmp")), 0, "nothing is left over");
+}
+
+
+static void
+test_torn(void)
+{
+    acr_digest_t  *digest, *other;
+
+    digest = shim_digest("torn");
+    other = shim_digest("other");
+
+    shim_make(link_of(digest), "");
+    is_int(unalias(digest), NGX_DECLINED, "an empty link, and no content");
+
+    shim_make(data_of(digest), "other");
+    is_int(unalias(digest), NGX_DECLINED, "other content");
+    ok(shim_is(link_of(digest), ""), "the link stays");
+
+    shim_put(data_of(digest), "torn");
+    is_int(unalias(digest), NGX_OK, "the content is there");
+    ok(shim_is(link_of(digest), shim_text(digest)), "the link names it");
+
+    shim_put(link_of(digest), "sha256:0123");
+    is_int(unalias(digest), NGX_OK, "a torn link");
+    ok(shim_is(link_of(digest), shim_text(digest)), "is mended");
+
+    shim_make(data_of(other), "other");
+    shim_put(link_of(digest), shim_text(other));
+    is_int(unalias(digest), NGX_DECLINED, "one that names something else");
+    ok(shim_is(link_of(digest), shim_text(other)), "stays");
+
+    is_int(mend(NGX_HTTP_ACR_REVISION, digest), NGX_DECLINED, "no revision");
+    shim_make(shim_path("docker/registry/v2/repositories/team/app/_manifests"
+                        "/revisions/sha256/%s/link", shim_hex(digest)), "");
+    is_int(mend(NGX_HTTP_ACR_REVISION, digest), NGX_OK, "a revision");
+}
+
+
+int
+main(void)
+{
+    store = shim_store();
+
+    test_alias();
+    test_torn();
 
     return done();
 }
