@@ -103,6 +103,10 @@ subtest content => sub {
        'nor one that only names it');
     reply_is(s_('blob_find', 'r', $A, ''), ['miss', $S], 'a mount finds none');
     reply_is(gc('ask', $A), ['ok'], 'it may be removed');
+    r('SADD', key('in', $A), 'r');
+    reply_is(gc('ask', $A), ['unknown'], 'not if somebody held it after all');
+    r('DEL', key('in', $A));
+    r('ZADD', key('collecting'), 5, $A);
     reply_is(gc('end', $A), ['ok'], 'it was');
     ok(!defined collecting($A) && !defined candidate($A), 'all is forgotten');
     reply_is(gc('ask', $A), ['unknown'], 'another collector is too late');

@@ -9,9 +9,9 @@
 # acknowledged has its manifest, with all blobs, in the end.
 #
 # ACR_SEED repeats a run.  ACR_WITHOUT=<what> leaves out one thing that the
-# protocol needs, so that the test fails (ACR_ROUNDS=40 may be needed): "lock" (a
-# commit gives the digest's lock back before it asks Redis), "source" (a mount
-# does not say from where).
+# protocol needs, so that the test fails (with ACR_ROUNDS=40, or other seeds):
+# "lock" (a commit gives the digest's lock back before it asks Redis), "source"
+# (a mount does not say from where).
 
 use strict;
 use warnings;

@@ -172,9 +172,11 @@ subtest 'two rebuilders' => sub {
              'it may be late as long as nobody has taken over');
 
     step('begin', 'r', 'x') for 1 .. 9;
-    step('manifest', 'r', 'x', $N, 1, 'm', $B, '', '', 2, 'b', $A, 'b', $C);
+    step('manifest', 'r', 'x', $N, 1, 'm', $B, '', '', 1, 'b', $A);
+    step('manifest', 'r', 'x', $B, 1, 'm', '', '', '', 0);
     step('blobs', 'r', 'x', $A, 1, $C, 1);
     step('tags', 'r', 'x', 'old', $N, 1);
+    is(r('ZCARD', key($_)), '1', "one of $_") for qw(candidates untagged);
     r('HSET', key('rebuilding'), 'r', '5 x');
     is(rebuild_one('r', $model, 'y')->[0], 'ok', 'interrupted, begun again');
     reply_is(step($_, 'r', 'x'), ['lost'], "the first one: $_")

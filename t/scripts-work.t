@@ -120,7 +120,7 @@ subtest stop => sub {
     work('want', 'gc', 'x');
     work('stop', 'gc');
     is(due(0, 0), '000', 'a request is dropped');
-    work('take', 'gc', 'a');
+    reply_is(work('take', 'gc', 'a'), ['ok', '', ''], 'with what it said');
     work('stop', 'gc');
     work_is('gc', running => '0', requested => '0');
     reply_is(work('note', 'gc', 'a', 'x'), ['lost'], 'a run is told');
