@@ -493,15 +493,15 @@ sub spoil {
     unlink($data->($image->{nodata})) or die "unlink: $!\n";
     spew($data->($image->{empty}), '');
 
-    my @lost = qw(revision nodata empty);
-    my @kept = qw(layer nolayer tag);
+    my @lost = qw(nodata empty);
+    my @kept = qw(layer nolayer tag revision);
     my %blobs = map { digest($_) => $_ }
                 map { ("{\"seed\":\"$_\"}", "layer of $_") } keys %$image;
-    my @blobs = map { digest("layer of $_") } qw(layer nolayer);
-    delete @blobs{@blobs};
+    delete $blobs{ digest('layer of nolayer') };
 
     $want->{repositories}{'spoilt/a'} = {
-        tags => { map { $_ => digest($image->{$_}) } qw(layer nolayer) },
+        tags => { map { $_ => digest($image->{$_}) }
+                  qw(layer nolayer revision) },
         manifests => { map { digest($image->{$_}) => [$IMAGE, $image->{$_}] }
                        @kept },
         blobs => \%blobs,
@@ -509,10 +509,11 @@ sub spoil {
 
     my $base = '/v2/spoilt/a';
 
-    return ([(map { "$base/blobs/$_" } @blobs),
+    return (["$base/blobs/" . digest('layer of nolayer'),
              (map { "$base/manifests/" . digest($image->{$_}) } @lost),
              (map { "$base/manifests/$_" } @lost, 'tag')],
-            ["/$layer/link\"", "/$revision{revision}/link\"",
+            ["/$layer/link\" was mended",
+             "/$revision{revision}/link\" was mended",
              "/$tag{tag}/current/link\"",
              'blob "' . digest('layer of nolayer') . '" of "spoilt/a"',
              (map { 'manifest "' . digest($image->{$_}) . '" of "spoilt/a"' }

@@ -9,10 +9,6 @@
 #define NGX_HTTP_ACR_STORE_HASH_BUF  65536
 
 
-static ngx_int_t ngx_http_acr_store_rename_blob(ngx_http_acr_store_t *store,
-    ngx_http_acr_store_path_t *from, acr_digest_t *digest, ngx_log_t *log);
-
-
 ngx_int_t
 ngx_http_acr_store_put(ngx_http_acr_store_t *store, acr_digest_t *digest,
     u_char *p, size_t n, ngx_log_t *log)
@@ -77,7 +73,7 @@ ngx_http_acr_store_commit(ngx_http_acr_store_t *store, ngx_str_t *repository,
  * same lock, from removing what is being stored again.
  */
 
-static ngx_int_t
+ngx_int_t
 ngx_http_acr_store_rename_blob(ngx_http_acr_store_t *store,
     ngx_http_acr_store_path_t *from, acr_digest_t *digest, ngx_log_t *log)
 {

@@ -137,6 +137,11 @@ ngx_int_t ngx_http_acr_store_link_temp(ngx_http_acr_store_t *store,
     ngx_http_acr_store_path_t *path, ngx_http_acr_store_path_t *temp,
     ngx_log_t *log);
 
+/* renames a file to be the data of the blob, under the digest's lock, durably;
+   a file that is there is replaced */
+ngx_int_t ngx_http_acr_store_rename_blob(ngx_http_acr_store_t *store,
+    ngx_http_acr_store_path_t *from, acr_digest_t *digest, ngx_log_t *log);
+
 /* what is not there is no error */
 ngx_int_t ngx_http_acr_store_unlink(ngx_http_acr_store_path_t *path,
     ngx_log_t *log);

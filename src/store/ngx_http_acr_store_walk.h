@@ -73,6 +73,20 @@ ngx_http_acr_store_list_t *ngx_http_acr_store_list_open(
 ngx_int_t ngx_http_acr_store_list_next(ngx_http_acr_store_list_t *list,
     ngx_http_acr_store_entry_t *entry, ngx_log_t *log);
 
+/*
+ * What can be done about an entry, of a layer or revision, that was declined:
+ * if the link is empty or torn, and the content of the digest is there and
+ * whole, it names that from now on.  If it names the same content by another
+ * algorithm (Distribution has one file of a blob, by its sha256), the digest
+ * gets a file of its own, a hard link to that one.  All of the file is read.
+ *
+ * NGX_OK: the link names its digest, durably, after a log line.  NGX_DECLINED,
+ * without one: there is no link, or no such content.
+ */
+ngx_int_t ngx_http_acr_store_mend(ngx_http_acr_store_t *store,
+    ngx_str_t *repository, ngx_uint_t kind, acr_digest_t *digest,
+    ngx_log_t *log);
+
 void ngx_http_acr_store_list_close(ngx_http_acr_store_list_t *list);
 
 

@@ -70,6 +70,14 @@ ngx_http_acr_rebuild_read(void *data, ngx_log_t *log)
             break;
         }
 
+        /* what the index does not know, the collector removes */
+
+        if (rc == NGX_DECLINED && batch->kind != NGX_HTTP_ACR_TAG) {
+            rc = ngx_http_acr_store_mend(batch->store, &batch->repository,
+                                         batch->kind, &item->entry.digest,
+                                         log);
+        }
+
         if (rc == NGX_OK) {
             rc = ngx_http_acr_rebuild_item(batch, item, log);
         }
