@@ -1,7 +1,7 @@
 -- KEYS[1] prefix  ARGV state, digest, failed (0|1)
 -- Returns {"ok"} | {"state"}.
--- The file is gone, or could not be removed and is a candidate anew; the lock is
--- still held.
+-- The file is gone, or could not be removed and is a candidate anew; the lock
+-- is still held.
 if refused() then
     return {'state'}
 end
