@@ -42,12 +42,20 @@ typedef struct {
     ngx_http_acr_prepared_t  *prepared;
     ngx_http_acr_next_pt      next;
     void                     *data;
+
+    ngx_http_acr_store_t     *store;
+    ngx_str_t                *repository;
+    ngx_http_acr_pool_t      *slow;
+    ngx_int_t                 rc;        /* why one could not be settled */
 } ngx_http_acr_settle_list_t;
 
 
 static void ngx_http_acr_settle_next(ngx_http_request_t *r,
     ngx_http_acr_settle_list_t *list);
 static void ngx_http_acr_settle_next_done(void *data, ngx_int_t rc);
+static ngx_int_t ngx_http_acr_settle_abandon(void *data, ngx_log_t *log);
+static void ngx_http_acr_settle_abandoned(ngx_http_request_t *r, void *data,
+    ngx_int_t rc);
 static ngx_int_t ngx_http_acr_settle_copy(ngx_pool_t *pool, ngx_str_t *to,
     ngx_str_t *from);
 static void ngx_http_acr_settle_post(ngx_http_acr_settle_t *settle,
@@ -73,6 +81,7 @@ ngx_http_acr_settle(ngx_http_request_t *r, ngx_str_t *names, ngx_uint_t n,
     ngx_http_acr_next_pt next, void *data)
 {
     ngx_int_t                    number;
+    ngx_http_acr_ctx_t          *ctx;
     ngx_http_acr_settle_list_t  *list;
 
     list = ngx_palloc(r->pool, sizeof(ngx_http_acr_settle_list_t));
@@ -90,6 +99,12 @@ ngx_http_acr_settle(ngx_http_request_t *r, ngx_str_t *names, ngx_uint_t n,
     list->prepared = prepared;
     list->next = next;
     list->data = data;
+
+    ctx = ngx_http_acr_get_ctx(r);
+
+    list->store = &ctx->registry->store;
+    list->repository = &ctx->repository;
+    list->slow = ctx->registry->slow;
 
     ngx_http_acr_settle_next(r, list);
 }
@@ -140,17 +155,60 @@ ngx_http_acr_settle_next_done(void *data, ngx_int_t rc)
         if (rc == NGX_OK) {
             ngx_http_acr_settle_next(r, list);
 
-        } else if (rc == NGX_ERROR) {
-            ngx_http_acr_fail(r, ACR_E_UNAVAILABLE,
-                              "the change could not be completed yet", NULL,
-                              NULL);
-
         } else {
-            ngx_http_acr_fail_errno(r, rc);
+            list->rc = rc;
+            ngx_http_acr_run(r, list->slow, ngx_http_acr_settle_abandon, list,
+                             ngx_http_acr_settle_abandoned);
         }
     }
 
     ngx_http_run_posted_requests(c);
+}
+
+
+/*
+ * This name, and those after it, are settled later, by somebody who does
+ * without the temporary files of the tags.
+ */
+
+static ngx_int_t
+ngx_http_acr_settle_abandon(void *data, ngx_log_t *log)
+{
+    ngx_http_acr_settle_list_t *list = data;
+
+    ngx_str_t  *name, *last;
+
+    if (list->prepared == NULL) {
+        return NGX_OK;
+    }
+
+    last = list->names + list->n;
+
+    for (name = list->names - 1; name < last; name++) {
+
+        if (acr_tag_valid(name->data, name->len)) {
+            ngx_http_acr_store_tag_abandon(list->store, list->repository,
+                                           name, &list->prepared->token, log);
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_acr_settle_abandoned(ngx_http_request_t *r, void *data, ngx_int_t rc)
+{
+    ngx_http_acr_settle_list_t *list = data;
+
+    if (list->rc == NGX_ERROR) {
+        ngx_http_acr_fail(r, ACR_E_UNAVAILABLE,
+                          "the change could not be completed yet", NULL,
+                          NULL);
+        return;
+    }
+
+    ngx_http_acr_fail_errno(r, list->rc);
 }
 
 

@@ -30,7 +30,13 @@ static void ngx_http_acr_upload_stored(ngx_http_request_t *r, void *data,
     ngx_int_t rc);
 static void ngx_http_acr_upload_committed(ngx_http_request_t *r, void *data,
     ngx_http_acr_meta_reply_t *reply);
-static void ngx_http_acr_upload_settled(ngx_http_request_t *r, void *data,
+static void ngx_http_acr_upload_settle(ngx_http_request_t *r, void *data,
+    ngx_int_t rc);
+static void ngx_http_acr_upload_undo(ngx_http_request_t *r,
+    ngx_http_acr_upload_t *u);
+static void ngx_http_acr_upload_undo_link(ngx_http_request_t *r, void *data,
+    ngx_int_t rc);
+static void ngx_http_acr_upload_undone(ngx_http_request_t *r, void *data,
     ngx_int_t rc);
 static void ngx_http_acr_upload_done(ngx_http_request_t *r, void *data,
     ngx_int_t rc);
@@ -204,15 +210,9 @@ ngx_http_acr_upload_stored(ngx_http_request_t *r, void *data, ngx_int_t rc)
     u_char     size[NGX_OFF_T_LEN];
     ngx_str_t  args[7];
 
-    if (rc == NGX_ENOENT) {
-        ngx_http_acr_fail(r, ACR_E_BLOB_UPLOAD_UNKNOWN,
-                          "the data of this upload is gone", "uuid",
-                          &u->uuid);
-        return;
-    }
-
     if (rc != NGX_OK) {
-        ngx_http_acr_fail_errno(r, rc);
+        u->err = rc;
+        ngx_http_acr_upload_undo(r, u);
         return;
     }
 
@@ -244,8 +244,6 @@ ngx_http_acr_upload_committed(ngx_http_request_t *r, void *data,
 {
     ngx_http_acr_upload_t *u = data;
 
-    ngx_str_t  seq;
-
     if (reply->status == NGX_HTTP_ACR_META_COLLECTING) {
 
         if (++u->tries == NGX_HTTP_ACR_COMMIT_TRIES) {
@@ -263,25 +261,87 @@ ngx_http_acr_upload_committed(ngx_http_request_t *r, void *data,
     }
 
     if (reply->status != NGX_HTTP_ACR_META_OK) {
-
-        /* the link is there already, and has to go */
-
         u->verdict = reply->status;
-        ngx_str_set(&seq, "0");
-
-    } else {
-        seq = reply->v[0];
+        ngx_http_acr_upload_undo(r, u);
+        return;
     }
 
-    ngx_http_acr_settle(r, &u->ctx->digest, 1, &seq, NULL,
-                        ngx_http_acr_upload_settled, u);
+    u->seq.len = reply->v[0].len;
+    u->seq.data = ngx_pstrdup(r->pool, &reply->v[0]);
+
+    if (u->seq.data == NULL) {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return;
+    }
+
+    if (u->mount) {
+        ngx_http_acr_upload_settle(r, u, NGX_OK);
+        return;
+    }
+
+    /* the session is over, and nobody needs its files */
+
+    ngx_http_acr_upload_discard(r, u, ngx_http_acr_upload_settle);
 }
 
 
 static void
-ngx_http_acr_upload_settled(ngx_http_request_t *r, void *data, ngx_int_t rc)
+ngx_http_acr_upload_settle(ngx_http_request_t *r, void *data, ngx_int_t rc)
 {
     ngx_http_acr_upload_t *u = data;
+
+    ngx_http_acr_settle(r, &u->ctx->digest, 1, &u->seq, NULL,
+                        ngx_http_acr_upload_done, u);
+}
+
+
+/*
+ * The blob is not the repository's after all: its link may be there already, and
+ * has to go if the index says so.
+ */
+
+static void
+ngx_http_acr_upload_undo(ngx_http_request_t *r, ngx_http_acr_upload_t *u)
+{
+    if (u->owner.len == 0 && !u->mount) {
+        ngx_http_acr_upload_discard(r, u, ngx_http_acr_upload_undo_link);
+        return;
+    }
+
+    ngx_http_acr_upload_undo_link(r, u, NGX_OK);
+}
+
+
+static void
+ngx_http_acr_upload_undo_link(ngx_http_request_t *r, void *data, ngx_int_t rc)
+{
+    ngx_http_acr_upload_t *u = data;
+
+    /* no change, no sequence */
+
+    ngx_str_set(&u->seq, "0");
+
+    ngx_http_acr_settle(r, &u->ctx->digest, 1, &u->seq, NULL,
+                        ngx_http_acr_upload_undone, u);
+}
+
+
+static void
+ngx_http_acr_upload_undone(ngx_http_request_t *r, void *data, ngx_int_t rc)
+{
+    ngx_http_acr_upload_t *u = data;
+
+    if (u->err == NGX_ENOENT) {
+        ngx_http_acr_fail(r, ACR_E_BLOB_UPLOAD_UNKNOWN,
+                          "the data of this upload is gone", "uuid",
+                          &u->uuid);
+        return;
+    }
+
+    if (u->err) {
+        ngx_http_acr_fail_errno(r, u->err);
+        return;
+    }
 
     if (u->mount && u->verdict == NGX_HTTP_ACR_META_UNKNOWN) {
 
@@ -293,17 +353,7 @@ ngx_http_acr_upload_settled(ngx_http_request_t *r, void *data, ngx_int_t rc)
         return;
     }
 
-    if (u->verdict) {
-        ngx_http_acr_upload_not_ok(r, u, u->verdict);
-        return;
-    }
-
-    if (u->mount) {
-        ngx_http_acr_upload_done(r, u, NGX_OK);
-        return;
-    }
-
-    ngx_http_acr_upload_discard(r, u, ngx_http_acr_upload_done);
+    ngx_http_acr_upload_not_ok(r, u, u->verdict);
 }
 
 

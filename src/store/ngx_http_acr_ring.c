@@ -1,5 +1,6 @@
 
 #include "ngx_http_acr_ring.h"
+#include "ngx_http_acr_store_path.h"
 
 #include <fcntl.h>
 
@@ -394,10 +395,8 @@ ngx_http_acr_ring_write_work(void *data, ngx_log_t *log)
                 continue;
             }
 
-            n = ngx_errno;
-            ngx_log_error(NGX_LOG_CRIT, log, n,
-                          "acr: pwrite() of an upload failed");
-            return n;
+            return ngx_http_acr_store_fd_failed(log, ngx_errno, "pwrite()",
+                                                fd);
         }
     }
 
