@@ -246,8 +246,8 @@ subtest report => sub {
     reply_is(s_('gc_report', 60, 0, 9), ['ok', $S, '0', '0', '0'], 'nothing');
     day();
     reply_is(s_('gc_report', 60, 0, 9),
-             ['ok', $S, '0', '3', '5000000000', $C],
-             'links, bytes of the last ones, content that nobody holds');
+             ['ok', $S, '0', '3', '5000000007', $C],
+             'links, bytes that go with them, content that nobody holds');
     my ($links, $freed, @bare) = (0, 0);
     for my $at (0 .. 3) {
         my ($ok, $state, $more, $l, $f, @b) = @{s_('gc_report', 60, $at, 1)};
@@ -256,9 +256,12 @@ subtest report => sub {
         $freed += $f;
         push(@bare, @b);
     }
-    is("$links $freed @bare", "3 5000000000 $C", 'the same by pages');
+    is("$links $freed @bare", "3 5000000007 $C", 'the same by pages');
     reply_is(s_('gc_report', 60, 4, 1), ['ok', $S, '0', '0', '0'], 'the end');
     ok(candidate('r', $B), 'nothing has changed');
+    s_('blob_stat', 'q', $A, 1);
+    reply_is(s_('gc_report', 60, 0, 9), ['ok', $S, '0', '2', '5000000000', $C],
+             'a blob that another repository keeps stays');
 };
 
 
@@ -271,6 +274,13 @@ subtest 'broken content' => sub {
     day();
     gc($_, $A, 60) for qw(begin ask end);
     is(r('EXISTS', key('broken')), '0', 'is forgotten when nobody holds it');
+
+    gc('orphans', $B);
+    day();
+    gc($_, $B, 60) for qw(begin ask);
+    reply_is(gc('end', $B, 1), ['ok'], 'a file that could not be removed');
+    ok(!defined collecting($B), 'is not waited for');
+    cmp_ok(candidate($B), '>', r('TIME')->[0] - 60, 'and tried again later');
 };
 
 done_testing();

@@ -31,6 +31,7 @@ subtest 'delete in slices' => sub {
     my ($more, @tags) = ok_seq(s_('manifest_delete', $S, 'r', $M, 'bob',
                                   1000, ''), 'the first slice');
     is($more . ' ' . @tags, '1 1000', 'has 1000 tags');
+    r('ZADD', key('removing'), 5, "r $M");
     push(@got, @tags);
     reply_is(get('r', $M, 'digest'), ['miss', $S], 'the manifest is hidden');
     reply_is(get('r', 'v02500', 'tag'), ['miss', $S], 'and every tag of it');
@@ -48,6 +49,7 @@ subtest 'delete in slices' => sub {
     ($more, @tags) = ok_seq(s_('manifest_delete', $S, 'r', $M, 'bob', 99999),
                             'the second slice');
     is($more . ' ' . @tags, '1 1000', 'has no more than 1000 tags');
+    reply_is(s_('removing_list', 60, 9), ['ok'], 'somebody is at it');
     push(@got, @tags);
     ($more, @tags) = ok_seq(s_('manifest_delete', $S, 'r', $M, 'bob', 1000),
                             'the third slice');

@@ -48,25 +48,25 @@ subtest 'one run' => sub {
     reply_is(work('take', 'gc', 'a', 0), ['ok', 'dry', ''], 'taken');
     work_is('gc', requested => '0', running => '1', request => 'dry');
     like(field('gc', 'until'), qr/^\d{10}\z/, 'until a time in seconds');
-    cmp_ok(field('gc', 'until') - now(), '>', 10, 'that is not now');
+    cmp_ok(field('gc', 'until') - now(), '>', 5, 'that is not now');
     is(due(0, 0), '000', 'not due any more');
     reply_is(work('take', 'gc', 'b', 0), ['busy'], 'nor to be taken');
 
     r('HSET', key('work', 'gc'), 'until', now() + 1);
     reply_is(work('note', 'gc', 'a', 'at 1', 'links', 3, 'bytes',
                   '9007199254740993'), ['ok'], 'it gets on');
-    cmp_ok(field('gc', 'until') - now(), '>', 10, 'and has more time');
+    cmp_ok(field('gc', 'until') - now(), '>', 5, 'and has more time');
     reply_is(work('note', 'gc', 'a', 'at 2', 'links', 2), ['ok'], 'again');
     work_is('gc', at => 'at 2', links => '5', bytes => '9007199254740993');
     reply_is(work('note', 'gc', 'b', 'x'), ['lost'], 'another one does not');
-    reply_is(work('end', 'gc', 'b'), ['lost'], 'nor ends it');
-    reply_is(work('end', 'gc', 'a'), ['ok'], 'the end');
+    reply_is(work('end', 'gc', 'b', 1), ['lost'], 'nor ends it');
+    reply_is(work('end', 'gc', 'a', 1), ['ok'], 'the end');
     work_is('gc', running => '0', links => '5');
     like(field('gc', 'started') . field('gc', 'finished'), qr/^\d{20}\z/,
          'it says when');
     is(due(0, 0), '000', 'nothing is due');
     is(due(3600, 0), '000', 'nor soon');
-    reply_is(work('end', 'gc', 'a'), ['lost'], 'it ends once');
+    reply_is(work('end', 'gc', 'a', 1), ['lost'], 'it ends once');
     reply_is(work('note', 'gc', 'a', 'x'), ['lost'], 'and is over');
 
     reply_is(work('take', 'gc', 'b', 0), ['unknown'], 'it is not done twice');
@@ -90,9 +90,13 @@ subtest 'an owner that is gone' => sub {
              'another one goes on there');
     work_is('scrub', blobs => '7', owner => 'b');
     reply_is(work('note', 'scrub', 'a', 'less'), ['lost'], 'the first is out');
-    reply_is(work('end', 'scrub', 'a'), ['lost'], 'and does not end it');
+    reply_is(work('end', 'scrub', 'a', 1), ['lost'], 'and does not end it');
     work_is('scrub', at => 'half', running => '1');
-    reply_is(work('end', 'scrub', 'b'), ['ok'], 'the other does');
+    reply_is(work('end', 'scrub', 'b', 0), ['ok'], 'it gives it back');
+    is(due(0, 0), '001', 'so that it is due at once');
+    reply_is(work('take', 'scrub', 'c', 0), ['ok', 'x', 'half'],
+             'for a third one');
+    reply_is(work('end', 'scrub', 'c', 1), ['ok'], 'which ends it');
 };
 
 
@@ -106,10 +110,10 @@ subtest 'a request during a run' => sub {
     expire('gc');
     reply_is(work('take', 'gc', 'b', 0), ['ok', 'one', ''],
              'who goes on does the first');
-    work('end', 'gc', 'b');
+    work('end', 'gc', 'b', 1);
     is(due(0, 0), '010', 'then it is due');
     reply_is(work('take', 'gc', 'c', 0), ['ok', 'two', ''], 'as it was asked');
-    work('end', 'gc', 'c');
+    work('end', 'gc', 'c', 1);
     is(due(0, 0), '000', 'once');
 };
 
@@ -125,7 +129,7 @@ subtest stop => sub {
     work_is('gc', running => '0', requested => '0');
     reply_is(work('note', 'gc', 'a', 'x'), ['lost'], 'a run is told');
     work('want', 'gc', 'y');
-    reply_is(work('end', 'gc', 'a'), ['lost'], 'its end is none');
+    reply_is(work('end', 'gc', 'a', 1), ['lost'], 'its end is none');
     reply_is(work('take', 'gc', 'b', 0), ['ok', 'y', ''],
              'so the next request counts');
 };
@@ -136,7 +140,7 @@ subtest 'by time' => sub {
     is(due(60, 0), '010', 'never done is due');
     is(due(0, 60), '001', 'each for itself');
     work('take', 'gc', 'a', 60);
-    work('end', 'gc', 'a');
+    work('end', 'gc', 'a', 1);
     is(due(60, 0), '000', 'just done is not');
     reply_is(work('take', 'gc', 'b', 60), ['unknown'], 'nor taken');
     r('HSET', key('work', 'gc'), 'finished', now() - 61);
@@ -164,7 +168,7 @@ subtest 'while behind' => sub {
     is(s_('rebuild_done', $S, 'b')->[0], 'ok', 'done');
     $S = r('GET', key('state'));
     is(due(0, 0), '010', 'then the request of before');
-    is(work('end', 'rebuild', 'b')->[0], 'ok', 'and the end');
+    is(work('end', 'rebuild', 'b', 1)->[0], 'ok', 'and the end');
 };
 
 
