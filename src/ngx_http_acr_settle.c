@@ -539,10 +539,7 @@ ngx_http_acr_settle_end(ngx_http_acr_settle_t *settle, ngx_int_t rc)
     done = settle->done;
     data = settle->data;
 
-    if (settle->lock != -1 && close(settle->lock) == -1) {
-        ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, ngx_errno,
-                      "acr: close() of a lock failed");
-    }
+    ngx_http_acr_store_unlock(&settle->lock, ngx_cycle->log);
 
     ngx_destroy_pool(settle->pool);
 

@@ -24,6 +24,8 @@ static ngx_int_t ngx_http_acr_step_work(void *data, ngx_log_t *log);
 static void ngx_http_acr_step_done(void *data, ngx_int_t rc);
 static void ngx_http_acr_step_answer(void *data,
     ngx_http_acr_meta_reply_t *reply);
+static void ngx_http_acr_step_known(ngx_http_request_t *r, void *data,
+    ngx_http_acr_meta_reply_t *reply);
 static void ngx_http_acr_step_timer(ngx_event_t *ev);
 
 
@@ -191,13 +193,10 @@ ngx_http_acr_step_answer(void *data, ngx_http_acr_meta_reply_t *reply)
         if (step->any) {
             step->answer(r, step->data, reply);
 
-        } else if (reply->status == NGX_HTTP_ACR_META_DOWN) {
-            ngx_http_acr_fail(r, ACR_E_UNAVAILABLE, "the index does not "
-                              "answer", NULL, NULL);
-
-        } else if (reply->status == NGX_HTTP_ACR_META_BEHIND) {
-            ngx_http_acr_fail(r, ACR_E_UNAVAILABLE, "the index is being "
-                              "rebuilt", NULL, NULL);
+        } else if (reply->status == NGX_HTTP_ACR_META_DOWN
+                   || reply->status == NGX_HTTP_ACR_META_BEHIND)
+        {
+            ngx_http_acr_unavailable(r, reply);
 
         } else {
             step->answer(r, step->data, reply);
@@ -205,6 +204,57 @@ ngx_http_acr_step_answer(void *data, ngx_http_acr_meta_reply_t *reply)
     }
 
     ngx_http_run_posted_requests(c);
+}
+
+
+void
+ngx_http_acr_unavailable(ngx_http_request_t *r,
+    ngx_http_acr_meta_reply_t *reply)
+{
+    ngx_http_acr_fail(r, ACR_E_UNAVAILABLE,
+                      reply->status == NGX_HTTP_ACR_META_BEHIND
+                      ? "the index is being rebuilt"
+                      : "the index does not answer",
+                      NULL, NULL);
+}
+
+
+/* a list of no tags: lists wait */
+
+void
+ngx_http_acr_await(ngx_http_request_t *r, ngx_http_acr_next_pt next,
+    void *data)
+{
+    ngx_str_t             args[3];
+    ngx_http_acr_ctx_t   *ctx;
+    ngx_http_acr_step_t  *step;
+
+    ctx = ngx_http_acr_get_ctx(r);
+    step = ngx_http_acr_step_create(r, data);
+
+    if (step == NULL) {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return;
+    }
+
+    step->next = next;
+
+    args[0] = ctx->repository;
+    ngx_str_null(&args[1]);
+    ngx_str_set(&args[2], "0");
+
+    ngx_http_acr_ask(r, ACR_SCRIPT_TAGS_LIST, args, 3,
+                     ngx_http_acr_step_known, step);
+}
+
+
+static void
+ngx_http_acr_step_known(ngx_http_request_t *r, void *data,
+    ngx_http_acr_meta_reply_t *reply)
+{
+    ngx_http_acr_step_t *step = data;
+
+    step->next(r, step->data, NGX_OK);
 }
 
 

@@ -50,11 +50,22 @@ void ngx_http_acr_ask(ngx_http_request_t *r, ngx_uint_t script,
     void *data);
 
 /*
- * The same for a lookup that the directory can answer as well: next is called
- * with DOWN and BEHIND, too.
+ * The same for a lookup that the directory can answer as well, and for a
+ * commit: next is called with DOWN and BEHIND, too.
  */
 void ngx_http_acr_look_up(ngx_http_request_t *r, ngx_uint_t script,
     ngx_str_t *args, ngx_uint_t nargs, ngx_http_acr_answer_pt next,
+    void *data);
+
+/* answers 503 for an answer that is DOWN or BEHIND */
+void ngx_http_acr_unavailable(ngx_http_request_t *r,
+    ngx_http_acr_meta_reply_t *reply);
+
+/*
+ * Calls next(r, data, NGX_OK) when Redis knows the repository in ctx, which may
+ * take its rebuild; if that takes too long the request is answered with 503.
+ */
+void ngx_http_acr_await(ngx_http_request_t *r, ngx_http_acr_next_pt next,
     void *data);
 
 /*

@@ -81,7 +81,7 @@ for my $kind (qw(rebuild gc scrub)) {
            !$now->{running} && !$now->{requested} && $now->{finished};
        }), 'and ends');
     my $now = admin($acr, 'GET', $kind)->json();
-    like($now->{owner}, qr{^one/\d+/\d+$}, 'it tells who did it');
+    like($now->{owner}, qr{^one/\d+/\d+-\d+$}, 'it tells who did it');
     cmp_ok($now->{finished}, '>=', $now->{started}, 'and when');
 }
 

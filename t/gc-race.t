@@ -53,7 +53,8 @@ my @steps = ('lock /acr/locks/ STOP', 'lock /acr/locks/ STOP_AFTER',
 # others push, so that there is something to collect
 my $CLIENTS = 4;
 my $IMAGES = 40;
-my @content = map { "$_ " . bytes(100 + 37 * $_, "race $_") } 0 .. 3 * $IMAGES - 1;
+my @content
+    = map { "$_ " . bytes(100 + 37 * $_, "race $_") } 0 .. 3 * $IMAGES - 1;
 my %content = map { digest($_) => $_ } @content;
 my @images = map {
     image($content[$_], [@content[$_ + $IMAGES, $_ + 2 * $IMAGES]])

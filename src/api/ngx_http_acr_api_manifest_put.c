@@ -84,6 +84,7 @@ ngx_http_acr_put_create(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
     ngx_memzero(put, sizeof(ngx_http_acr_put_t));
 
     put->ctx = ctx;
+    put->lock = -1;
     put->store = &ctx->registry->store;
     put->repository = ctx->repository;
 
@@ -104,6 +105,7 @@ ngx_http_acr_put_cleanup(void *data)
 
     acr_manifest_free(&put->manifest);
     free(put->descriptor);
+    ngx_http_acr_store_unlock(&put->lock, ngx_cycle->log);
 }
 
 

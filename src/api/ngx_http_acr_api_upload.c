@@ -551,6 +551,7 @@ ngx_http_acr_upload_create(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
     u->request = r;
     u->ctx = ctx;
     u->fd = -1;
+    u->lock = -1;
 
     cln->handler = ngx_http_acr_upload_close;
     cln->data = u;
@@ -568,6 +569,8 @@ ngx_http_acr_upload_close(void *data)
         ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, ngx_errno,
                       "acr: close() of an upload failed");
     }
+
+    ngx_http_acr_store_unlock(&u->lock, ngx_cycle->log);
 }
 
 

@@ -84,6 +84,8 @@ typedef struct {
     ngx_str_t                 *args;       /* of manifest_put.lua */
     ngx_uint_t                 nargs;
     ngx_uint_t                 tries;
+    int                        lock;       /* of the digest, or -1; closed by
+                                              the cleanup */
 
     /* why it is refused, once something was written */
     ngx_int_t                  err;        /* errno, or 0 */

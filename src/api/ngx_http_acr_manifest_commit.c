@@ -65,7 +65,8 @@ ngx_http_acr_put_write(void *data, ngx_log_t *log)
     ngx_int_t   rc;
     ngx_uint_t  i;
 
-    rc = ngx_http_acr_store_put(put->store, &put->digest, put->p, put->n, log);
+    rc = ngx_http_acr_store_put(put->store, &put->digest, put->p, put->n,
+                                &put->lock, log);
 
     if (rc != NGX_OK) {
         return rc;
@@ -87,7 +88,7 @@ ngx_http_acr_put_write(void *data, ngx_log_t *log)
     for (i = 1; rc == NGX_OK && i <= put->ntags; i++) {
         rc = ngx_http_acr_store_tag_prepare(put->store, &put->repository,
                                             &put->names[i], &put->digest,
-                                            &put->prepared.token, log);
+                                            &put->prepared.token,log);
     }
 
     return rc;
@@ -100,13 +101,15 @@ ngx_http_acr_put_written(ngx_http_request_t *r, void *data, ngx_int_t rc)
     ngx_http_acr_put_t *put = data;
 
     if (rc != NGX_OK) {
+        ngx_http_acr_store_unlock(&put->lock, ngx_cycle->log);
+
         put->err = rc;
         ngx_http_acr_put_refuse(r, put);
         return;
     }
 
-    ngx_http_acr_ask(r, ACR_SCRIPT_MANIFEST_PUT, put->args, put->nargs,
-                     ngx_http_acr_put_committed, put);
+    ngx_http_acr_look_up(r, ACR_SCRIPT_MANIFEST_PUT, put->args, put->nargs,
+                         ngx_http_acr_put_committed, put);
 }
 
 
@@ -117,6 +120,26 @@ ngx_http_acr_put_committed(ngx_http_request_t *r, void *data,
     ngx_http_acr_put_t *put = data;
 
     ngx_str_t  seq;
+
+    /* whoever has waited for that finds out by the index */
+
+    ngx_http_acr_store_unlock(&put->lock, ngx_cycle->log);
+
+    if (reply->status == NGX_HTTP_ACR_META_DOWN) {
+        ngx_http_acr_unavailable(r, reply);
+        return;
+    }
+
+    if (reply->status == NGX_HTTP_ACR_META_BEHIND) {
+
+        if (++put->tries == NGX_HTTP_ACR_PUT_TRIES) {
+            ngx_http_acr_unavailable(r, reply);
+            return;
+        }
+
+        ngx_http_acr_await(r, ngx_http_acr_put_again, put);
+        return;
+    }
 
     if (reply->n == 0 && reply->status != NGX_HTTP_ACR_META_CHANGED) {
         ngx_http_acr_manifest_unexpected(r);
@@ -242,7 +265,8 @@ ngx_http_acr_put_abandon(void *data, ngx_log_t *log)
 
     for (i = 1; i <= put->ntags; i++) {
         ngx_http_acr_store_tag_abandon(put->store, &put->repository,
-                                       &put->names[i], &put->prepared.token, log);
+                                       &put->names[i], &put->prepared.token,
+                                       log);
     }
 
     return NGX_OK;

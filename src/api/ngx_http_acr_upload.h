@@ -28,7 +28,8 @@ typedef struct {
     off_t                   offset;    /* what is saved, and its hash */
     acr_hash_t              hash;
 
-    int                     fd;        /* closed by a cleanup */
+    int                     fd;        /* closed by a cleanup, as is... */
+    int                     lock;      /* ...that of the digest, or -1 */
     ngx_http_acr_ring_t    *ring;
     off_t                   received;  /* bytes of the body */
     ngx_int_t               body_rc;   /* how the body ended */

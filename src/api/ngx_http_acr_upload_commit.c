@@ -190,7 +190,8 @@ ngx_http_acr_upload_commit_work(void *data, ngx_log_t *log)
 
     if (!u->mount) {
         rc = ngx_http_acr_store_commit(store, &u->ctx->repository, &u->uuid,
-                                       &u->file, u->fd, &u->digest, log);
+                                       &u->file, u->fd, &u->digest, &u->lock,
+                                       log);
 
         if (rc != NGX_OK) {
             return rc;
@@ -211,6 +212,8 @@ ngx_http_acr_upload_stored(ngx_http_request_t *r, void *data, ngx_int_t rc)
     ngx_str_t  args[7];
 
     if (rc != NGX_OK) {
+        ngx_http_acr_store_unlock(&u->lock, ngx_cycle->log);
+
         u->err = rc;
         ngx_http_acr_upload_undo(r, u);
         return;
@@ -233,8 +236,8 @@ ngx_http_acr_upload_stored(ngx_http_request_t *r, void *data, ngx_int_t rc)
     ngx_str_null(&args[5]);
     args[6] = u->source;
 
-    ngx_http_acr_ask(r, ACR_SCRIPT_BLOB_COMMIT, args, 7,
-                     ngx_http_acr_upload_committed, u);
+    ngx_http_acr_look_up(r, ACR_SCRIPT_BLOB_COMMIT, args, 7,
+                         ngx_http_acr_upload_committed, u);
 }
 
 
@@ -243,6 +246,26 @@ ngx_http_acr_upload_committed(ngx_http_request_t *r, void *data,
     ngx_http_acr_meta_reply_t *reply)
 {
     ngx_http_acr_upload_t *u = data;
+
+    /* whoever has waited for that finds out by the index */
+
+    ngx_http_acr_store_unlock(&u->lock, ngx_cycle->log);
+
+    if (reply->status == NGX_HTTP_ACR_META_DOWN) {
+        ngx_http_acr_unavailable(r, reply);
+        return;
+    }
+
+    if (reply->status == NGX_HTTP_ACR_META_BEHIND) {
+
+        if (++u->tries == NGX_HTTP_ACR_COMMIT_TRIES) {
+            ngx_http_acr_unavailable(r, reply);
+            return;
+        }
+
+        ngx_http_acr_await(r, ngx_http_acr_upload_store, u);
+        return;
+    }
 
     if (reply->status == NGX_HTTP_ACR_META_COLLECTING) {
 
@@ -296,8 +319,8 @@ ngx_http_acr_upload_settle(ngx_http_request_t *r, void *data, ngx_int_t rc)
 
 
 /*
- * The blob is not the repository's after all: its link may be there already, and
- * has to go if the index says so.
+ * The blob is not the repository's after all: its link may be there already,
+ * and has to go if the index says so.
  */
 
 static void

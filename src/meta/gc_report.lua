@@ -2,7 +2,7 @@
 -- Returns {"ok", state, more (0|1), links, freed, digest...}
 -- | {"behind", state}.
 -- What a run would remove now, a page of it: the number of links; the bytes
--- of blobs that go with them (but not of one that over 100 repositories hold);
+-- of blobs that go with them (but not of one that over 3 repositories hold);
 -- digests that nobody holds.
 if BEHIND then
     return {'behind', STATE}
@@ -12,7 +12,7 @@ end
 -- of these this one counts it.
 local function goes(repo, digest)
     local held = P .. 'in:' .. digest
-    if redis.call('SCARD', held) > 100 then
+    if redis.call('SCARD', held) > 3 then
         return false
     end
     for _, name in ipairs(redis.call('SMEMBERS', held)) do

@@ -607,6 +607,12 @@ ngx_http_acr_meta_rebuilt(ngx_http_acr_meta_t *meta, ngx_str_t *repository)
             ngx_http_acr_meta_wait(call);
         }
     }
+
+    /* or it would keep a worker that exits */
+
+    if (ngx_queue_empty(&meta->unsure) && meta->rebuilds.timer_set) {
+        ngx_del_timer(&meta->rebuilds);
+    }
 }
 
 

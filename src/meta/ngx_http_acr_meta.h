@@ -103,8 +103,8 @@ typedef struct {
 char *ngx_http_acr_meta_conf(ngx_conf_t *cf, ngx_http_acr_meta_conf_t *conf,
     ngx_array_t *args);
 
-/* what a volume says of its registry, see ngx_http_acr_store_marks(); both texts
-   are zero-terminated */
+/* what a volume says of its registry, see ngx_http_acr_store_marks(); both
+   texts are zero-terminated */
 
 typedef struct {
     char          mark[64];            /* the highest acknowledged sequence of
@@ -124,8 +124,8 @@ typedef struct {
     ngx_int_t   (*volume)(void *data, ngx_http_acr_meta_volume_t *volume,
                           ngx_log_t *log);
 
-    /* calls wait for this repository to be rebuilt: the owner sees to it and
-       calls ngx_http_acr_meta_rebuilt() when it has ended, one way or another */
+    /* calls wait for this repository to be rebuilt: the owner sees to it, and
+       calls ngx_http_acr_meta_rebuilt() when that has ended in any way */
     void        (*unsure)(void *data, ngx_str_t *repository);
 
     /* Redis is complete, and the volume was not certain */
@@ -176,7 +176,8 @@ void ngx_http_acr_meta_close(ngx_http_acr_meta_t *meta);
  *
  * A change or list of a repository that a Redis which is behind does not know
  * waits up to ten seconds more until it is rebuilt; a lookup that the directory
- * can answer as well (blob_stat, manifest_get) gets BEHIND at once.
+ * can answer as well (blob_stat, manifest_get) gets BEHIND at once, and so do
+ * the commits (blob_commit, manifest_put), whose callers hold a lock.
  *
  * NGX_OK, or NGX_ERROR: no memory (the callback is not called then).
  */

@@ -38,7 +38,7 @@ typedef struct {
 
 
 #define NGX_HTTP_ACR_META_CHANGE         { 1, 1, 0 }
-#define NGX_HTTP_ACR_META_NOTE           { 1, 0, 0 }
+#define NGX_HTTP_ACR_META_NOTE           { 1, 0, 0 }  /* or: with a lock */
 #define NGX_HTTP_ACR_META_QUESTION       { 0, 0, 0 }
 #define NGX_HTTP_ACR_META_LOOKUP(state)  { 0, 0, state }
 #define NGX_HTTP_ACR_META_LIST(state)    { 0, 1, state }
@@ -63,7 +63,7 @@ static ngx_uint_t ngx_http_acr_meta_quiet(ngx_http_acr_meta_t *meta,
 static ngx_http_acr_meta_script_t  ngx_http_acr_meta_scripts[ACR_SCRIPT_MAX]
     =
 {
-    [ACR_SCRIPT_BLOB_COMMIT]     = NGX_HTTP_ACR_META_CHANGE,
+    [ACR_SCRIPT_BLOB_COMMIT]     = NGX_HTTP_ACR_META_NOTE,
     [ACR_SCRIPT_BLOB_DELETE]     = NGX_HTTP_ACR_META_CHANGE,
     [ACR_SCRIPT_BLOB_FIND]       = NGX_HTTP_ACR_META_LIST(3),
     [ACR_SCRIPT_BLOB_STAT]       = NGX_HTTP_ACR_META_LOOKUP(2),
@@ -84,7 +84,7 @@ static ngx_http_acr_meta_script_t  ngx_http_acr_meta_scripts[ACR_SCRIPT_MAX]
     [ACR_SCRIPT_MANIFEST_CHECK]  = NGX_HTTP_ACR_META_LIST(1),
     [ACR_SCRIPT_MANIFEST_DELETE] = NGX_HTTP_ACR_META_CHANGE,
     [ACR_SCRIPT_MANIFEST_GET]    = NGX_HTTP_ACR_META_LOOKUP(4),
-    [ACR_SCRIPT_MANIFEST_PUT]    = NGX_HTTP_ACR_META_CHANGE,
+    [ACR_SCRIPT_MANIFEST_PUT]    = NGX_HTTP_ACR_META_NOTE,
     [ACR_SCRIPT_PENDING_DONE]    = NGX_HTTP_ACR_META_NOTE,
     [ACR_SCRIPT_PENDING_LIST]    = NGX_HTTP_ACR_META_QUESTION,
     [ACR_SCRIPT_REBUILD_BEGIN]   = NGX_HTTP_ACR_META_NOTE,

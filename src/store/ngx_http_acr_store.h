@@ -68,9 +68,13 @@ size_t ngx_http_acr_store_blob_path(ngx_http_acr_store_t *store,
 
 /*
  * Stores n bytes as the blob (a manifest): temporary file, sync, commit.
+ *
+ * lock: NULL, or where to put the descriptor of the digest's lock on NGX_OK.
+ * As long as it is open no collector removes the file, so it is closed when
+ * the index knows who needs it, and not before.
  */
 ngx_int_t ngx_http_acr_store_put(ngx_http_acr_store_t *store,
-    acr_digest_t *digest, u_char *p, size_t n, ngx_log_t *log);
+    acr_digest_t *digest, u_char *p, size_t n, int *lock, ngx_log_t *log);
 
 
 /* --- staging files of upload sessions:
@@ -106,11 +110,12 @@ ngx_int_t ngx_http_acr_store_hash(int fd, off_t size, acr_hash_t *h,
  *
  * The staging file keeps its own name, and so does all else that the session
  * has: only the index tells whether this request still owned it, and another
- * owner begins with a copy.  The descriptor stays the caller's.
+ * owner begins with a copy.  The descriptor stays the caller's.  lock: as for
+ * ngx_http_acr_store_put().
  */
 ngx_int_t ngx_http_acr_store_commit(ngx_http_acr_store_t *store,
     ngx_str_t *repository, ngx_str_t *uuid, ngx_str_t *file, int fd,
-    acr_digest_t *digest, ngx_log_t *log);
+    acr_digest_t *digest, int *lock, ngx_log_t *log);
 
 /* removes the session's directory; what is not there is no error */
 ngx_int_t ngx_http_acr_store_discard(ngx_http_acr_store_t *store,
@@ -188,6 +193,9 @@ ngx_int_t ngx_http_acr_store_lock(ngx_http_acr_store_t *store,
  */
 ngx_int_t ngx_http_acr_store_lock_digest(ngx_http_acr_store_t *store,
     acr_digest_t *digest, int *fd, ngx_log_t *log);
+
+/* gives a lock back: closes *fd, unless it is -1, and makes it -1 */
+void ngx_http_acr_store_unlock(int *fd, ngx_log_t *log);
 
 /*
  * With the tag's lock held.  digest: current/link becomes it, durably (by
@@ -303,9 +311,10 @@ void ngx_http_acr_store_verify_close(ngx_http_acr_store_verify_t *verify);
  * it was moved (ngx_http_acr_store_stale()).
  *
  * NGX_OK, after a log line: moved.  NGX_DECLINED: it is right by now, or gone.
+ * lock: as for ngx_http_acr_store_put(), until the index knows.
  */
 ngx_int_t ngx_http_acr_store_quarantine(ngx_http_acr_store_t *store,
-    acr_digest_t *digest, ngx_log_t *log);
+    acr_digest_t *digest, int *lock, ngx_log_t *log);
 
 /* 1 if this open file of a blob was moved to quarantine; does not block */
 ngx_uint_t ngx_http_acr_store_stale(int fd);

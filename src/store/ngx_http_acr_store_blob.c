@@ -11,7 +11,7 @@
 
 ngx_int_t
 ngx_http_acr_store_put(ngx_http_acr_store_t *store, acr_digest_t *digest,
-    u_char *p, size_t n, ngx_log_t *log)
+    u_char *p, size_t n, int *lock, ngx_log_t *log)
 {
     ngx_int_t                  rc;
     ngx_http_acr_store_path_t  path;
@@ -21,7 +21,7 @@ ngx_http_acr_store_put(ngx_http_acr_store_t *store, acr_digest_t *digest,
         return rc;
     }
 
-    rc = ngx_http_acr_store_rename_blob(store, &path, digest, log);
+    rc = ngx_http_acr_store_rename_blob(store, &path, digest, lock, log);
 
     if (rc != NGX_OK) {
         (void) ngx_http_acr_store_unlink(&path, log);
@@ -34,7 +34,7 @@ ngx_http_acr_store_put(ngx_http_acr_store_t *store, acr_digest_t *digest,
 ngx_int_t
 ngx_http_acr_store_commit(ngx_http_acr_store_t *store, ngx_str_t *repository,
     ngx_str_t *uuid, ngx_str_t *file, int fd, acr_digest_t *digest,
-    ngx_log_t *log)
+    int *lock, ngx_log_t *log)
 {
     ngx_int_t                  rc;
     ngx_http_acr_store_path_t  path, temp;
@@ -51,14 +51,15 @@ ngx_http_acr_store_commit(ngx_http_acr_store_t *store, ngx_str_t *repository,
     rc = ngx_http_acr_store_link_temp(store, &path, &temp, log);
 
     if (rc == NGX_DECLINED) {
-        return ngx_http_acr_store_rename_blob(store, &path, digest, log);
+        return ngx_http_acr_store_rename_blob(store, &path, digest, lock,
+                                              log);
     }
 
     if (rc != NGX_OK) {
         return rc;
     }
 
-    rc = ngx_http_acr_store_rename_blob(store, &temp, digest, log);
+    rc = ngx_http_acr_store_rename_blob(store, &temp, digest, lock, log);
 
     /* it is still there also if both names were of one file already */
 
@@ -70,20 +71,22 @@ ngx_http_acr_store_commit(ngx_http_acr_store_t *store, ngx_str_t *repository,
 
 /*
  * The lock keeps a collector, which asks once more and then unlinks under the
- * same lock, from removing what is being stored again.
+ * same lock, from removing what is being stored again.  So it is held until the
+ * index knows who needs the blob.
  */
 
 ngx_int_t
 ngx_http_acr_store_rename_blob(ngx_http_acr_store_t *store,
-    ngx_http_acr_store_path_t *from, acr_digest_t *digest, ngx_log_t *log)
+    ngx_http_acr_store_path_t *from, acr_digest_t *digest, int *lock,
+    ngx_log_t *log)
 {
-    int                        lock;
+    int                        fd;
     ngx_int_t                  rc;
     ngx_http_acr_store_path_t  to;
 
     ngx_http_acr_store_path_blob(&to, store, digest);
 
-    rc = ngx_http_acr_store_lock_blob(store, digest, &lock, log);
+    rc = ngx_http_acr_store_lock_blob(store, digest, &fd, log);
     if (rc != NGX_OK) {
         return rc;
     }
@@ -98,7 +101,12 @@ ngx_http_acr_store_rename_blob(ngx_http_acr_store_t *store,
         }
     }
 
-    (void) close(lock);
+    if (rc == NGX_OK && lock) {
+        *lock = fd;
+
+    } else {
+        (void) close(fd);
+    }
 
     return rc;
 }

@@ -82,6 +82,18 @@ ngx_http_acr_store_lock_blob(ngx_http_acr_store_t *store,
 }
 
 
+void
+ngx_http_acr_store_unlock(int *fd, ngx_log_t *log)
+{
+    if (*fd != -1 && close(*fd) == -1) {
+        ngx_log_error(NGX_LOG_ALERT, log, ngx_errno,
+                      "acr: close() of a lock failed");
+    }
+
+    *fd = -1;
+}
+
+
 ngx_int_t
 ngx_http_acr_store_lock_wait(ngx_http_acr_store_t *store, ngx_str_t *scope,
     ngx_str_t *name, int *fd, ngx_log_t *log)

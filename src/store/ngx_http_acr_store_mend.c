@@ -131,7 +131,7 @@ ngx_http_acr_store_mend_file(ngx_http_acr_store_t *store,
         return rc;
     }
 
-    rc = ngx_http_acr_store_rename_blob(store, &temp, digest, log);
+    rc = ngx_http_acr_store_rename_blob(store, &temp, digest, NULL, log);
 
     /* it is still there also if both names were of one file already */
 

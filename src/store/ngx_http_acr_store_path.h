@@ -138,9 +138,10 @@ ngx_int_t ngx_http_acr_store_link_temp(ngx_http_acr_store_t *store,
     ngx_log_t *log);
 
 /* renames a file to be the data of the blob, under the digest's lock, durably;
-   a file that is there is replaced */
+   a file that is there is replaced.  lock: as for ngx_http_acr_store_put() */
 ngx_int_t ngx_http_acr_store_rename_blob(ngx_http_acr_store_t *store,
-    ngx_http_acr_store_path_t *from, acr_digest_t *digest, ngx_log_t *log);
+    ngx_http_acr_store_path_t *from, acr_digest_t *digest, int *lock,
+    ngx_log_t *log);
 
 /* what is not there is no error */
 ngx_int_t ngx_http_acr_store_unlink(ngx_http_acr_store_path_t *path,

@@ -189,9 +189,9 @@ ngx_http_acr_store_cached(int fd)
 
 ngx_int_t
 ngx_http_acr_store_quarantine(ngx_http_acr_store_t *store,
-    acr_digest_t *digest, ngx_log_t *log)
+    acr_digest_t *digest, int *lock, ngx_log_t *log)
 {
-    int                           lock;
+    int                           fd;
     off_t                         bytes;
     ngx_int_t                     rc;
     ngx_http_acr_store_verify_t  *verify;
@@ -206,12 +206,17 @@ ngx_http_acr_store_quarantine(ngx_http_acr_store_t *store,
 
     if (rc == NGX_ABORT || rc == EIO) {
 
-        rc = ngx_http_acr_store_lock_blob(store, digest, &lock, log);
+        rc = ngx_http_acr_store_lock_blob(store, digest, &fd, log);
 
         if (rc == NGX_OK) {
             rc = ngx_http_acr_store_quarantine_locked(store, digest, verify,
                                                       log);
-            (void) close(lock);
+            if (rc == NGX_OK && lock) {
+                *lock = fd;
+
+            } else {
+                (void) close(fd);
+            }
         }
 
     } else if (rc == NGX_OK) {

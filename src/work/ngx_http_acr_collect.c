@@ -1,7 +1,7 @@
 
 /*
- * A run of the collector, in slices, so that it costs others little and holds no
- * list of what there is:
+ * A run of the collector, in slices, so that it costs others little and holds
+ * no list of what there is:
  *
  *   orphans     files in blobs/ that the index does not know become candidates
  *   untagged    manifests that have had no tag for acr_gc_untagged are removed
@@ -449,8 +449,8 @@ ngx_http_acr_collect_candidates_due(void *data,
 
 
 /*
- * Begins the removal of every entry of a slice.  The call that is not made holds
- * the end of the slice up until all are.
+ * Begins the removal of every entry of a slice.  The call that is not made
+ * holds the end of the slice up until all are.
  */
 
 static void

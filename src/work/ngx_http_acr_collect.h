@@ -24,8 +24,8 @@ typedef void (*ngx_http_acr_collected_pt)(void *data, ngx_int_t rc,
 
 
 /*
- * Collects a digest if it has been a candidate for age seconds.  NGX_OK: done is
- * called later; NGX_ERROR: no memory, or no digest.
+ * Collects a digest if it has been a candidate for age seconds.  NGX_OK: done
+ * is called later; NGX_ERROR: no memory, or no digest.
  */
 ngx_int_t ngx_http_acr_collect_digest(ngx_http_acr_registry_t *registry,
     ngx_str_t *digest, time_t age, ngx_http_acr_collected_pt done,

@@ -307,10 +307,7 @@ ngx_http_acr_collect_ended(void *data, ngx_http_acr_meta_reply_t *reply)
 static void
 ngx_http_acr_collect_end(ngx_http_acr_collect_one_t *one, ngx_int_t rc)
 {
-    if (one->lock != -1 && close(one->lock) == -1) {
-        ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, ngx_errno,
-                      "acr: close() of a lock failed");
-    }
+    ngx_http_acr_store_unlock(&one->lock, ngx_cycle->log);
 
     one->done(one->data, rc, one->freed);
 

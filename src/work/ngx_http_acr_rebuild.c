@@ -18,7 +18,7 @@
    number of references */
 #define NGX_HTTP_ACR_REBUILD_ARGS    9
 
-#define NGX_HTTP_ACR_REBUILD_TOKEN   (2 * NGX_INT64_LEN + 2 + 64)
+#define NGX_HTTP_ACR_REBUILD_TOKEN   (3 * NGX_INT64_LEN + 3 + 64)
 
 
 typedef struct {
@@ -129,8 +129,9 @@ ngx_http_acr_rebuild_repository(ngx_http_acr_registry_t *registry,
     }
 
     rebuild->token.data = p;
-    rebuild->token.len = ngx_sprintf(p, "%V/%P/%ui", &registry->store.node,
-                                     ngx_pid, ++registry->tokens)
+    rebuild->token.len = ngx_sprintf(p, "%V/%P/%T-%ui",
+                                     &registry->store.node, ngx_pid,
+                                     ngx_time(), ++registry->tokens)
                          - p;
 
     rebuild->task.data = &rebuild->batch;

@@ -41,6 +41,7 @@ typedef struct {
     ngx_msec_t                     began;      /* the slice */
     off_t                          read;       /* in the slice */
     off_t                          done;       /* of the digest */
+    int                            lock;       /* of the digest, or -1 */
 
     unsigned                       broken:1;   /* it is, and was moved away */
     unsigned                       last:1;     /* there are no more */
@@ -78,6 +79,8 @@ ngx_http_acr_scrub(ngx_http_acr_registry_t *registry, ngx_uint_t *busy)
     if (scrub == NULL) {
         return;
     }
+
+    scrub->lock = -1;
 
     scrub->task.data = scrub;
     scrub->task.work = ngx_http_acr_scrub_read;
@@ -269,7 +272,7 @@ ngx_http_acr_scrub_bad(ngx_http_acr_scrub_t *scrub, ngx_log_t *log)
     ngx_int_t  rc;
 
     rc = ngx_http_acr_store_quarantine(&scrub->work.registry->store,
-                                       &scrub->digest, log);
+                                       &scrub->digest, &scrub->lock, log);
 
     if (rc == NGX_OK) {
         scrub->broken = 1;
@@ -326,6 +329,10 @@ static void
 ngx_http_acr_scrub_told(void *data, ngx_http_acr_meta_reply_t *reply)
 {
     ngx_http_acr_scrub_t *scrub = data;
+
+    /* a push of the digest may heal it from here on */
+
+    ngx_http_acr_store_unlock(&scrub->lock, ngx_cycle->log);
 
     ngx_http_acr_work_go_on(&scrub->work, 1, ngx_http_acr_scrub_noted);
 }
@@ -384,6 +391,8 @@ ngx_http_acr_scrub_timer(ngx_event_t *ev)
 static void
 ngx_http_acr_scrub_stop(ngx_http_acr_scrub_t *scrub, ngx_uint_t done)
 {
+    ngx_http_acr_store_unlock(&scrub->lock, ngx_cycle->log);
+
     if (scrub->verify) {
         ngx_http_acr_store_verify_close(scrub->verify);
     }

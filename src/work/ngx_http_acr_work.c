@@ -35,7 +35,7 @@ ngx_http_acr_work_create(ngx_http_acr_registry_t *registry, const char *kind,
     }
 
     work = ngx_pcalloc(pool, size);
-    p = ngx_pnalloc(pool, registry->store.node.len + 2 * NGX_INT64_LEN + 2);
+    p = ngx_pnalloc(pool, registry->store.node.len + 3 * NGX_INT64_LEN + 3);
 
     if (work == NULL || p == NULL) {
         ngx_destroy_pool(pool);
@@ -50,8 +50,9 @@ ngx_http_acr_work_create(ngx_http_acr_registry_t *registry, const char *kind,
     work->started = ngx_time();
 
     work->owner.data = p;
-    work->owner.len = ngx_sprintf(p, "%V/%P/%ui", &registry->store.node,
-                                  ngx_pid, ++registry->tokens)
+    work->owner.len = ngx_sprintf(p, "%V/%P/%T-%ui",
+                                  &registry->store.node, ngx_pid, ngx_time(),
+                                  ++registry->tokens)
                       - p;
     *busy = 1;
 
@@ -264,7 +265,8 @@ ngx_http_acr_work_leave(ngx_http_acr_work_t *work, const char *done)
 }
 
 
-/* if Redis did not answer, the lease ends by itself and somebody does it again */
+/* if Redis did not answer, the lease ends by itself and somebody does it
+   again */
 
 static void
 ngx_http_acr_work_ended(void *data, ngx_http_acr_meta_reply_t *reply)

@@ -1,9 +1,10 @@
 
 /*
- * The work that a registry does by itself, in one worker of one node at a time:
- * "rebuild", "gc" and "scrub".  Who has it, how far it is, and what it was asked
- * for, stands in Redis (work_*.lua), so that any node can tell and go on.  The
- * lease only saves work: each step is safe beside another one of its kind.
+ * The work that a registry does by itself, in one worker of one node at a
+ * time: "rebuild", "gc" and "scrub".  Who has it, how far it is, and what it
+ * was asked for, stands in Redis (work_*.lua), so that any node can tell and
+ * go on.  The lease only saves work: each step is safe beside another one of
+ * its kind.
  *
  * The keeper (src/ngx_http_acr_keeper.c) asks what is due and begins it.
  */
@@ -79,15 +80,15 @@ void *ngx_http_acr_work_create(ngx_http_acr_registry_t *registry,
     const char *kind, ngx_http_acr_work_counter_t *counters, size_t size,
     ngx_uint_t *busy);
 
-/* takes the lease, if it is due: every is the interval in seconds, 0 if there is
-   none; work->at and work->request are those of the registry then */
+/* takes the lease, if it is due: every is the interval in seconds, 0 if there
+   is none; work->at and work->request are those of the registry then */
 void ngx_http_acr_work_take(ngx_http_acr_work_t *work, time_t every,
     ngx_http_acr_work_next_pt next);
 
 /*
- * Says how far the work is (work->at, and what was counted since) and renews the
- * lease, if the last note is old enough or now is set; else only continues, at
- * once.
+ * Says how far the work is (work->at, and what was counted since) and renews
+ * the lease, if the last note is old enough or now is set; else only
+ * continues, at once.
  */
 void ngx_http_acr_work_go_on(ngx_http_acr_work_t *work, ngx_uint_t now,
     ngx_http_acr_work_next_pt next);

@@ -162,7 +162,7 @@ test_put(void)
        "the path of a blob");
 
     shim_trace();
-    is_int(ngx_http_acr_store_put(store, d, (u_char *) "manifest", 8,
+    is_int(ngx_http_acr_store_put(store, d, (u_char *) "manifest", 8, NULL,
                                   &shim_log), NGX_OK, "put");
     ok(shim_is(buf, "manifest"), "it is there");
 
@@ -178,13 +178,13 @@ test_put(void)
 
     shim_put(buf, "broken");
     shim_trace();
-    is_int(ngx_http_acr_store_put(store, d, (u_char *) "manifest", 8,
+    is_int(ngx_http_acr_store_put(store, d, (u_char *) "manifest", 8, NULL,
                                   &shim_log), NGX_OK, "put over a broken one");
     ok(shim_is(buf, "manifest"), "heals it");
     is_int(shim_syncs(), 2, "syncs: data, directory");
 
     shim_short = 1;
-    is_int(ngx_http_acr_store_put(store, d, (u_char *) "manifest", 8,
+    is_int(ngx_http_acr_store_put(store, d, (u_char *) "manifest", 8, NULL,
                                   &shim_log), NGX_OK,
            "put with short writes and signals");
     ok(shim_is(buf, "manifest"), "is whole");
@@ -193,14 +193,15 @@ test_put(void)
     store->fsync = 0;
     shim_trace();
     (void) ngx_http_acr_store_put(store, shim_digest("x"), (u_char *) "x", 1,
-                                  &shim_log);
+                                  NULL, &shim_log);
     is_int(shim_syncs(), 0, "acr_fsync off: no sync");
     store->fsync = 1;
 
     shim_fail_sync = EIO;
     shim_lines = 0;
     d = shim_digest("never");
-    is_int(ngx_http_acr_store_put(store, d, (u_char *) "never", 5, &shim_log),
+    is_int(ngx_http_acr_store_put(store, d, (u_char *) "never", 5,
+                                  NULL, &shim_log),
            EIO, "a sync that fails");
     is_int(shim_lines, 1, "one line: %s", shim_logged);
     ok(strstr(shim_logged, "acr: fdatasync() \"/") == shim_logged
@@ -213,13 +214,13 @@ test_put(void)
 
     sha512.alg = acr_algorithm((const u_char *) "sha512", 6);
     memset(sha512.hex, 'a', ACR_HEX_MAX);
-    is_int(ngx_http_acr_store_put(store, &sha512, (u_char *) "", 0,
+    is_int(ngx_http_acr_store_put(store, &sha512, (u_char *) "", 0, NULL,
                                   &shim_log), NGX_OK, "sha512, 0 bytes");
     ngx_http_acr_store_blob_path(store, &sha512, (u_char *) buf);
     ok(shim_is(buf, ""), "is there");
 
     rmdir(shim_path("acr/tmp"));
-    is_int(ngx_http_acr_store_put(store, &sha512, (u_char *) "", 0,
+    is_int(ngx_http_acr_store_put(store, &sha512, (u_char *) "", 0, NULL,
                                   &shim_log), NGX_OK,
            "acr/tmp is made again");
 }
@@ -382,7 +383,7 @@ test_commit(void)
 
     shim_trace();
     rc = ngx_http_acr_store_commit(store, shim_str("a/b"), shim_str(UUID),
-                                   shim_str("data.1"), fd, d, &shim_log);
+                                   shim_str("data.1"), fd, d, NULL, &shim_log);
     is_int(rc, NGX_OK, "commit");
     ok(shim_is(blob, "layer"), "is the blob");
     ok(reads(fd, "layer"), "the descriptor is still ours");
@@ -401,7 +402,7 @@ test_commit(void)
     (void) lseek(fd, 0, SEEK_SET);
 
     rc = ngx_http_acr_store_commit(store, shim_str("a/b"), shim_str(UUID),
-                                   shim_str("data.2"), fd, d, &shim_log);
+                                   shim_str("data.2"), fd, d, NULL, &shim_log);
     is_int(rc, ENOENT, "commit of a file that is gone");
     ok(strstr(shim_logged, "_uploads/" UUID "/data.2\""), "%s", shim_logged);
     ok(shim_is(blob, "layer"), "the blob stays");
@@ -409,7 +410,7 @@ test_commit(void)
     shim_put(blob, "torn");
     (void) !write(fd, "layer", 5);
     rc = ngx_http_acr_store_commit(store, shim_str("a/b"), shim_str(UUID),
-                                   shim_str("data.1"), fd, d, &shim_log);
+                                   shim_str("data.1"), fd, d, NULL, &shim_log);
     is_int(rc, NGX_OK, "commit over a torn blob");
     ok(shim_is(blob, "layer"), "heals it");
     close(fd);

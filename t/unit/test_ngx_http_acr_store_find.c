@@ -51,7 +51,7 @@ static ngx_int_t
 put(acr_digest_t *d, const char *content)
 {
     return ngx_http_acr_store_put(store, d, (u_char *) content,
-                                  strlen(content), &shim_log);
+                                  strlen(content), NULL, &shim_log);
 }
 
 

@@ -93,7 +93,7 @@ test_synced(void)
     shim_trace();
 
     is_int(ngx_http_acr_store_put(store, shim_digest("told"),
-                                  (u_char *) "told", 4, &shim_log),
+                                  (u_char *) "told", 4, NULL, &shim_log),
            NGX_OK, "a blob");
     is_int(nsynced, shim_syncs(), "all syncs are told");
     ok(nsynced > 1 && nfailed == 0, "of file and directories");
@@ -101,7 +101,7 @@ test_synced(void)
     shim_fail_sync = EIO;
 
     is_int(ngx_http_acr_store_put(store, shim_digest("failed"),
-                                  (u_char *) "failed", 6, &shim_log),
+                                  (u_char *) "failed", 6, NULL, &shim_log),
            EIO, "one that fails");
     is_int(nfailed, 1, "is told as that");
     is_int(last, EIO, "with its error");

@@ -395,7 +395,7 @@ test_killed(void)
         if (pid == 0) {
             for (k = 0; /* void */ ; k++) {
                 d = shim_digest(k % 2 ? "one" : "two");
-                (void) ngx_http_acr_store_put(store, d, (u_char *) "x", 1,
+                (void) ngx_http_acr_store_put(store, d, (u_char *) "x", 1, NULL,
                                               &shim_log);
                 (void) set_link(NGX_HTTP_ACR_REVISION, d);
                 (void) tag_prepare("v3", d, TOKEN);
@@ -463,7 +463,8 @@ test_no_space(void)
        "a small disk");
 
     shim_lines = 0;
-    is_int(ngx_http_acr_store_put(store, one, big, sizeof(big), &shim_log),
+    is_int(ngx_http_acr_store_put(store, one, big, sizeof(big),
+                                  NULL, &shim_log),
            ENOSPC, "put more than there is room");
     is_int(shim_lines, 1, "%s", shim_logged);
     is_int(shim_count(shim_path("small/acr/tmp")), 0,

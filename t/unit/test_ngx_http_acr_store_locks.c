@@ -151,7 +151,8 @@ test_blob_lock(void)
 
     pid = holder("blob", shim_text(d), 200);
     begun = clock();
-    rc = ngx_http_acr_store_put(store, d, (u_char *) "blob", 4, &shim_log);
+    rc = ngx_http_acr_store_put(store, d, (u_char *) "blob", 4,
+                                NULL, &shim_log);
     is_int(rc, NGX_OK, "put waits");
     ok(shim_is(blob, "blob"), "until the holder has gone");
     ok(clock() - begun < CLOCKS_PER_SEC / 10, "without spinning");
@@ -161,7 +162,8 @@ test_blob_lock(void)
 
     shim_no_sleep = 1;
     shim_lines = 0;
-    rc = ngx_http_acr_store_put(store, d, (u_char *) "blob", 4, &shim_log);
+    rc = ngx_http_acr_store_put(store, d, (u_char *) "blob", 4,
+                                NULL, &shim_log);
     is_int(rc, EBUSY, "but not forever");
     is_int(shim_lines, 1, "%s", shim_logged);
     shim_no_sleep = 0;

@@ -25,7 +25,7 @@ static ngx_int_t
 put(acr_digest_t *d, const char *content)
 {
     return ngx_http_acr_store_put(store, d, (u_char *) content,
-                                  strlen(content), &shim_log);
+                                  strlen(content), NULL, &shim_log);
 }
 
 
@@ -58,7 +58,7 @@ quarantine(acr_digest_t *d)
 {
     shim_lines = 0;
 
-    return ngx_http_acr_store_quarantine(store, d, &shim_log);
+    return ngx_http_acr_store_quarantine(store, d, NULL, &shim_log);
 }
 
 
@@ -150,7 +150,7 @@ test_verify(void)
     acr_hash_update(&h, p, LARGE);
     acr_hash_final(&h, &large);
 
-    (void) ngx_http_acr_store_put(store, &large, p, LARGE, &shim_log);
+    (void) ngx_http_acr_store_put(store, &large, p, LARGE, NULL, &shim_log);
     free(p);
 
     is_int(verify(&large, LARGE), NGX_OK, "a large one");

@@ -13,6 +13,7 @@
 #define NGX_DECLINED -5
 #define NGX_ABORT    -6
 
+#define NGX_LOG_ALERT 2
 #define NGX_LOG_CRIT  3
 #define NGX_LOG_ERR   4
 #define NGX_LOG_WARN  5
