@@ -13,7 +13,8 @@ use ACR::Fault;
 use ACR::Index;
 use ACR::Metrics;
 
-my $metrics = 'location = /metrics { acr_metrics; }';
+my $metrics = 'location = /metrics { acr_metrics; }'
+              . ' location /acr/admin/ { acr_admin; }';
 my $redis = redis();
 my $acr = start(workers => 2, redis => $redis, http => 'acr_zone acr:1m;',
                 server => $metrics, redis_options => 'timeout=500ms');
@@ -35,6 +36,8 @@ $acr->get('/v2/lib/a/nothing');
 $acr->put('/v2/lib/a/tags/list', body => 'x');
 $acr->post(with('/v2/lib/a/blobs/uploads/', digest => digest('other')),
            body => 'x');
+admin($acr, 'GET', 'stats');
+admin($acr, 'GET', 'nothing');
 my $location = $acr->upload('lib/a');
 $acr->patch($location, 'abc');
 $acr->delete($location);
@@ -43,7 +46,7 @@ my %expected = (
     'blob_get 200' => 1, 'blob_get 206' => 1, 'manifest_get 200' => 1,
     'manifest_get 404' => 2, 'none 404' => 1, 'none 405' => 1,
     'upload_post 400' => 1, 'upload_post 202' => 1, 'upload_patch 202' => 1,
-    'upload_delete 204' => 1,
+    'upload_delete 204' => 1, 'admin_stats 200' => 1,
 );
 
 # a request is counted when its answer is on its way already
@@ -121,12 +124,13 @@ SKIP: {
 
 # --- nothing that a client sends is a label
 
-my @sources = map { slurp("$ACR::Node::TREE/$_") }
-              'src/api/ngx_http_acr_router.c';
-my @routes = $sources[0] =~ /^ +"(\w+)", ngx_http_acr_\w+ \},$/mg;
+my @routes = map {
+    slurp("$ACR::Node::TREE/src/api/ngx_http_acr_$_.c")
+        =~ /^ +"(\w+)", ngx_http_acr_\w+ \},$/mg
+} qw(router admin);
 my %known = map { $_ => 1 } 'none', @routes;
 
-cmp_ok(scalar(@routes), '>', 10, 'the router has operations');
+cmp_ok(scalar(@routes), '>', 20, 'there are operations');
 is_deeply([sort(keys(%known))], [sort(labels(metrics($acr), 'operation'))],
           'all of which can be counted');
 

@@ -1,5 +1,6 @@
 
 #include "ngx_http_acr_admin.h"
+#include "ngx_http_acr_metrics.h"
 
 #include <jansson.h>
 
@@ -18,6 +19,8 @@ typedef struct {
 } ngx_http_acr_admin_route_t;
 
 
+static void ngx_http_acr_admin_route(ngx_http_request_t *r,
+    ngx_http_acr_ctx_t *ctx);
 static ngx_http_acr_admin_route_t *ngx_http_acr_admin_find(
     ngx_http_request_t *r, ngx_str_t *name);
 static void ngx_http_acr_admin_name(ngx_http_request_t *r, ngx_str_t *name);
@@ -94,23 +97,15 @@ static ngx_http_acr_admin_route_t  ngx_http_acr_admin_routes[] = {
 ngx_int_t
 ngx_http_acr_admin(ngx_http_request_t *r)
 {
+    return ngx_http_acr_handle(r, ngx_http_acr_admin_route);
+}
+
+
+static void
+ngx_http_acr_admin_route(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
+{
     ngx_str_t                    name;
-    ngx_http_acr_ctx_t          *ctx;
     ngx_http_acr_admin_route_t  *route;
-
-    if (r != r->main) {
-        return NGX_HTTP_NOT_FOUND;
-    }
-
-    ctx = ngx_http_acr_ctx_create(r);
-
-    if (ctx == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    /* ngx_http_acr_finalize() gives this reference back, perhaps at once */
-
-    r->main->count++;
 
     ngx_http_acr_discard(r);
 
@@ -121,16 +116,16 @@ ngx_http_acr_admin(ngx_http_request_t *r)
     if (route) {
         ctx->operation = route->operation;
         ctx->reference = route->name;
+        ngx_http_acr_metrics_begin(ctx);
 
         route->handler(r, ctx);
 
-        return NGX_DONE;
+        return;
     }
 
     ngx_http_acr_fail_status(r, NGX_HTTP_NOT_FOUND, ACR_E_UNSUPPORTED,
                              "there is no such resource, or not by this "
                              "method", "path", &r->uri);
-    return NGX_DONE;
 }
 
 

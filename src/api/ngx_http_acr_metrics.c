@@ -182,7 +182,11 @@ ngx_http_acr_metrics_log(ngx_http_request_t *r)
 
     ctx = ngx_http_acr_get_ctx(r);
 
-    if (ctx == NULL || ctx->conf->handler != ngx_http_acr_router) {
+    /* what has no operation counts in locations of the API only */
+
+    if (ctx == NULL
+        || (ctx->counted == 0 && ctx->conf->handler != ngx_http_acr_router))
+    {
         return NGX_OK;
     }
 
