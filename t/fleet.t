@@ -98,6 +98,33 @@ is($one->tag_on_disk('lib/a', 'both'), $now,
 nothing('and nothing else differs', differences($one));
 
 
+# one of them is about to make the link of what the other has overtaken
+for my $step ('rename /tags/slow/current/link STOP',
+              'rename /tags/slow/current/link STOP_AFTER')
+{
+    put('slow', $images[0]);
+    $shim->rules("$step count=1");
+    my $slow = begun($one, 'PUT', 'slow', $images[5]);
+    my $pid = $shim->stopped();
+    ok($pid, "a node stops at $step");
+    $shim->clear();
+
+    my $quick = begun($nodes[1], 'PUT', 'slow', $images[6]);
+    ok(wait_for(sub {
+        ($nodes[2]->resolve('lib/a', 'slow') || '') eq digest($images[6])
+    }), 'another one overtakes it');
+
+    # it has to wait for the lock; without one it would be done by then
+    eval { $quick->fill(0.3) };
+    kill('CONT', $pid);
+
+    answers($_->answer('PUT'), 201, 'both are answered') for $slow, $quick;
+    $_->close() for $slow, $quick;
+    is($one->tag_on_disk('lib/a', 'slow'), digest($images[6]),
+       'and the disk has what Redis has');
+}
+
+
 # --- identical content at once
 
 my $bytes = bytes(900_000, 'identical');
@@ -260,11 +287,7 @@ sub dies {
     $one->run() if !$one->{process}->alive();
     $shim->rules("$rule count=1");
 
-    my $http = $one->connect();
-    $http->send($http->head($method, "/v2/lib/a/manifests/$tag", headers => [
-        'Content-Type' => $IMAGE,
-        'Content-Length' => defined $manifest ? length($manifest) : 0])
-        . (defined $manifest ? $manifest : ''));
+    my $http = begun($one, $method, $tag, $manifest);
 
     ok($shim->stopped(), "$method: a node dies at $rule");
     $one->kill_all();
@@ -272,4 +295,18 @@ sub dies {
 
     is(eval { $http->answer($method) }, undef, 'nobody was told');
     $http->close();
+}
+
+
+# a request whose answer is still to come
+sub begun {
+    my ($node, $method, $tag, $manifest) = @_;
+
+    my $http = $node->connect();
+    $http->begin($method, "/v2/lib/a/manifests/$tag", headers => [
+        'Content-Type' => $IMAGE,
+        'Content-Length' => defined $manifest ? length($manifest) : 0]);
+    $http->send($manifest) if defined $manifest;
+
+    return $http;
 }

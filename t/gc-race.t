@@ -22,7 +22,7 @@ use Time::HiRes qw(sleep time);
 my $missing = ACR::Shim->missing();
 plan(skip_all => $missing) if $missing;
 
-my $seconds = $ARGV[0] || $ENV{ACR_RACE_SECONDS} || 15;
+my $seconds = $ARGV[0] || $ENV{ACR_RACE_SECONDS} || 8;
 my $seed = $ENV{ACR_SEED} || time() % 1_000_000 | 0;
 
 alarm($seconds + ($ENV{ACR_TIMEOUT} || 300));
@@ -35,13 +35,27 @@ my $shim = ACR::Shim->new();
 my $acr = start(workers => 2, server => "$GC off;");
 my $redis = $acr->{redis};
 
+# one that stops while it pushes
+my $pushing = ACR::Shim->new(name => 'pushing');
+my $pusher = node($acr, node => 'pusher', server => "$GC off;",
+                  env => $pushing->env());
+
 # these collect, and stop
 my @collectors = map {
     node($acr, node => $_, server => "$GC 1s;", env => $shim->env())
 } qw(two three);
 
-# between each two steps (src/work/ngx_http_acr_collect_one.c), and around the
-# removal of a link
+stored_before_it_is_collected();
+stored_before_all_of_it();
+put_before_all_of_it();
+mounted_while_its_source_goes();
+collected_by_two();
+linked_while_its_link_goes();
+
+
+# --- clients at work, and stops between each two steps of the collector
+# (src/work/ngx_http_acr_collect_one.c) and around the removal of a link
+
 my @steps = ('lock /acr/locks/ STOP', 'lock /acr/locks/ STOP_AFTER',
              'unlink /blobs/*/data$ STOP', 'unlink /blobs/*/data$ STOP_AFTER',
              'fsync /blobs/ STOP', 'rmdir /blobs/ STOP',
@@ -53,8 +67,8 @@ my @steps = ('lock /acr/locks/ STOP', 'lock /acr/locks/ STOP_AFTER',
 # others push, so that there is something to collect
 my $CLIENTS = 4;
 my $IMAGES = 40;
-my @content
-    = map { "$_ " . bytes(100 + 37 * $_, "race $_") } 0 .. 3 * $IMAGES - 1;
+my @content = map { "$_ " . bytes(100 + 37 * $_, "race $_") }
+              0 .. 3 * $IMAGES - 1;
 my %content = map { digest($_) => $_ } @content;
 my @images = map {
     image($content[$_], [@content[$_ + $IMAGES, $_ + 2 * $IMAGES]])
@@ -153,6 +167,7 @@ for (sort keys %live) {
 
 ok(wait_for(sub {
     !ACR::Fault::files("$acr->{root}/docker/registry/v2/blobs")
+        && !@{ $redis->command('ZRANGE', key('pending'), 0, -1) }
 }, 30), 'and all of it is collected')
     or diag(join("\n", ACR::Fault::files(
         "$acr->{root}/docker/registry/v2/blobs")));
@@ -173,6 +188,208 @@ sub nothing {
     ok(!@complaints, $name)
         or diag(join("\n", @complaints[0 .. ($#complaints > 9 ? 9
                                              : $#complaints)]));
+}
+
+
+# --- races that are to be met, one by one
+
+# a push that has stored its file before the collector has taken the lock
+sub stored_before_it_is_collected {
+    my ($bytes, $digest) = unheld('lib/stored', 'stored');
+
+    # its file is there, its link and its commit are not
+    $pushing->rules('open /acr/tmp/ STOP count=1');
+    my $http = begun($pusher, 'lib/stored', $digest, $bytes);
+    my $pid = $pushing->stopped();
+    ok($pid, 'a push has stored its file');
+
+    $shim->rules('unlink /blobs/*/data$ STOP count=1');
+    my $collector = $shim->stopped(0, 20);
+    ok($collector, 'which a collector is about to remove');
+
+    kill('CONT', $pid);
+    wait_for(sub { -e $acr->link_file('lib/stored', 'layer', $digest) });
+    sleep(0.2);
+    kill('CONT', $collector);
+    $shim->clear();
+    $pushing->clear();
+
+    answers($http->answer('POST'), 201, 'the push ends well');
+    $http->close();
+    is($acr->get("/v2/lib/stored/blobs/$digest")->body(), $bytes,
+       'and its blob is there');
+}
+
+
+# the collector comes and goes while the push has stored its file and nothing
+# else
+sub stored_before_all_of_it {
+    my ($bytes, $digest) = unheld('lib/all', 'all');
+
+    $pushing->rules('open /acr/tmp/ STOP count=1');
+    my $http = begun($pusher, 'lib/all', $digest, $bytes);
+    my $pid = $pushing->stopped();
+    ok($pid, 'a push has stored its file');
+    collected_now($digest);
+
+    kill('CONT', $pid);
+    $pushing->clear();
+    answers($http->answer('POST'), 201, 'the push ends well');
+    $http->close();
+    is($acr->get("/v2/lib/all/blobs/$digest")->body(), $bytes,
+       'and its blob is there');
+}
+
+
+# the same of a manifest
+sub put_before_all_of_it {
+    my $config = "config $seed";
+    my $image = image($config, []);
+    my $digest = digest($image);
+
+    $acr->push_blob('lib/put', $config);
+    $acr->push_manifest('lib/put', undef, $image);
+    answers($acr->delete("/v2/lib/put/manifests/$digest"), 202,
+            'a manifest is deleted');
+    $acr->push_manifest('lib/put', 'keeps', image($config, [],
+                                                  annotations => { a => 'b' }));
+
+    $pushing->rules('open /acr/tmp/ STOP skip=1 count=1');
+    my $http = $pusher->connect();
+    $http->begin('PUT', "/v2/lib/put/manifests/$digest", headers => [
+        'Content-Type' => $IMAGE, 'Content-Length' => length($image)]);
+    $http->send($image);
+    my $pid = $pushing->stopped();
+    ok($pid, 'a put has stored its file');
+    collected_now($digest);
+
+    kill('CONT', $pid);
+    $pushing->clear();
+    answers($http->answer('PUT'), 201, 'the put ends well');
+    $http->close();
+    is($acr->get("/v2/lib/put/manifests/$digest")->body(), $image,
+       'and its manifest is there');
+}
+
+
+# what a mount has found goes before it is committed
+sub mounted_while_its_source_goes {
+    my $bytes = "mount $seed";
+    my $digest = $acr->push_blob('lib/source', $bytes);
+
+    $pushing->rules('open /acr/tmp/ STOP count=1');
+    my $http = $pusher->connect();
+    $http->begin('POST', with('/v2/lib/mount/blobs/uploads/',
+                              mount => $digest, from => 'lib/source'),
+                 headers => ['Content-Length' => 0]);
+    my $pid = $pushing->stopped();
+    ok($pid, 'a mount has found its blob');
+    answers($acr->delete("/v2/lib/source/blobs/$digest"), 202,
+            'which is deleted');
+    collected_now($digest);
+
+    kill('CONT', $pid);
+    $pushing->clear();
+    my $answer = $http->answer('POST');
+    $http->close();
+    my $status = $acr->get("/v2/lib/mount/blobs/$digest")->status();
+    ok($answer->status() == 201 && $status == 200
+       || $answer->status() == 202 && $status == 404,
+       'it mounts what is there, or begins an upload')
+        or diag("GET: $status, POST: " . $answer->text());
+}
+
+
+# waits until nobody collects the digest any more, and its file was removed
+sub collected_now {
+    my ($digest) = @_;
+
+    ok(wait_for(sub {
+        !-e $acr->blob_file($digest) && !grep { $_ eq $digest }
+            @{ $redis->command('ZRANGE', key('collecting'), 0, -1) }
+    }, 20), 'which is collected before it goes on');
+}
+
+
+# a collector that was away while another one did its work, and a push came
+sub collected_by_two {
+    my ($bytes, $digest) = unheld('lib/two', 'two');
+
+    my $lock = ACR::Shim::lock_path('blob', $digest);
+    $shim->rules("lock $lock STOP count=1");
+    my $collector = $shim->stopped(0, 20);
+    ok($collector, 'a collector is about to lock a digest');
+
+    # its time is over
+    $redis->command('HSET', key('work:gc'), 'until', 0);
+    ok(wait_for(sub { !-e $acr->blob_file($digest) }, 20),
+       'another one collects it');
+    is($acr->push_blob('lib/two', $bytes), $digest, 'it is pushed again');
+
+    $shim->rules("close $lock DELAY=0");
+    kill('CONT', $collector);
+    ok(wait_for(sub { grep { $_->[1] == $collector && $_->[2] eq 'close' }
+                      $shim->events() }),
+       'the first one goes on');
+    $shim->clear();
+
+    is($acr->get("/v2/lib/two/blobs/$digest")->body(), $bytes,
+       'the blob is there');
+}
+
+
+# a link that is made again while the collector removes it
+sub linked_while_its_link_goes {
+    my $bytes = "link $seed";
+    my $digest = $acr->push_blob('lib/link', $bytes);
+    my $link = $acr->link_file('lib/link', 'layer', $digest);
+
+    for my $when (qw(STOP STOP_AFTER)) {
+        $shim->rules("unlink /lib/link/_layers/ $when count=1");
+        my $collector = $shim->stopped(0, 20);
+        ok($collector, 'a collector removes a link');
+
+        my $http = begun($acr, 'lib/link', $digest, $bytes);
+        wait_for(sub {
+            $redis->command('HEXISTS', key('blobs:lib/link'), $digest)
+        });
+        kill('CONT', $collector);
+        $shim->clear();
+
+        answers($http->answer('POST'), 201, 'which is made again meanwhile');
+        $http->close();
+        ok(-e $link, 'it is there');
+        is($acr->get("/v2/lib/link/blobs/$digest")->body(), $bytes,
+           'and so is the blob');
+    }
+}
+
+
+# content that no repository holds
+sub unheld {
+    my ($repository, $name) = @_;
+
+    my $bytes = "$name $seed";
+    my $digest = $acr->push_blob($repository, $bytes);
+
+    answers($acr->delete("/v2/$repository/blobs/$digest"), 202,
+            'a blob is not needed any more');
+
+    return ($bytes, $digest);
+}
+
+
+# a push in one request, whose answer is still to come
+sub begun {
+    my ($node, $repository, $digest, $bytes) = @_;
+
+    my $http = $node->connect();
+    my $target = with("/v2/$repository/blobs/uploads/", digest => $digest);
+    $http->begin('POST', $target,
+                 headers => ['Content-Length' => length($bytes)]);
+    $http->send($bytes);
+
+    return $http;
 }
 
 

@@ -206,14 +206,14 @@ fault_note(fault_rule_t *rule, const char *call, const char *path)
     int   n;
     char  line[2 * PATH_MAX + 128];
 
-    (void) __atomic_fetch_add(&rule->fired, 1, __ATOMIC_ACQ_REL);
-
     n = snprintf(line, sizeof(line), "%d %d %s %s\n",
                  (int) (rule - fault_rules), (int) getpid(), call, path);
 
     if (n > 0 && (size_t) n < sizeof(line) && fault_log != -1) {
         (void) syscall(SYS_write, fault_log, line, (size_t) n);
     }
+
+    (void) __atomic_fetch_add(&rule->fired, 1, __ATOMIC_ACQ_REL);
 }
 
 

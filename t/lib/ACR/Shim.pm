@@ -18,9 +18,10 @@ package ACR::Shim;
 # an errno, DELAY=ms, STOP, or KILL (the process); with _AFTER that happens
 # when the call has succeeded.
 #
-# The rules hold at once in all processes of all nodes that have the library,
-# and count together.  Syncs are met like other calls, but nothing is really
-# synced, unless new() is told so (sync => 1).
+# The rules hold at once in all processes of all nodes that were given them, and
+# count together; new(name => ...) makes others for other nodes.  Syncs are met
+# like other calls, but nothing is really synced, unless new() is told so
+# (sync => 1).
 
 use strict;
 use warnings;
@@ -49,8 +50,10 @@ sub missing {
 sub new {
     my ($class, %option) = @_;
 
-    my $self = bless({ map { $_ => work_dir() . "/fault.$_" }
-                       qw(so rules log) }, $class);
+    my $name = $option{name} || 'fault';
+    my $self = bless({ map { $_ => work_dir() . "/$name.$_" }
+                       qw(rules log) }, $class);
+    $self->{so} = work_dir() . '/fault.so';
     $self->{sync} = $option{sync};
 
     my $source = __FILE__ =~ s{ACR/Shim\.pm$}{fault.c}r;
@@ -195,6 +198,22 @@ sub stopped {
         my $state = eval { slurp("/proc/$last->[1]/stat") };
         return defined $state && $state =~ /\) T/ && $last->[1];
     }, $seconds);
+}
+
+
+# lock_path(SCOPE, NAME): the end of the path of a lock, for a rule; the scope
+# is a repository, or "blob" (src/store/ngx_http_acr_store_lock.c)
+sub lock_path {
+    my ($scope, $name) = @_;
+
+    my $hash = 2166136261;
+
+    for my $byte (unpack('C*', "$scope $name")) {
+        use integer;
+        $hash = (($hash ^ $byte) * 16777619) & 0xffffffff;
+    }
+
+    return sprintf('/acr/locks/%03x$', ($hash ^ ($hash >> 16)) % 1024);
 }
 
 1;
