@@ -34,6 +34,11 @@ subtest due => sub {
     s_('blob_delete', $S, 'r', $C, 'bob');
     reply_is(s_('gc_due', 60, 9), ['ok', $S], 'nothing yet');
     day();
+    reply_is(s_('gc_due', 60, 9), ['ok', $S],
+             'not what the disk may not know yet');
+    reply_is(s_('gc_untagged', 60, 9), ['ok', $S], 'manifests neither');
+    settle();
+    reply_is(s_('gc_untagged', 60, 9), ['ok', $S, "r $M"], 'then they are');
     s_('blob_stat', 'r', $B, 1);
     reply_is(s_('gc_due', 60, 9), ['ok', $S, $C],
              'what nobody holds, not what was asked for since');
@@ -191,6 +196,7 @@ subtest untagged => sub {
     ok(!defined untagged('r', $M), 'it has one again');
     put('r', $C);
     ok(untagged('r', $C), 'it never had one');
+    settle();
     day();
     reply_is([sort @{s_('gc_untagged', 60, 9)}],
              [sort 'ok', $S, "r $N", "r $C"], 'those');

@@ -365,6 +365,12 @@ local function old_members(key, age, n)
                       bounded(n, 0, LIMIT))
 end
 
+-- The time of the oldest change that may not be on disk yet, or nil.
+local function oldest_pending()
+    local oldest = redis.call('ZRANGE', P .. 'pending', 0, 0, 'WITHSCORES')
+    return oldest[2]
+end
+
 -- True if the member of a zset of times may be collected: it is at least age
 -- seconds old, and the disk knows all changes up to its time.  If Redis were
 -- lost before that, a rebuild would bring back what needs it.
@@ -373,8 +379,19 @@ local function is_due(key, member, age)
     if not time or tonumber(time) > tonumber(ago(age)) then
         return false
     end
-    local oldest = redis.call('ZRANGE', P .. 'pending', 0, 0, 'WITHSCORES')
-    return not oldest[2] or tonumber(oldest[2]) > tonumber(time)
+    local oldest = oldest_pending()
+    return not oldest or tonumber(oldest) > tonumber(time)
+end
+
+-- The members for which that is true, the oldest first: a run that was told of
+-- others would ask for them again and again.
+local function due_members(key, age, n)
+    local last, oldest = ago(age), oldest_pending()
+    if oldest and tonumber(oldest) <= tonumber(last) then
+        last = '(' .. oldest
+    end
+    return redis.call('ZRANGEBYSCORE', key, '-inf', last, 'LIMIT', 0,
+                      bounded(n, 0, LIMIT))
 end
 
 -- This Redis is behind from now on: nothing that it has counts before it is

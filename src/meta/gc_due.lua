@@ -4,4 +4,4 @@
 if BEHIND then
     return {'behind', STATE}
 end
-return reply({'ok', STATE}, old_members(P .. 'candidates', ARGV[1], ARGV[2]))
+return reply({'ok', STATE}, due_members(P .. 'candidates', ARGV[1], ARGV[2]))
