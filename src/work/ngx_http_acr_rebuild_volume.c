@@ -65,6 +65,8 @@ typedef struct {
 
     unsigned                     walked:1;   /* to the end of the directory */
     unsigned                     passed:1;   /* to the end of the rest */
+    unsigned                     missed:1;   /* one was not rebuilt: Redis need
+                                                not know that it is there */
     unsigned                     asking:1;   /* a question is under way */
     unsigned                     noting:1;   /* so is a note */
     unsigned                     lost:1;     /* it is not ours any more */
@@ -74,6 +76,7 @@ typedef struct {
 static void ngx_http_acr_volume_taken(ngx_http_acr_work_t *work,
     ngx_int_t rc);
 static void ngx_http_acr_volume_step(ngx_http_acr_volume_t *volume);
+static void ngx_http_acr_volume_walk_again(ngx_http_acr_volume_t *volume);
 static ngx_uint_t ngx_http_acr_volume_waits(ngx_http_acr_volume_t *volume);
 static void ngx_http_acr_volume_feed(ngx_http_acr_volume_t *volume);
 static void ngx_http_acr_volume_done(void *data, ngx_int_t rc,
@@ -203,9 +206,35 @@ ngx_http_acr_volume_step(ngx_http_acr_volume_t *volume)
         return;
     }
 
+    if (volume->missed) {
+        ngx_http_acr_volume_walk_again(volume);
+        return;
+    }
+
     ngx_http_acr_volume_ask(volume, ACR_SCRIPT_REBUILD_DONE,
                             &volume->work.owner, 1,
                             ngx_http_acr_volume_finished);
+}
+
+
+/*
+ * The rest names what Redis has or has begun.  A repository whose first call
+ * failed may be in the directory only, so that is walked once more; what is
+ * current by now costs a call.
+ */
+
+static void
+ngx_http_acr_volume_walk_again(ngx_http_acr_volume_t *volume)
+{
+    if (volume->walk) {
+        ngx_http_acr_store_walk_close(volume->walk);
+        volume->walk = NULL;
+    }
+
+    volume->missed = 0;
+    volume->walked = 0;
+
+    ngx_http_acr_volume_again(volume);
 }
 
 
@@ -231,9 +260,10 @@ ngx_http_acr_volume_feed(ngx_http_acr_volume_t *volume)
                                              volume);
         if (rc == NGX_OK) {
             volume->jobs++;
-        }
 
-        /* others are found once more among the rest */
+        } else {
+            volume->missed = 1;
+        }
     }
 }
 
@@ -257,6 +287,7 @@ ngx_http_acr_volume_done(void *data, ngx_int_t rc,
 
     } else {
         counted[NGX_HTTP_ACR_VOLUME_FAILED]++;
+        volume->missed = 1;
     }
 
     volume->jobs--;
