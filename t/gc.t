@@ -142,6 +142,20 @@ is($acr->push_blob('lib/a', 'again'), $again, 'a push waits for that');
 answers($acr->get("/v2/lib/a/blobs/$again"), 200, 'and is kept');
 
 
+# --- a directory that cannot be read is no reason not to go on
+
+my ($unread) = grep { !-e } map { sprintf('%s/%02x', $acr->path('blobs/sha256'),
+                                          $_) } 0 .. 255;
+mkdir($unread, 0) or die "mkdir: $!\n";
+$acr->allow(qr/\[crit\].*opendir\(\) "\Q$unread\E" failed/);
+my $unneeded = $acr->push_blob('lib/a', 'unneeded');
+answers($acr->delete("/v2/lib/a/blobs/$unneeded"), 202, 'a blob is deleted');
+due();
+cmp_ok(collect()->{failed}, '>=', 1, 'a run tells that something failed');
+ok(!-e $acr->blob_file($unneeded), 'and removes what it can');
+rmdir($unread) or die "rmdir: $!\n";
+
+
 # --- not while the index is behind
 
 my $last = $acr->push_blob('lib/a', 'last');

@@ -117,6 +117,29 @@ $acr->run();
 ok(wait_for(sub { !status()->{running} }, 40), 'and goes on after kill -9');
 is(status()->{broken} || 0, 0, 'to its end');
 
+
+# --- a directory that cannot be read is no reason not to go on
+
+my ($unread) = grep { !-e } map { sprintf('%s/%02x', $acr->path('blobs/sha256'),
+                                          $_) } 0 .. 255;
+mkdir($unread, 0) or die "mkdir: $!\n";
+$acr->allow(qr/\[crit\].*opendir\(\) "\Q$unread\E" failed/);
+$scrub = scrub();
+is($scrub->{failed}, 1, 'it is told');
+cmp_ok($scrub->{blobs}, '>', 5, 'and all else is read');
+rmdir($unread) or die "rmdir: $!\n";
+
+
+# --- a very slow one keeps its lease, and no worker that exits
+
+$acr->reload(http => 'acr_scrub_rate 1k;');
+answers(admin($acr, 'POST', 'scrub'), 202, 'a very slow one is asked for');
+ok(wait_for(sub { (status()->{bytes} || 0) > 0 }), 'it is at work');
+my %worker = map { $_ => 1 } $acr->workers();
+$acr->reload(http => 'acr_scrub_rate 0;');
+ok(wait_for(sub { !grep { $worker{$_} } $acr->workers() }), 'a worker exits');
+ok(wait_for(sub { !status()->{running} }, 40), 'another one goes on');
+
 finish();
 
 

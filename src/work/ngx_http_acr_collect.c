@@ -258,10 +258,12 @@ ngx_http_acr_collect_read(void *data, ngx_log_t *log)
     char                   at[NGX_HTTP_ACR_STORE_AT];
     off_t                  size;
     ngx_int_t              rc;
+    ngx_uint_t             failed;
     ngx_http_acr_store_t  *store;
 
     store = &run->work.registry->store;
     run->ndigests = 0;
+    failed = 0;
 
     if (run->blobs == NULL) {
 
@@ -279,7 +281,7 @@ ngx_http_acr_collect_read(void *data, ngx_log_t *log)
         }
     }
 
-    while (run->ndigests < NGX_HTTP_ACR_COLLECT_FILES) {
+    while (run->ndigests + failed < NGX_HTTP_ACR_COLLECT_FILES) {
 
         rc = ngx_http_acr_store_blobs_next(run->blobs,
                                            &run->digests[run->ndigests],
@@ -289,8 +291,12 @@ ngx_http_acr_collect_read(void *data, ngx_log_t *log)
             break;
         }
 
+        /* what cannot be read is no reason to leave the rest to lie */
+
         if (rc != NGX_OK) {
-            return rc;
+            run->work.counted[NGX_HTTP_ACR_COLLECT_FAILED]++;
+            failed++;
+            continue;
         }
 
         run->ndigests++;

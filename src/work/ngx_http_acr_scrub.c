@@ -39,6 +39,7 @@ typedef struct {
     ngx_http_acr_task_t            task;
     ngx_event_t                    timer;
     ngx_msec_t                     began;      /* the slice */
+    off_t                          slice;      /* bytes of a slice at most */
     off_t                          read;       /* in the slice */
     off_t                          done;       /* of the digest */
     int                            lock;       /* of the digest, or -1 */
@@ -81,6 +82,18 @@ ngx_http_acr_scrub(ngx_http_acr_registry_t *registry, ngx_uint_t *busy)
     }
 
     scrub->lock = -1;
+    scrub->slice = NGX_HTTP_ACR_SCRUB_BYTES;
+
+    /*
+     * A pause of more than a second would cost the lease, and keep a worker
+     * that exits.
+     */
+
+    if (registry->scrub_rate
+        && registry->scrub_rate < NGX_HTTP_ACR_SCRUB_BYTES)
+    {
+        scrub->slice = (off_t) registry->scrub_rate;
+    }
 
     scrub->task.data = scrub;
     scrub->task.work = ngx_http_acr_scrub_read;
@@ -139,7 +152,7 @@ ngx_http_acr_scrub_read(void *data, ngx_log_t *log)
 
     files = 0;
 
-    while (scrub->read < NGX_HTTP_ACR_SCRUB_BYTES
+    while (scrub->read < scrub->slice
            && files < NGX_HTTP_ACR_SCRUB_FILES
            && !scrub->broken)
     {
@@ -199,8 +212,15 @@ ngx_http_acr_scrub_open(ngx_http_acr_scrub_t *scrub, ngx_log_t *log)
 
     rc = ngx_http_acr_store_blobs_next(scrub->blobs, &scrub->digest, &size,
                                        log);
-    if (rc != NGX_OK) {
+    if (rc == NGX_DONE) {
         return rc;
+    }
+
+    /* a directory that cannot be read is no reason not to read the others */
+
+    if (rc != NGX_OK) {
+        scrub->work.counted[NGX_HTTP_ACR_SCRUB_FAILED]++;
+        return NGX_DECLINED;
     }
 
     ngx_http_acr_store_blobs_at(scrub->blobs, at);
@@ -239,8 +259,7 @@ ngx_http_acr_scrub_part(ngx_http_acr_scrub_t *scrub, ngx_log_t *log)
     ngx_int_t  rc;
 
     rc = ngx_http_acr_store_verify_step(scrub->verify,
-                                        NGX_HTTP_ACR_SCRUB_BYTES
-                                        - scrub->read, &n, log);
+                                        scrub->slice - scrub->read, &n, log);
     scrub->read += n - scrub->done;
     scrub->work.counted[NGX_HTTP_ACR_SCRUB_READ] += n - scrub->done;
     scrub->done = n;
