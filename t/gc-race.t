@@ -16,6 +16,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use ACR;
 use ACR::Fault;
+use ACR::Index;
 use ACR::Shim;
 use Time::HiRes qw(sleep time);
 
@@ -51,6 +52,7 @@ put_before_all_of_it();
 mounted_while_its_source_goes();
 collected_by_two();
 linked_while_its_link_goes();
+rebuilt_while_it_goes();
 
 
 # --- clients at work, and stops between each two steps of the collector
@@ -362,6 +364,38 @@ sub linked_while_its_link_goes {
         is($acr->get("/v2/lib/link/blobs/$digest")->body(), $bytes,
            'and so is the blob');
     }
+}
+
+
+# the index is made again while the collector, which has asked, is about to
+# remove what a push has linked and not committed yet
+sub rebuilt_while_it_goes {
+    my ($bytes, $digest) = unheld('lib/rebuilt', 'rebuilt');
+    $acr->push_blob('lib/rebuilt', "other $seed");
+
+    $shim->rules('unlink ' . $acr->blob_file($digest) . ' STOP count=1');
+    my $collector = $shim->stopped(0, 20);
+    ok($collector, 'a collector is about to remove a file');
+
+    my $link = $acr->link_file('lib/rebuilt', 'layer', $digest);
+    my $user = $> ? '' : ACR::Node::worker_user();
+    mkdir($link =~ s{/link$}{}r) or die "mkdir: $!\n";
+    spew($link, $digest);
+    system('chown', '-R', $user, $link =~ s{/link$}{}r) if $user;
+
+    $_->allow(qr/has lost changes/) for $acr, $pusher, @collectors;
+    $redis->command('FLUSHALL');
+    ok(wait_for(sub {
+           $redis->command('HEXISTS', key('rebuilding'), 'lib/rebuilt')
+       }, 30), 'the repository is being rebuilt');
+    sleep(0.5);
+    kill('CONT', $collector);
+    $shim->clear();
+
+    ok(complete($acr), 'the index is complete');
+    ok(!-e $acr->blob_file($digest), 'the file is gone');
+    is($redis->command('HEXISTS', key('blobs:lib/rebuilt'), $digest), 0,
+       'and the index knows it');
 }
 
 

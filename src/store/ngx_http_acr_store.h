@@ -194,6 +194,10 @@ ngx_int_t ngx_http_acr_store_lock(ngx_http_acr_store_t *store,
 ngx_int_t ngx_http_acr_store_lock_digest(ngx_http_acr_store_t *store,
     acr_digest_t *digest, int *fd, ngx_log_t *log);
 
+/* the same, but waits up to ten seconds, then EBUSY */
+ngx_int_t ngx_http_acr_store_lock_blob(ngx_http_acr_store_t *store,
+    acr_digest_t *digest, int *fd, ngx_log_t *log);
+
 /* gives a lock back: closes *fd, unless it is -1, and makes it -1 */
 void ngx_http_acr_store_unlock(int *fd, ngx_log_t *log);
 

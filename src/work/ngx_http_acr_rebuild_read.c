@@ -15,6 +15,9 @@
 static ngx_int_t ngx_http_acr_rebuild_item(
     ngx_http_acr_rebuild_batch_t *batch, ngx_http_acr_rebuild_item_t *item,
     ngx_log_t *log);
+static ngx_int_t ngx_http_acr_rebuild_content(
+    ngx_http_acr_rebuild_batch_t *batch, ngx_http_acr_rebuild_item_t *item,
+    ngx_log_t *log);
 static ngx_int_t ngx_http_acr_rebuild_manifest(
     ngx_http_acr_rebuild_batch_t *batch, ngx_http_acr_rebuild_item_t *item,
     ngx_log_t *log);
@@ -108,24 +111,45 @@ static ngx_int_t
 ngx_http_acr_rebuild_item(ngx_http_acr_rebuild_batch_t *batch,
     ngx_http_acr_rebuild_item_t *item, ngx_log_t *log)
 {
+    int        lock;
     ngx_int_t  rc;
 
-    switch (batch->kind) {
-
-    case NGX_HTTP_ACR_REVISION:
-        return ngx_http_acr_rebuild_manifest(batch, item, log);
-
-    case NGX_HTTP_ACR_LAYER:
-        rc = ngx_http_acr_store_size(batch->store, &item->entry.digest,
-                                     &item->size, log);
-
-        return (rc == NGX_DECLINED)
-               ? ngx_http_acr_rebuild_skip(batch, item, "is missing", log)
-               : rc;
-
-    default: /* NGX_HTTP_ACR_TAG */
+    if (batch->kind == NGX_HTTP_ACR_TAG) {
         return NGX_OK;
     }
+
+    /* a collector that has asked holds it until the file is gone */
+
+    rc = ngx_http_acr_store_lock_blob(batch->store, &item->entry.digest,
+                                      &lock, log);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    rc = ngx_http_acr_rebuild_content(batch, item, log);
+
+    ngx_http_acr_store_unlock(&lock, log);
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_http_acr_rebuild_content(ngx_http_acr_rebuild_batch_t *batch,
+    ngx_http_acr_rebuild_item_t *item, ngx_log_t *log)
+{
+    ngx_int_t  rc;
+
+    if (batch->kind == NGX_HTTP_ACR_REVISION) {
+        return ngx_http_acr_rebuild_manifest(batch, item, log);
+    }
+
+    rc = ngx_http_acr_store_size(batch->store, &item->entry.digest,
+                                 &item->size, log);
+
+    return (rc == NGX_DECLINED)
+           ? ngx_http_acr_rebuild_skip(batch, item, "is missing", log)
+           : rc;
 }
 
 
