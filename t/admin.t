@@ -83,6 +83,8 @@ for my $kind (qw(rebuild gc scrub)) {
     my $now = admin($acr, 'GET', $kind)->json();
     like($now->{owner}, qr{^one/\d+/\d+-\d+$}, 'it tells who did it');
     cmp_ok($now->{finished}, '>=', $now->{started}, 'and when');
+    is(join(' ', grep { exists $now->{$_} } qw(request wanted until)), '',
+       'and nothing of how it is kept');
 }
 
 answers(admin($acr, 'DELETE', $_), 204, "$_ can be stopped") for qw(gc scrub);
