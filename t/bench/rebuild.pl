@@ -12,7 +12,6 @@ use strict;
 use warnings;
 
 use ACR::Content;
-use ACR::Fault;
 use Bench;
 use File::Path qw(make_path);
 use List::Util qw(max);
@@ -21,6 +20,7 @@ use Time::HiRes qw(time sleep);
 my $MANIFESTS = $ENV{BENCH_MANIFESTS} || 20_000;
 my $FILES = $ENV{BENCH_FILES} || 20_000;
 my $EACH = 100;
+my $CANDIDATES = 'acr:{default}:candidates';
 
 my $server = ours('ours', http => 'acr_gc_delay 1h; acr_gc_interval off;',
                   server => 'location /acr/admin/ { acr_admin; }');
@@ -101,10 +101,10 @@ sub strays {
 
 # makes all candidates older than their delay
 sub due {
-    my @all = @{ $redis->command('ZRANGE', key('candidates'), 0, -1) };
+    my @all = @{ $redis->command('ZRANGE', $CANDIDATES, 0, -1) };
 
     while (my @some = splice(@all, 0, 1000)) {
-        $redis->command('ZADD', key('candidates'), 'XX',
+        $redis->command('ZADD', $CANDIDATES, 'XX',
                         map { (1, $_) } @some);
     }
 }
