@@ -29,7 +29,6 @@ static ngx_int_t ngx_http_acr_put_args(ngx_http_request_t *r,
 static ngx_str_t *ngx_http_acr_put_references(ngx_str_t *arg, u_char *text,
     ngx_http_acr_put_t *put);
 static const char *ngx_http_acr_put_kind(ngx_http_acr_put_t *put, size_t i);
-static ngx_str_t ngx_http_acr_put_text(const char *s);
 
 static void ngx_http_acr_put_check(ngx_http_request_t *r,
     ngx_http_acr_put_t *put);
@@ -341,7 +340,8 @@ ngx_http_acr_put_prepare(ngx_http_request_t *r, ngx_http_acr_put_t *put)
     }
 
     if (!put->manifest.typed) {
-        put->prepared.type = ngx_http_acr_put_text(put->manifest.media_type);
+        put->prepared.type =
+            ngx_http_acr_meta_argument(put->manifest.media_type);
     }
 
     return ngx_http_acr_put_args(r, put);
@@ -381,12 +381,12 @@ ngx_http_acr_put_args(ngx_http_request_t *r, ngx_http_acr_put_t *put)
     arg->len = text - arg->data;
     arg++;
 
-    *arg++ = ngx_http_acr_put_text(m->media_type);
+    *arg++ = ngx_http_acr_meta_argument(m->media_type);
     *arg++ = put->subject;
-    *arg++ = ngx_http_acr_put_text(m->artifact_type);
-    *arg++ = ngx_http_acr_put_text(put->descriptor);
+    *arg++ = ngx_http_acr_meta_argument(m->artifact_type);
+    *arg++ = ngx_http_acr_meta_argument(put->descriptor);
     *arg++ = put->conditions;
-    *arg++ = ngx_http_acr_put_text(NULL);
+    *arg++ = ngx_http_acr_meta_argument(NULL);
 
     arg->data = text;
     text = ngx_sprintf(text, "%ui", put->ntags);
@@ -421,7 +421,7 @@ ngx_http_acr_put_references(ngx_str_t *arg, u_char *text,
     arg++;
 
     for (i = 0; i < m->nreferences; i++) {
-        *arg++ = ngx_http_acr_put_text(ngx_http_acr_put_kind(put, i));
+        *arg++ = ngx_http_acr_meta_argument(ngx_http_acr_put_kind(put, i));
 
         ref = &m->references[i];
 
@@ -465,18 +465,6 @@ ngx_http_acr_put_kind(ngx_http_acr_put_t *put, size_t i)
     }
 
     return "b";
-}
-
-
-static ngx_str_t
-ngx_http_acr_put_text(const char *s)
-{
-    ngx_str_t  text;
-
-    text.data = (u_char *) s;
-    text.len = s ? ngx_strlen(s) : 0;
-
-    return text;
 }
 
 

@@ -190,6 +190,9 @@ ngx_int_t ngx_http_acr_meta_call(ngx_http_acr_meta_t *meta,
 void ngx_http_acr_meta_rebuilt(ngx_http_acr_meta_t *meta,
     ngx_str_t *repository);
 
+/* an argument of a call; NULL is the empty one.  Not copied. */
+ngx_str_t ngx_http_acr_meta_argument(const char *s);
+
 /* how often this worker has found that its Redis is not the one, or has not the
    content, that it had: what was done before is not to be relied on then */
 ngx_uint_t ngx_http_acr_meta_losses(ngx_http_acr_meta_t *meta);

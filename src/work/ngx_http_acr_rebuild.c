@@ -54,7 +54,6 @@ static void ngx_http_acr_rebuild_next(ngx_http_acr_rebuild_t *rebuild);
 static void ngx_http_acr_rebuild_have(void *data, ngx_int_t rc);
 static ngx_int_t ngx_http_acr_rebuild_send_manifest(
     ngx_http_acr_rebuild_t *rebuild, ngx_http_acr_rebuild_item_t *item);
-static ngx_str_t ngx_http_acr_rebuild_text(const char *s);
 static ngx_int_t ngx_http_acr_rebuild_send_links(
     ngx_http_acr_rebuild_t *rebuild);
 static void ngx_http_acr_rebuild_applied(void *data,
@@ -342,12 +341,12 @@ ngx_http_acr_rebuild_send_manifest(ngx_http_acr_rebuild_t *rebuild,
     ngx_http_acr_rebuild_arg(text + acr_digest_print(text,
                                                      &item->entry.digest));
     ngx_http_acr_rebuild_arg(ngx_sprintf(text, "%O", item->size));
-    *arg++ = ngx_http_acr_rebuild_text(m->media_type);
+    *arg++ = ngx_http_acr_meta_argument(m->media_type);
     ngx_http_acr_rebuild_arg(text + (m->has_subject
                                      ? acr_digest_print(text, &m->subject)
                                      : 0));
-    *arg++ = ngx_http_acr_rebuild_text(m->artifact_type);
-    *arg++ = ngx_http_acr_rebuild_text(item->descriptor);
+    *arg++ = ngx_http_acr_meta_argument(m->artifact_type);
+    *arg++ = ngx_http_acr_meta_argument(item->descriptor);
     ngx_http_acr_rebuild_arg(ngx_sprintf(text, "%uz", m->nreferences));
 
     for (i = 0; i < m->nreferences; i++) {
@@ -376,18 +375,6 @@ ngx_http_acr_rebuild_send_manifest(ngx_http_acr_rebuild_t *rebuild,
     }
 
     return rc;
-}
-
-
-static ngx_str_t
-ngx_http_acr_rebuild_text(const char *s)
-{
-    ngx_str_t  text;
-
-    text.data = (u_char *) s;
-    text.len = s ? ngx_strlen(s) : 0;
-
-    return text;
 }
 
 
