@@ -265,7 +265,7 @@ ngx_http_acr_store_quarantine_locked(ngx_http_acr_store_t *store,
      * that somebody else has written may have files that are not ours.
      */
 
-    if (fchmod(verify->fd, 0) == -1 && ngx_errno != EPERM) {
+    if (verify && fchmod(verify->fd, 0) == -1 && ngx_errno != EPERM) {
         return ngx_http_acr_store_failed(log, ngx_errno, "fchmod()", to.data);
     }
 

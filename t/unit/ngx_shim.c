@@ -28,6 +28,7 @@ int        shim_lines;
 
 int        shim_fail_sync, shim_fail_copy, shim_clone, shim_short;
 int        shim_no_sleep, shim_no_sync, shim_no_memory, shim_fail_read;
+int        shim_fail_open;
 
 void     (*shim_before_open)(const char *path);
 
@@ -472,6 +473,11 @@ __wrap_open(const char *path, int flags, ...)
 
     if (shim_before_open) {
         shim_before_open(path);
+    }
+
+    if (shim_fail_open && strstr(path, "/data")) {
+        errno = shim_fail_open;
+        return -1;
     }
 
     return __real_open(path, flags, mode);

@@ -227,6 +227,14 @@ test_quarantine(void)
     shim_fail_read = ENOMEM;
     ok(quarantined(d, "content"), "so it is put away");
     (void) put(d, "content");
+    shim_clear(shim_path(QUARANTINE));
+    shim_fail_read = 0;
+    shim_fail_open = EIO;
+    is_int(quarantine(d), NGX_OK, "it cannot even be opened");
+    shim_fail_open = 0;
+    ok(quarantined(d, "content"), "so it is put away");
+    (void) put(d, "content");
+    shim_fail_read = ENOMEM;
     is_int(quarantine(d), ENOMEM, "another error");
     shim_fail_read = 0;
     ok(shim_is(blob(d), "content"), "is no reason");
