@@ -59,6 +59,8 @@ static void ngx_http_acr_keeper_collected(void *data, ngx_int_t rc,
     off_t freed);
 static void ngx_http_acr_keeper_stats(void *data,
     ngx_http_acr_meta_reply_t *reply);
+static void ngx_http_acr_keeper_gauge(ngx_http_acr_zone_t *zone,
+    ngx_str_t *name, ngx_str_t *value);
 static ngx_int_t ngx_http_acr_keeper_split(ngx_str_t *entry,
     const char *separators, ngx_str_t *repository, ngx_str_t *name);
 static ngx_int_t ngx_http_acr_keeper_sweep(void *data, ngx_log_t *log);
@@ -347,7 +349,6 @@ ngx_http_acr_keeper_stats(void *data, ngx_http_acr_meta_reply_t *reply)
 {
     ngx_http_acr_keeper_t *keeper = data;
 
-    ngx_int_t   n;
     ngx_uint_t  i;
 
     keeper->busy--;
@@ -357,18 +358,45 @@ ngx_http_acr_keeper_stats(void *data, ngx_http_acr_meta_reply_t *reply)
     }
 
     for (i = 0; i + 1 < reply->n; i += 2) {
+        ngx_http_acr_keeper_gauge(keeper->registry->zone, &reply->v[i],
+                                  &reply->v[i + 1]);
+    }
+}
 
-        if (reply->v[i].len != sizeof("sessions") - 1
-            || ngx_strncmp(reply->v[i].data, "sessions", reply->v[i].len) != 0)
+
+static void
+ngx_http_acr_keeper_gauge(ngx_http_acr_zone_t *zone, ngx_str_t *name,
+    ngx_str_t *value)
+{
+    ngx_int_t   n;
+    ngx_uint_t  i;
+
+    static struct {
+        ngx_str_t   name;
+        ngx_uint_t  metric;
+    } gauges[] = {
+        { ngx_string("state"), NGX_HTTP_ACR_C_BEHIND },
+        { ngx_string("sessions"), NGX_HTTP_ACR_C_SESSIONS },
+        { ngx_string("pending_age"), NGX_HTTP_ACR_C_PENDING_AGE }
+    };
+
+    for (i = 0; i < sizeof(gauges) / sizeof(gauges[0]); i++) {
+
+        if (name->len != gauges[i].name.len
+            || ngx_strncmp(name->data, gauges[i].name.data, name->len) != 0)
         {
             continue;
         }
 
-        n = ngx_atoi(reply->v[i + 1].data, reply->v[i + 1].len);
+        if (gauges[i].metric == NGX_HTTP_ACR_C_BEHIND) {
+            n = ngx_strncmp(value->data, "behind", value->len) == 0;
+
+        } else {
+            n = ngx_atoi(value->data, value->len);
+        }
 
         if (n != NGX_ERROR) {
-            ngx_http_acr_gauge_set(keeper->registry->zone,
-                                   NGX_HTTP_ACR_C_SESSIONS, n);
+            ngx_http_acr_gauge_set(zone, gauges[i].metric, n);
         }
     }
 }

@@ -67,6 +67,10 @@
       "Open upload sessions of the registry, on all nodes.")                 \
     X(LOOKUPS, COUNTER, SOURCE, NOTHING, "acr_lookups_total",                \
       "Lookups of tags, manifests and blobs, by what answered them.")        \
+    X(BEHIND, GAUGE, NOTHING, NOTHING, "acr_index_behind",                   \
+      "Whether Redis has lost something that is to be rebuilt.")             \
+    X(PENDING_AGE, GAUGE, NOTHING, NOTHING, "acr_pending_age_seconds",       \
+      "Age of the oldest change whose disk step is not done.")               \
                                                                              \
     X(REDIS_CALLS, COUNTER, NOTHING, NOTHING, "acr_redis_calls_total",       \
       "Scripts that Redis was asked to run.")                                \
@@ -118,7 +122,7 @@
 /*
  * What each worker has of its own: a worker begins with zeros, and only those
  * of living workers are printed, so that one that is killed leaves nothing.
- *     SUM, MIN, MAX: what the node has, from what its workers have
+ *     SUM, MIN: what the node has, from what its workers have
  */
 
 #define NGX_HTTP_ACR_WORKER_METRICS(X)                                       \
@@ -128,9 +132,7 @@
     X(TASKS, SUM, POOL, NOTHING, "acr_thread_tasks",                         \
       "Tasks of a thread pool that are queued or run.")                      \
     X(REDIS_UP, MIN, NOTHING, NOTHING, "acr_redis_up",                       \
-      "Whether every worker of this node can use Redis.")                    \
-    X(BEHIND, MAX, NOTHING, NOTHING, "acr_index_behind",                     \
-      "Whether Redis has lost something that is to be rebuilt.")
+      "Whether every worker of this node can use Redis.")
 
 
 /* upper bounds of a histogram's buckets, but for the last: X(us, seconds) */

@@ -76,13 +76,17 @@ for my $kind (qw(rebuild gc scrub)) {
     answers($status, 200, "$kind has a status");
     ok(!$status->json()->{$_}, "nothing is $_") for qw(running requested);
     answers(admin($acr, 'POST', $kind), 202, 'it can be asked for');
+    my %seen;
     ok(wait_for(sub {
            my $now = admin($acr, 'GET', $kind)->json();
+           $seen{$_} = 1 for keys %$now;
            !$now->{running} && !$now->{requested} && $now->{finished};
        }), 'and ends');
     my $now = admin($acr, 'GET', $kind)->json();
     like($now->{owner}, qr{^one/\d+/\d+-\d+$}, 'it tells who did it');
     cmp_ok($now->{finished}, '>=', $now->{started}, 'and when');
+    is(join(' ', grep { $seen{$_} } qw(request wanted until)), '',
+       'and nothing of how that is kept');
 }
 
 answers(admin($acr, 'DELETE', $_), 204, "$_ can be stopped") for qw(gc scrub);

@@ -46,7 +46,7 @@ my @collectors = map {
     node($acr, node => $_, server => "$GC 1s;", env => $shim->env())
 } qw(two three);
 
-stored_before_it_is_collected();
+stored_after_it_was_locked();
 stored_before_all_of_it();
 put_before_all_of_it();
 mounted_while_its_source_goes();
@@ -195,23 +195,19 @@ sub nothing {
 
 # --- races that are to be met, one by one
 
-# a push that has stored its file before the collector has taken the lock
-sub stored_before_it_is_collected {
+# a push that comes while the collector, with the lock, is about to remove
+sub stored_after_it_was_locked {
     my ($bytes, $digest) = unheld('lib/stored', 'stored');
-
-    # its file is there, its link and its commit are not
-    $pushing->rules('open /acr/tmp/ STOP count=1');
-    my $http = begun($pusher, 'lib/stored', $digest, $bytes);
-    my $pid = $pushing->stopped();
-    ok($pid, 'a push has stored its file');
 
     $shim->rules('unlink /blobs/*/data$ STOP count=1');
     my $collector = $shim->stopped(0, 20);
-    ok($collector, 'which a collector is about to remove');
+    ok($collector, 'a collector is about to remove it');
 
-    kill('CONT', $pid);
-    wait_for(sub { -e $acr->link_file('lib/stored', 'layer', $digest) });
-    sleep(0.2);
+    my $lock = ACR::Shim::lock_path('blob', $digest);
+    $pushing->rules("lock $lock DELAY=0");
+    my $http = begun($pusher, 'lib/stored', $digest, $bytes);
+    ok(wait_for(sub { $pushing->hits() }), 'a push wants to store it');
+
     kill('CONT', $collector);
     $shim->clear();
     $pushing->clear();
@@ -223,8 +219,8 @@ sub stored_before_it_is_collected {
 }
 
 
-# the collector comes and goes while the push has stored its file and nothing
-# else
+# the collector comes while the push has stored its file and nothing else, not
+# even its link: it has to wait
 sub stored_before_all_of_it {
     my ($bytes, $digest) = unheld('lib/all', 'all');
 
@@ -232,7 +228,7 @@ sub stored_before_all_of_it {
     my $http = begun($pusher, 'lib/all', $digest, $bytes);
     my $pid = $pushing->stopped();
     ok($pid, 'a push has stored its file');
-    collected_now($digest);
+    not_collected($digest);
 
     kill('CONT', $pid);
     $pushing->clear();
@@ -263,7 +259,7 @@ sub put_before_all_of_it {
     $http->send($image);
     my $pid = $pushing->stopped();
     ok($pid, 'a put has stored its file');
-    collected_now($digest);
+    not_collected($digest);
 
     kill('CONT', $pid);
     $pushing->clear();
@@ -299,6 +295,19 @@ sub mounted_while_its_source_goes {
        || $answer->status() == 202 && $status == 404,
        'it mounts what is there, or begins an upload')
         or diag("GET: $status, POST: " . $answer->text());
+}
+
+
+# somebody wants to collect the digest, and cannot
+sub not_collected {
+    my ($digest) = @_;
+
+    ok(wait_for(sub {
+        grep { $_ eq $digest }
+            @{ $redis->command('ZRANGE', key('collecting'), 0, -1) }
+    }, 20), 'somebody is about to collect it');
+    ok(!wait_for(sub { !-e $acr->blob_file($digest) }, 0.5),
+       'but waits for the push');
 }
 
 

@@ -333,6 +333,7 @@ ngx_http_acr_admin_got(ngx_http_request_t *r, void *data,
     }
 
     (void) json_object_del(root, "request");
+    (void) json_object_del(root, "wanted");
     (void) json_object_del(root, "until");
 
     ngx_http_acr_admin_send(r, NGX_HTTP_OK, root);

@@ -340,7 +340,8 @@ ngx_http_acr_put_prepare(ngx_http_request_t *r, ngx_http_acr_put_t *put)
     }
 
     if (!put->manifest.typed) {
-        put->prepared.type = ngx_http_acr_meta_cstr(put->manifest.media_type);
+        put->prepared.type =
+            ngx_http_acr_meta_argument(put->manifest.media_type);
     }
 
     return ngx_http_acr_put_args(r, put);
@@ -380,12 +381,12 @@ ngx_http_acr_put_args(ngx_http_request_t *r, ngx_http_acr_put_t *put)
     arg->len = text - arg->data;
     arg++;
 
-    *arg++ = ngx_http_acr_meta_cstr(m->media_type);
+    *arg++ = ngx_http_acr_meta_argument(m->media_type);
     *arg++ = put->subject;
-    *arg++ = ngx_http_acr_meta_cstr(m->artifact_type);
-    *arg++ = ngx_http_acr_meta_cstr(put->descriptor);
+    *arg++ = ngx_http_acr_meta_argument(m->artifact_type);
+    *arg++ = ngx_http_acr_meta_argument(put->descriptor);
     *arg++ = put->conditions;
-    *arg++ = ngx_http_acr_meta_cstr(NULL);
+    *arg++ = ngx_http_acr_meta_argument(NULL);
 
     arg->data = text;
     text = ngx_sprintf(text, "%ui", put->ntags);
@@ -420,7 +421,7 @@ ngx_http_acr_put_references(ngx_str_t *arg, u_char *text,
     arg++;
 
     for (i = 0; i < m->nreferences; i++) {
-        *arg++ = ngx_http_acr_meta_cstr(ngx_http_acr_put_kind(put, i));
+        *arg++ = ngx_http_acr_meta_argument(ngx_http_acr_put_kind(put, i));
 
         ref = &m->references[i];
 

@@ -18,7 +18,6 @@ typedef enum {
     NGX_HTTP_ACR_GAUGE,
     NGX_HTTP_ACR_SUM,
     NGX_HTTP_ACR_MIN,
-    NGX_HTTP_ACR_MAX,
     NGX_HTTP_ACR_HISTOGRAM
 } ngx_http_acr_metric_type_e;
 
@@ -131,7 +130,7 @@ static ngx_http_acr_metric_t  ngx_http_acr_metric_table[] = {
 
 
 static const char  *ngx_http_acr_metric_types[] = {
-    "counter", "gauge", "gauge", "gauge", "gauge", "histogram"
+    "counter", "gauge", "gauge", "gauge", "histogram"
 };
 
 
@@ -413,11 +412,8 @@ ngx_http_acr_metrics_value(ngx_http_acr_series_t *series)
         } else if (type == NGX_HTTP_ACR_SUM) {
             value += word;
 
-        } else if (type == NGX_HTTP_ACR_MIN) {
-            value = ngx_min(value, word);
-
         } else {
-            value = ngx_max(value, word);
+            value = ngx_min(value, word);
         }
     }
 

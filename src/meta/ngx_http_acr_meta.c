@@ -655,6 +655,18 @@ ngx_http_acr_meta_rebuilds(ngx_event_t *ev)
 }
 
 
+ngx_str_t
+ngx_http_acr_meta_argument(const char *s)
+{
+    ngx_str_t  text;
+
+    text.data = (u_char *) s;
+    text.len = s ? ngx_strlen(s) : 0;
+
+    return text;
+}
+
+
 ngx_uint_t
 ngx_http_acr_meta_losses(ngx_http_acr_meta_t *meta)
 {

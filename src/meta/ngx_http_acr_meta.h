@@ -185,13 +185,13 @@ ngx_int_t ngx_http_acr_meta_call(ngx_http_acr_meta_t *meta,
     ngx_uint_t script, ngx_str_t *args, ngx_uint_t nargs,
     ngx_http_acr_meta_pt handler, void *data);
 
-/* a C string as an argument of a script; NULL is an empty one */
-ngx_str_t ngx_http_acr_meta_cstr(const char *s);
-
 /* the repository was rebuilt, or could not be: calls that wait for it are sent
    again */
 void ngx_http_acr_meta_rebuilt(ngx_http_acr_meta_t *meta,
     ngx_str_t *repository);
+
+/* an argument of a call; NULL is the empty one.  Not copied. */
+ngx_str_t ngx_http_acr_meta_argument(const char *s);
 
 /* how often this worker has found that its Redis is not the one, or has not the
    content, that it had: what was done before is not to be relied on then */

@@ -412,7 +412,9 @@ ngx_http_acr_meta_same(ngx_http_acr_meta_conf_t *a,
 
     if (a->db != b->db
         || a->master.len != b->master.len
-        || ngx_strncmp(a->master.data, b->master.data, a->master.len) != 0)
+        || (a->master.len != 0
+            && ngx_strncmp(a->master.data, b->master.data, a->master.len)
+               != 0))
     {
         return 0;
     }

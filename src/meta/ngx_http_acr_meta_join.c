@@ -341,7 +341,7 @@ ngx_http_acr_meta_joined(ngx_http_acr_meta_t *meta, redisReply *reply)
 
     meta->phase = NGX_HTTP_ACR_META_JOINED;
     ngx_http_acr_worker_set(meta->owner.zone, NGX_HTTP_ACR_W_REDIS_UP, 1);
-    ngx_http_acr_worker_set(meta->owner.zone, NGX_HTTP_ACR_W_BEHIND, behind);
+    ngx_http_acr_gauge_set(meta->owner.zone, NGX_HTTP_ACR_C_BEHIND, behind);
     meta->joins++;
 
     ngx_http_acr_redis_usable(meta->redis);

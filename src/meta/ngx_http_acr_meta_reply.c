@@ -171,18 +171,6 @@ static ngx_http_acr_meta_error_t  ngx_http_acr_meta_errors[] = {
 #define NGX_HTTP_ACR_META_ODD  (NGX_HTTP_ACR_META_CODES - 1)
 
 
-ngx_str_t
-ngx_http_acr_meta_cstr(const char *s)
-{
-    ngx_str_t  arg;
-
-    arg.data = (u_char *) s;
-    arg.len = s ? ngx_strlen(s) : 0;
-
-    return arg;
-}
-
-
 ngx_uint_t
 ngx_http_acr_meta_mutation(ngx_uint_t script)
 {

@@ -10,9 +10,11 @@
  *   4. the file is unlinked
  *   5. gc_end.lua ends 1, and then the lock is given back
  *
- * A commit that renamed its file before 2 finds "collecting" in its script, and
- * stores the file again after 5.  If we die between 1 and 5, the lock is free
- * and the keeper of any node begins at 2 again.
+ * A commit holds that lock from its rename until its script has answered.  So
+ * either all of it comes before 2, and 3 finds that the blob is needed; or its
+ * rename comes after 5; or its script finds "collecting", which makes it give
+ * the lock back and store its file again after 5.  If we die between 1 and 5,
+ * the lock is free and the keeper of any node begins at 2 again.
  */
 
 #include "ngx_http_acr_collect.h"

@@ -341,12 +341,12 @@ ngx_http_acr_rebuild_send_manifest(ngx_http_acr_rebuild_t *rebuild,
     ngx_http_acr_rebuild_arg(text + acr_digest_print(text,
                                                      &item->entry.digest));
     ngx_http_acr_rebuild_arg(ngx_sprintf(text, "%O", item->size));
-    *arg++ = ngx_http_acr_meta_cstr(m->media_type);
+    *arg++ = ngx_http_acr_meta_argument(m->media_type);
     ngx_http_acr_rebuild_arg(text + (m->has_subject
                                      ? acr_digest_print(text, &m->subject)
                                      : 0));
-    *arg++ = ngx_http_acr_meta_cstr(m->artifact_type);
-    *arg++ = ngx_http_acr_meta_cstr(item->descriptor);
+    *arg++ = ngx_http_acr_meta_argument(m->artifact_type);
+    *arg++ = ngx_http_acr_meta_argument(item->descriptor);
     ngx_http_acr_rebuild_arg(ngx_sprintf(text, "%uz", m->nreferences));
 
     for (i = 0; i < m->nreferences; i++) {

@@ -96,10 +96,11 @@ sub write_file {
 sub ours {
     my ($name, %option) = @_;
 
+    my $more = delete $option{server} || '';
     my $redis = ACR::Redis->start(home(), '--appendonly', 'yes');
     my $node = Bench::Node->start(
         home(), workers => $WORKERS, redis => $redis,
-        server => "$HTTP sendfile on; aio threads;", %option);
+        server => "$HTTP sendfile on; aio threads; $more", %option);
 
     return server($name, $node, client => $node, root => $node->{root},
                   redis => sub { $redis->{process}->pid() },

@@ -59,8 +59,8 @@ int shim_traced(const char *fmt, ...)        /* position, or -1 */
 int shim_syncs(void);                        /* number of syncs */
 
 extern int  shim_fail_sync;       /* errno for fsync() and fdatasync() */
-extern int  shim_fail_read;       /* errno for pread() */
 extern int  shim_fail_open;       /* errno for open() of a blob */
+extern int  shim_fail_read;       /* errno for pread() */
 extern int  shim_fail_copy;       /* errno for copy_file_range() */
 extern int  shim_clone;           /* FICLONE works, by copying it all */
 extern int  shim_short;           /* write() writes one byte, or EINTR */
