@@ -405,6 +405,9 @@ sub rebuilt_while_it_goes {
     ok(!-e $acr->blob_file($digest), 'the file is gone');
     is($redis->command('HEXISTS', key('blobs:lib/rebuilt'), $digest), 0,
        'and the index knows it');
+
+    # the link was ours
+    system('rm', '-r', $link =~ s{/link$}{}r) == 0 or die "rm: $!\n";
 }
 
 
