@@ -405,6 +405,10 @@ sub rebuilt_while_it_goes {
     ok(!-e $acr->blob_file($digest), 'the file is gone');
     is($redis->command('HEXISTS', key('blobs:lib/rebuilt'), $digest), 0,
        'and the index knows it');
+
+    is($acr->push_blob('lib/rebuilt', $bytes), $digest, 'the push goes on');
+    is($acr->get("/v2/lib/rebuilt/blobs/$digest")->body(), $bytes,
+       'and its blob is there');
 }
 
 
