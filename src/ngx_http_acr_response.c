@@ -40,8 +40,10 @@ ngx_http_acr_fail_errno(ngx_http_request_t *r, ngx_int_t err)
         return;
     }
 
-    if (err == NGX_EAGAIN) {
-        ngx_http_acr_fail(r, ACR_E_UNAVAILABLE, "too much work is queued",
+    /* EBUSY: somebody has held a lock for long */
+
+    if (err == NGX_EAGAIN || err == NGX_EBUSY) {
+        ngx_http_acr_fail(r, ACR_E_UNAVAILABLE, "too much is under way",
                           NULL, NULL);
         return;
     }
