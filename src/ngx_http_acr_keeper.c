@@ -250,7 +250,7 @@ static void
 ngx_http_acr_keeper_settle(ngx_http_acr_keeper_t *keeper,
     ngx_str_t *repository, ngx_str_t *name)
 {
-    if (ngx_http_acr_settle_one(keeper->registry, repository, name, 0, NULL,
+    if (ngx_http_acr_settle_one(keeper->registry, repository, name, NULL, NULL,
                                 ngx_http_acr_keeper_settled, keeper)
         == NGX_OK)
     {

@@ -15,10 +15,12 @@ typedef struct {
     ngx_str_t                 repository;
     ngx_str_t                 name;
     ngx_http_acr_prepared_t   prepared;
-    uint64_t                  seq;
+    ngx_http_acr_change_t     change;
 
-    ngx_uint_t                losses;    /* of Redis, at the change */
+    ngx_uint_t                losses;    /* when Redis was asked */
     ngx_uint_t                tries;
+    ngx_int_t                 rc;        /* is it to be acknowledged? */
+    unsigned                  asked:1;
     int                       lock;
 
     /* what Redis says: the digest of a tag, or the kinds of a digest */
@@ -38,7 +40,7 @@ typedef struct {
     ngx_http_request_t       *request;
     ngx_str_t                *names;
     ngx_uint_t                n;
-    uint64_t                  seq;
+    ngx_http_acr_change_t    *change;
     ngx_http_acr_prepared_t  *prepared;
     ngx_http_acr_next_pt      next;
     void                     *data;
@@ -63,6 +65,7 @@ static void ngx_http_acr_settle_post(ngx_http_acr_settle_t *settle,
 static ngx_int_t ngx_http_acr_settle_lock(void *data, ngx_log_t *log);
 static void ngx_http_acr_settle_locked(void *data, ngx_int_t rc);
 static void ngx_http_acr_settle_timer(ngx_event_t *ev);
+static void ngx_http_acr_settle_ask(ngx_http_acr_settle_t *settle);
 static void ngx_http_acr_settle_now(void *data,
     ngx_http_acr_meta_reply_t *reply);
 static ngx_int_t ngx_http_acr_settle_apply(void *data, ngx_log_t *log);
@@ -75,19 +78,43 @@ static void ngx_http_acr_settle_end(ngx_http_acr_settle_t *settle,
     ngx_int_t rc);
 
 
+ngx_int_t
+ngx_http_acr_changed(ngx_http_acr_registry_t *registry,
+    ngx_http_acr_change_t *change, ngx_http_acr_meta_reply_t *reply)
+{
+    ngx_int_t  seq;
+
+    if (reply->n == 0) {
+        return NGX_ERROR;
+    }
+
+    seq = ngx_atoi(reply->v[0].data, reply->v[0].len);
+
+    if (seq == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    if (change->seq == 0) {
+        change->losses = ngx_http_acr_meta_losses(registry->meta);
+    }
+
+    change->seq = seq;
+
+    return NGX_OK;
+}
+
+
 void
 ngx_http_acr_settle(ngx_http_request_t *r, ngx_str_t *names, ngx_uint_t n,
-    ngx_str_t *seq, ngx_http_acr_prepared_t *prepared,
+    ngx_http_acr_change_t *change, ngx_http_acr_prepared_t *prepared,
     ngx_http_acr_next_pt next, void *data)
 {
-    ngx_int_t                    number;
     ngx_http_acr_ctx_t          *ctx;
     ngx_http_acr_settle_list_t  *list;
 
     list = ngx_palloc(r->pool, sizeof(ngx_http_acr_settle_list_t));
-    number = ngx_atoi(seq->data, seq->len);
 
-    if (list == NULL || number == NGX_ERROR) {
+    if (list == NULL) {
         ngx_http_acr_fail_errno(r, NGX_ERROR);
         return;
     }
@@ -95,7 +122,7 @@ ngx_http_acr_settle(ngx_http_request_t *r, ngx_str_t *names, ngx_uint_t n,
     list->request = r;
     list->names = names;
     list->n = n;
-    list->seq = number;
+    list->change = change;
     list->prepared = prepared;
     list->next = next;
     list->data = data;
@@ -124,7 +151,7 @@ ngx_http_acr_settle_next(ngx_http_request_t *r,
     ctx = ngx_http_acr_get_ctx(r);
 
     if (ngx_http_acr_settle_one(ctx->registry, &ctx->repository, list->names,
-                                list->seq, list->prepared,
+                                list->change, list->prepared,
                                 ngx_http_acr_settle_next_done, list)
         != NGX_OK)
     {
@@ -214,7 +241,7 @@ ngx_http_acr_settle_abandoned(ngx_http_request_t *r, void *data, ngx_int_t rc)
 
 ngx_int_t
 ngx_http_acr_settle_one(ngx_http_acr_registry_t *registry,
-    ngx_str_t *repository, ngx_str_t *name, uint64_t seq,
+    ngx_str_t *repository, ngx_str_t *name, ngx_http_acr_change_t *change,
     ngx_http_acr_prepared_t *prepared, ngx_http_acr_done_pt done, void *data)
 {
     ngx_pool_t             *pool;
@@ -234,11 +261,13 @@ ngx_http_acr_settle_one(ngx_http_acr_registry_t *registry,
 
     settle->pool = pool;
     settle->registry = registry;
-    settle->seq = seq;
-    settle->losses = ngx_http_acr_meta_losses(registry->meta);
     settle->lock = -1;
     settle->done = done;
     settle->data = data;
+
+    if (change) {
+        settle->change = *change;
+    }
 
     if (ngx_http_acr_settle_copy(pool, &settle->repository, repository)
         != NGX_OK
@@ -310,9 +339,19 @@ ngx_http_acr_settle_lock(void *data, ngx_log_t *log)
 {
     ngx_http_acr_settle_t *settle = data;
 
-    return ngx_http_acr_store_lock(&settle->registry->store,
-                                   &settle->repository, &settle->name,
-                                   &settle->lock, log);
+    ngx_int_t              rc;
+    ngx_http_acr_store_t  *store;
+
+    store = &settle->registry->store;
+
+    rc = ngx_http_acr_store_lock(store, &settle->repository, &settle->name,
+                                 &settle->lock, log);
+
+    if (rc == NGX_OK && settle->change.seq) {
+        rc = ngx_http_acr_store_mark(store, settle->change.seq, log);
+    }
+
+    return rc;
 }
 
 
@@ -320,8 +359,6 @@ static void
 ngx_http_acr_settle_locked(void *data, ngx_int_t rc)
 {
     ngx_http_acr_settle_t *settle = data;
-
-    ngx_str_t  args[2];
 
     if (rc == NGX_AGAIN) {
 
@@ -347,15 +384,7 @@ ngx_http_acr_settle_locked(void *data, ngx_int_t rc)
         return;
     }
 
-    args[0] = settle->repository;
-    args[1] = settle->name;
-
-    if (ngx_http_acr_meta_call(settle->registry->meta, ACR_SCRIPT_LINK_NOW,
-                               args, 2, ngx_http_acr_settle_now, settle)
-        != NGX_OK)
-    {
-        ngx_http_acr_settle_end(settle, NGX_ERROR);
-    }
+    ngx_http_acr_settle_ask(settle);
 }
 
 
@@ -368,22 +397,47 @@ ngx_http_acr_settle_timer(ngx_event_t *ev)
 
 
 static void
+ngx_http_acr_settle_ask(ngx_http_acr_settle_t *settle)
+{
+    ngx_str_t  args[2];
+
+    args[0] = settle->repository;
+    args[1] = settle->name;
+
+    if (ngx_http_acr_meta_call(settle->registry->meta, ACR_SCRIPT_LINK_NOW,
+                               args, 2, ngx_http_acr_settle_now, settle)
+        != NGX_OK)
+    {
+        ngx_http_acr_settle_end(settle, NGX_ERROR);
+    }
+}
+
+
+/*
+ * The disk follows what Redis says now, whatever has become of the change.
+ */
+
+static void
 ngx_http_acr_settle_now(void *data, ngx_http_acr_meta_reply_t *reply)
 {
     ngx_http_acr_settle_t *settle = data;
 
-    ngx_uint_t  losses;
+    ngx_uint_t  first;
 
-    losses = ngx_http_acr_meta_losses(settle->registry->meta);
+    first = !settle->asked;
 
-    if (settle->seq && settle->losses != losses) {
+    settle->asked = 1;
+    settle->losses = ngx_http_acr_meta_losses(settle->registry->meta);
+
+    if (first && settle->change.seq
+        && settle->change.losses != settle->losses)
+    {
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                       "acr: a change of \"%V\" of \"%V\" is not "
                       "acknowledged: Redis may have lost it",
                       &settle->name, &settle->repository);
 
-        ngx_http_acr_settle_end(settle, NGX_ERROR);
-        return;
+        settle->rc = NGX_ERROR;
     }
 
     switch (reply->status) {
@@ -401,10 +455,11 @@ ngx_http_acr_settle_now(void *data, ngx_http_acr_meta_reply_t *reply)
         break;
 
     case NGX_HTTP_ACR_META_MISS:
+        settle->what.len = 0;
         break;
 
     default:
-        ngx_http_acr_settle_end(settle, NGX_ERROR);
+        ngx_http_acr_settle_end(settle, first ? NGX_ERROR : settle->rc);
         return;
     }
 
@@ -418,7 +473,6 @@ ngx_http_acr_settle_apply(void *data, ngx_log_t *log)
 {
     ngx_http_acr_settle_t *settle = data;
 
-    ngx_int_t              rc;
     ngx_str_t             *token;
     ngx_uint_t             kinds, i;
     acr_digest_t           digest;
@@ -437,31 +491,27 @@ ngx_http_acr_settle_apply(void *data, ngx_log_t *log)
                                                    : NGX_HTTP_ACR_REVISION;
         }
 
-        rc = ngx_http_acr_settle_links(settle, &digest, kinds, log);
+        return ngx_http_acr_settle_links(settle, &digest, kinds, log);
+    }
 
-    } else if (settle->what.len == 0) {
-        rc = ngx_http_acr_store_tag_apply(store, &settle->repository,
-                                          &settle->name, NULL, token, log);
+    if (settle->what.len == 0) {
+        return ngx_http_acr_store_tag_apply(store, &settle->repository,
+                                            &settle->name, NULL, token, log);
+    }
 
-    } else if (acr_digest_parse(&digest, settle->what.data, settle->what.len)
-               == ACR_OK)
+    if (acr_digest_parse(&digest, settle->what.data, settle->what.len)
+        == ACR_OK)
     {
-        rc = ngx_http_acr_store_tag_apply(store, &settle->repository,
-                                          &settle->name, &digest, token,
-                                          log);
-
-    } else {
-        ngx_log_error(NGX_LOG_ALERT, log, 0,
-                      "acr: tag \"%V\" of \"%V\" names \"%V\", no digest",
-                      &settle->name, &settle->repository, &settle->what);
-        rc = NGX_ERROR;
+        return ngx_http_acr_store_tag_apply(store, &settle->repository,
+                                            &settle->name, &digest, token,
+                                            log);
     }
 
-    if (rc == NGX_OK && settle->seq) {
-        rc = ngx_http_acr_store_mark(store, settle->seq, log);
-    }
+    ngx_log_error(NGX_LOG_ALERT, log, 0,
+                  "acr: tag \"%V\" of \"%V\" names \"%V\", no digest",
+                  &settle->name, &settle->repository, &settle->what);
 
-    return rc;
+    return NGX_ERROR;
 }
 
 
@@ -518,15 +568,22 @@ ngx_http_acr_settle_applied(void *data, ngx_int_t rc)
 
 
 /*
- * The disk is right, so this is a success even if the entry stays: because
- * Redis has gone, or because somebody has changed the name again, who waits
- * for our lock now.
+ * The disk is right, so the entry may stay: because Redis has gone, or because
+ * somebody has changed the name again, who waits for our lock now.  But what
+ * another Redis has said than the one that there is now may be wrong.
  */
 
 static void
 ngx_http_acr_settle_dropped(void *data, ngx_http_acr_meta_reply_t *reply)
 {
-    ngx_http_acr_settle_end(data, NGX_OK);
+    ngx_http_acr_settle_t *settle = data;
+
+    if (settle->losses != ngx_http_acr_meta_losses(settle->registry->meta)) {
+        ngx_http_acr_settle_ask(settle);
+        return;
+    }
+
+    ngx_http_acr_settle_end(settle, settle->rc);
 }
 
 

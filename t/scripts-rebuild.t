@@ -239,7 +239,8 @@ subtest 'lost again' => sub {
     $S = s_('join', 'run2', $seq, 'e1', 1, 0)->[1];
     is($S, $first =~ s/run1/run2/r, 'a restart loses nothing');
     reply_is(step('begin', 'r', 'w'), ['current'], 'not what was rebuilt');
-    is(s_('work_note', $S, 'rebuild', 'w', 'r')->[0], 'ok', 'nor who is at it');
+    is(s_('work_note', $S, 'rebuild', 'w', 'r')->[0], 'lost',
+       'but who was at it begins again');
 
     $S = s_('join', 'run3', $seq + 1, 'e1', 1, 0)->[1];
     like($S, qr/^run3:e1:\d+:behind\z/, 'a loss');

@@ -40,8 +40,8 @@ subtest join => sub {
     reply_is(join_('run1', '0', 'e1', 1, 1), ['complete', 'run1:e1', ''],
              'an empty Redis of an empty volume is complete');
     my $first = $generation;
-    reply_is(join_('run1', '99999999999999999', 'e1', 0),
-             ['complete', 'run1:e1', ''], 'who comes later joins the same');
+    reply_is(join_('run1', '0', 'e1', 0), ['complete', 'run1:e1', ''],
+             'who comes later joins the same');
     is($generation, $first, 'of that generation');
 
     r('SET', key('seq'), '1800000000000000');
@@ -63,12 +63,17 @@ subtest join => sub {
     reply_is(join_('run6', '5', 'e1'), ['behind', 'run6:e1', ''],
              'behind stays behind through a restart');
     is($generation, $second, 'and goes on where it was');
-    reply_is(join_('run6', '1800000000000001', 'e2'),
+    reply_is(join_('run6', '1800000000000002', 'e1'),
+             ['behind', 'run6:e1', 'lost'],
+             'the same run may have been a replica meanwhile');
+    cmp_ok($generation, '>', $second, 'what it has lost is another generation');
+    $second = $generation;
+    reply_is(join_('run6', '1800000000000002', 'e2'),
              ['behind', 'run6:e2', 'volume'], 'another volume');
     cmp_ok($generation, '>', $second, 'is another generation');
 
     r('SET', key('state'), 'run6:e2:1700000000000000');
-    reply_is(join_('run7', '1800000000000001', 'e2', 0),
+    reply_is(join_('run7', '1800000000000002', 'e2', 0),
              ['behind', 'run7:e2', 'power'], 'marks may be lost');
     r('SET', key('state'), 'run7:e2');
     reply_is(join_('run7', '1', 'e2'), ['behind', 'run7:e2', 'new'],

@@ -3,8 +3,8 @@
 
 
 typedef struct {
-    acr_digest_t   digest;
-    ngx_str_t      seq;
+    acr_digest_t           digest;
+    ngx_http_acr_change_t  change;
 } ngx_http_acr_blob_t;
 
 
@@ -133,21 +133,16 @@ ngx_http_acr_blob_deleted(ngx_http_request_t *r, void *data,
         return;
     }
 
-    if (reply->status != NGX_HTTP_ACR_META_OK || reply->n == 0) {
+    if (reply->status != NGX_HTTP_ACR_META_OK
+        || ngx_http_acr_changed(ctx->registry, &blob->change, reply)
+           != NGX_OK)
+    {
         ngx_http_acr_fail(r, ACR_E_UNKNOWN, "unexpected answer of the index",
                           NULL, NULL);
         return;
     }
 
-    blob->seq.len = reply->v[0].len;
-    blob->seq.data = ngx_pstrdup(r->pool, &reply->v[0]);
-
-    if (blob->seq.data == NULL) {
-        ngx_http_acr_fail_errno(r, NGX_ERROR);
-        return;
-    }
-
-    ngx_http_acr_settle(r, &ctx->digest, 1, &blob->seq, NULL,
+    ngx_http_acr_settle(r, &ctx->digest, 1, &blob->change, NULL,
                         ngx_http_acr_blob_settled, blob);
 }
 

@@ -16,9 +16,8 @@ typedef struct {
     ngx_str_t             names[NGX_HTTP_ACR_DELETE_TAGS];
     ngx_uint_t            nnames;
     u_char                text[NGX_HTTP_ACR_DELETE_TAGS][ACR_TAG_MAX];
-    ngx_str_t             seq;
+    ngx_http_acr_change_t change;
     ngx_str_t             conditions;
-    u_char                number[NGX_INT64_LEN];
     unsigned              begun:1;     /* it is hidden: by us */
     unsigned              more:1;      /* tags are left */
 } ngx_http_acr_delete_t;
@@ -36,8 +35,6 @@ static void ngx_http_acr_delete_slice_settled(ngx_http_request_t *r,
     void *data, ngx_int_t rc);
 static void ngx_http_acr_delete_settled(ngx_http_request_t *r, void *data,
     ngx_int_t rc);
-static ngx_int_t ngx_http_acr_delete_seq(ngx_http_acr_delete_t *del,
-    ngx_http_acr_meta_reply_t *reply);
 static ngx_int_t ngx_http_acr_delete_names(ngx_http_acr_delete_t *del,
     ngx_str_t *tags, ngx_uint_t n);
 static void ngx_http_acr_delete_unknown(ngx_http_request_t *r,
@@ -115,12 +112,15 @@ ngx_http_acr_delete_tag_gone(ngx_http_request_t *r, void *data,
         return;
     }
 
-    if (ngx_http_acr_delete_seq(del, reply) != NGX_OK) {
+    if (reply->status != NGX_HTTP_ACR_META_OK
+        || ngx_http_acr_changed(del->ctx->registry, &del->change, reply)
+           != NGX_OK)
+    {
         ngx_http_acr_manifest_unexpected(r);
         return;
     }
 
-    ngx_http_acr_settle(r, &del->ctx->reference, 1, &del->seq, NULL,
+    ngx_http_acr_settle(r, &del->ctx->reference, 1, &del->change, NULL,
                         ngx_http_acr_delete_settled, del);
 }
 
@@ -175,7 +175,9 @@ ngx_http_acr_delete_slice_gone(ngx_http_request_t *r, void *data,
         return;
     }
 
-    if (ngx_http_acr_delete_seq(del, reply) != NGX_OK
+    if (reply->status != NGX_HTTP_ACR_META_OK
+        || ngx_http_acr_changed(del->ctx->registry, &del->change, reply)
+           != NGX_OK
         || reply->n < 2
         || ngx_http_acr_delete_names(del, &reply->v[2], reply->n - 2)
            != NGX_OK)
@@ -187,7 +189,7 @@ ngx_http_acr_delete_slice_gone(ngx_http_request_t *r, void *data,
     del->begun = 1;
     del->more = (reply->v[1].len == 1 && reply->v[1].data[0] == '1');
 
-    ngx_http_acr_settle(r, del->names, del->nnames, &del->seq, NULL,
+    ngx_http_acr_settle(r, del->names, del->nnames, &del->change, NULL,
                         ngx_http_acr_delete_slice_settled, del);
 }
 
@@ -205,7 +207,7 @@ ngx_http_acr_delete_slice_settled(ngx_http_request_t *r, void *data,
         return;
     }
 
-    ngx_http_acr_settle(r, &del->ctx->digest, 1, &del->seq, NULL,
+    ngx_http_acr_settle(r, &del->ctx->digest, 1, &del->change, NULL,
                         ngx_http_acr_delete_settled, del);
 }
 
@@ -218,25 +220,6 @@ ngx_http_acr_delete_settled(ngx_http_request_t *r, void *data, ngx_int_t rc)
 
 
 /* NGX_DECLINED: the script has not answered as it should */
-
-static ngx_int_t
-ngx_http_acr_delete_seq(ngx_http_acr_delete_t *del,
-    ngx_http_acr_meta_reply_t *reply)
-{
-    if (reply->status != NGX_HTTP_ACR_META_OK
-        || reply->n == 0
-        || reply->v[0].len > sizeof(del->number))
-    {
-        return NGX_DECLINED;
-    }
-
-    del->seq.data = del->number;
-    del->seq.len = reply->v[0].len;
-    ngx_memcpy(del->number, reply->v[0].data, del->seq.len);
-
-    return NGX_OK;
-}
-
 
 static ngx_int_t
 ngx_http_acr_delete_names(ngx_http_acr_delete_t *del, ngx_str_t *tags,

@@ -79,6 +79,7 @@ typedef struct {
                                            /* the digest, and the tags */
     ngx_uint_t                 ntags;
     ngx_http_acr_prepared_t    prepared;
+    ngx_http_acr_change_t      change;
     ngx_str_t                  conditions;
 
     ngx_str_t                 *args;       /* of manifest_put.lua */

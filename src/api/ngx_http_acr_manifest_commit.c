@@ -119,8 +119,6 @@ ngx_http_acr_put_committed(ngx_http_request_t *r, void *data,
 {
     ngx_http_acr_put_t *put = data;
 
-    ngx_str_t  seq;
-
     /* whoever has waited for that finds out by the index */
 
     ngx_http_acr_store_unlock(&put->lock, ngx_cycle->log);
@@ -154,9 +152,15 @@ ngx_http_acr_put_committed(ngx_http_request_t *r, void *data,
         return;
 
     case NGX_HTTP_ACR_META_OK:
-        seq = reply->v[0];
 
-        ngx_http_acr_settle(r, put->names, 1 + put->ntags, &seq,
+        if (ngx_http_acr_changed(put->ctx->registry, &put->change, reply)
+            != NGX_OK)
+        {
+            ngx_http_acr_manifest_unexpected(r);
+            return;
+        }
+
+        ngx_http_acr_settle(r, put->names, 1 + put->ntags, &put->change,
                             &put->prepared, ngx_http_acr_put_done, put);
         return;
 
@@ -278,13 +282,7 @@ ngx_http_acr_put_abandoned(ngx_http_request_t *r, void *data, ngx_int_t rc)
 {
     ngx_http_acr_put_t *put = data;
 
-    ngx_str_t  none;
-
-    /* no change, no sequence */
-
-    ngx_str_set(&none, "0");
-
-    ngx_http_acr_settle(r, put->names, 1 + put->ntags, &none, NULL,
+    ngx_http_acr_settle(r, put->names, 1 + put->ntags, NULL, NULL,
                         ngx_http_acr_put_refused, put);
 }
 

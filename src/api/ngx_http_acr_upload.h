@@ -42,7 +42,7 @@ typedef struct {
     off_t                   size;      /* of the whole blob, at commit */
     ngx_uint_t              tries;
 
-    ngx_str_t               seq;       /* of the commit, decimal */
+    ngx_http_acr_change_t   change;    /* the commit */
 
     /* what blob_commit.lua said, if that was not OK (else 0) */
     ngx_http_acr_meta_status_e  verdict;

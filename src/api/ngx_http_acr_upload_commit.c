@@ -289,11 +289,9 @@ ngx_http_acr_upload_committed(ngx_http_request_t *r, void *data,
         return;
     }
 
-    u->seq.len = reply->v[0].len;
-    u->seq.data = ngx_pstrdup(r->pool, &reply->v[0]);
-
-    if (u->seq.data == NULL) {
-        ngx_http_acr_fail_errno(r, NGX_ERROR);
+    if (ngx_http_acr_changed(u->ctx->registry, &u->change, reply) != NGX_OK) {
+        ngx_http_acr_fail(r, ACR_E_UNKNOWN, "unexpected answer of the index",
+                          NULL, NULL);
         return;
     }
 
@@ -313,7 +311,7 @@ ngx_http_acr_upload_settle(ngx_http_request_t *r, void *data, ngx_int_t rc)
 {
     ngx_http_acr_upload_t *u = data;
 
-    ngx_http_acr_settle(r, &u->ctx->digest, 1, &u->seq, NULL,
+    ngx_http_acr_settle(r, &u->ctx->digest, 1, &u->change, NULL,
                         ngx_http_acr_upload_done, u);
 }
 
@@ -340,11 +338,7 @@ ngx_http_acr_upload_undo_link(ngx_http_request_t *r, void *data, ngx_int_t rc)
 {
     ngx_http_acr_upload_t *u = data;
 
-    /* no change, no sequence */
-
-    ngx_str_set(&u->seq, "0");
-
-    ngx_http_acr_settle(r, &u->ctx->digest, 1, &u->seq, NULL,
+    ngx_http_acr_settle(r, &u->ctx->digest, 1, NULL, NULL,
                         ngx_http_acr_upload_undone, u);
 }
 

@@ -31,13 +31,16 @@ end
 -- A state without a generation is that of an index of another form.
 local old_run, old_epoch, rest = string.match(STATE,
                                               '^([^:]*):([^:]*)(:%d+.*)$')
-if old_run == run_id and old_epoch == epoch then
-    return answer('')
-end
 
 mark = digits(mark)
 local seq = digits(redis.call('GET', P .. 'seq') or '0')
 local why = ''
+
+-- The same run may have lost something, too: if it has been a replica of one
+-- that was behind it.
+if old_run == run_id and old_epoch == epoch and not less(seq, mark) then
+    return answer('')
+end
 
 if not old_run then
     if seq ~= '' or mark ~= '' or ARGV[5] ~= '1' then
@@ -59,6 +62,9 @@ end
 if why ~= '' then
     fall_behind(run_id, epoch)
 else
+    -- What is current is so, but of what was applied to other repositories the
+    -- run before this one may have had more: who rebuilds them begins again.
+    redis.call('UNLINK', P .. 'rebuilding', P .. 'work:rebuild')
     STATE = run_id .. ':' .. epoch .. rest
     redis.call('SET', P .. 'state', STATE)
 end

@@ -22,7 +22,7 @@ static void ngx_http_acr_meta_volume_known(void *data, ngx_int_t rc);
 static ngx_int_t ngx_http_acr_meta_verdict(redisReply *word);
 static void ngx_http_acr_meta_new_state(ngx_http_acr_meta_t *meta,
     redisReply *state, ngx_uint_t behind);
-static void ngx_http_acr_meta_generation(ngx_str_t *state);
+static void ngx_http_acr_meta_history(ngx_str_t *state);
 static void ngx_http_acr_meta_tell(ngx_http_acr_meta_t *meta,
     const char *why);
 static void ngx_http_acr_meta_refuse(ngx_http_acr_meta_t *meta,
@@ -378,7 +378,8 @@ ngx_http_acr_meta_verdict(redisReply *word)
 
 /*
  * The state is <run_id>:<epoch>:<generation>[:behind].  Another generation is
- * another history; the first one of a worker is no loss.
+ * another history.  So may be that of another run: it was found complete by
+ * what had been acknowledged until then.  The first one of a worker is no loss.
  */
 
 static void
@@ -392,8 +393,8 @@ ngx_http_acr_meta_new_state(ngx_http_acr_meta_t *meta, redisReply *state,
     new.len = state->len;
 
     if (old.len) {
-        ngx_http_acr_meta_generation(&old);
-        ngx_http_acr_meta_generation(&new);
+        ngx_http_acr_meta_history(&old);
+        ngx_http_acr_meta_history(&new);
 
         if (old.len != new.len
             || ngx_memcmp(old.data, new.data, new.len) != 0)
@@ -411,28 +412,20 @@ ngx_http_acr_meta_new_state(ngx_http_acr_meta_t *meta, redisReply *state,
 }
 
 
-/* leaves only the third part of a state */
+/* a rebuild ends without a change of what is there */
 
 static void
-ngx_http_acr_meta_generation(ngx_str_t *state)
+ngx_http_acr_meta_history(ngx_str_t *state)
 {
-    u_char      *p, *last;
-    ngx_uint_t   colons;
+    size_t  len;
 
-    p = state->data;
-    last = p + state->len;
+    len = sizeof(":behind") - 1;
 
-    for (colons = 0; p < last && colons < 2; p++) {
-        colons += (*p == ':');
+    if (state->len > len
+        && ngx_memcmp(state->data + state->len - len, ":behind", len) == 0)
+    {
+        state->len -= len;
     }
-
-    state->data = p;
-
-    while (p < last && *p != ':') {
-        p++;
-    }
-
-    state->len = p - state->data;
 }
 
 

@@ -579,8 +579,8 @@ static void
 ngx_http_acr_collect_gone(ngx_http_acr_collect_entry_t *entry,
     ngx_http_acr_meta_reply_t *reply, ngx_uint_t counter)
 {
-    ngx_int_t                seq;
     ngx_uint_t              *counted;
+    ngx_http_acr_change_t    change;
     ngx_http_acr_collect_t  *run;
 
     run = entry->run;
@@ -590,11 +590,11 @@ ngx_http_acr_collect_gone(ngx_http_acr_collect_entry_t *entry,
         counted[counter]++;
         run->removed++;
 
-        seq = ngx_atoi(reply->v[0].data, reply->v[0].len);
+        ngx_memzero(&change, sizeof(ngx_http_acr_change_t));
 
-        if (seq != NGX_ERROR
+        if (ngx_http_acr_changed(run->work.registry, &change, reply) == NGX_OK
             && ngx_http_acr_settle_one(run->work.registry, &entry->repository,
-                                       &entry->digest, seq, NULL,
+                                       &entry->digest, &change, NULL,
                                        ngx_http_acr_collect_settled, entry)
                == NGX_OK)
         {
