@@ -25,8 +25,9 @@ void ngx_http_acr_fail_status(ngx_http_request_t *r, ngx_uint_t status,
     acr_error_e e, const char *reason, const char *key, ngx_str_t *value);
 
 /* the same for what src/store returned: 507 for ENOSPC and EDQUOT, 503 for
-   EAGAIN (the queue of a thread pool is full), else 500; NGX_ERROR too is
-   500.  The log line was written where it happened. */
+   EAGAIN (the queue of a thread pool is full) and EBUSY (a lock is not given
+   back), else 500; NGX_ERROR too is 500.  The log line was written where it
+   happened. */
 void ngx_http_acr_fail_errno(ngx_http_request_t *r, ngx_int_t err);
 
 /* sends only a status and what headers were added, and ends the request */

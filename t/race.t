@@ -106,6 +106,14 @@ for my $round (1 .. 6) {
     $http[$_]->begin('PATCH', $location, headers => [
         'Content-Length' => 300_000]) for 0, 1;
     $http[$_]->send(substr($bytes[$_], 0, $half)) for 0, 1;
+
+    # both have taken the session
+    my ($uuid) = $location =~ m{/uploads/([0-9a-f-]{36})};
+    wait_for(sub {
+        $acr->{redis}->command('HGET', "acr:{default}:upload:$uuid", 'owner')
+            == 2
+    }) or die "only one has taken $uuid\n";
+
     $http[$_]->send(substr($bytes[$_], $half)) for 1, 0;
 
     my @answer = map { $_->answer('PATCH') } @http;
