@@ -63,7 +63,8 @@ typedef struct {
     ngx_msec_t                   delay;      /* of it */
     time_t                       logged;
 
-    unsigned                     walked:1;   /* to the end of the directory */
+    ngx_uint_t                   walked;     /* to the end of the directory;
+                                                written by the thread */
     unsigned                     passed:1;   /* to the end of the rest */
     unsigned                     missed:1;   /* one was not rebuilt: Redis need
                                                 not know that it is there */
@@ -250,6 +251,12 @@ static void
 ngx_http_acr_volume_feed(ngx_http_acr_volume_t *volume)
 {
     ngx_int_t  rc;
+
+    /* the thread is making the list */
+
+    if (volume->task.active) {
+        return;
+    }
 
     while (volume->jobs < NGX_HTTP_ACR_VOLUME_JOBS
            && volume->next < volume->nnames)
