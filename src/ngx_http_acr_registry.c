@@ -65,6 +65,26 @@ ngx_http_acr_registry_stop(ngx_http_acr_registry_t *registry)
 }
 
 
+ngx_int_t
+ngx_http_acr_registry_token(ngx_http_acr_registry_t *registry,
+    ngx_pool_t *pool, ngx_str_t *token)
+{
+    token->data = ngx_pnalloc(pool, registry->store.node.len
+                                    + 3 * NGX_INT64_LEN + sizeof("//-") - 1);
+
+    if (token->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    token->len = ngx_sprintf(token->data, "%V/%P/%T-%ui",
+                             &registry->store.node, ngx_pid, ngx_time(),
+                             ++registry->tokens)
+                 - token->data;
+
+    return NGX_OK;
+}
+
+
 static ngx_int_t
 ngx_http_acr_registry_volume(void *data, ngx_http_acr_meta_volume_t *volume,
     ngx_log_t *log)

@@ -17,6 +17,11 @@ ngx_int_t ngx_http_acr_registry_start(ngx_http_acr_registry_t *registry,
     ngx_cycle_t *cycle);
 void ngx_http_acr_registry_stop(ngx_http_acr_registry_t *registry);
 
+/* a text that no other attempt at any work has, on any node; NGX_ERROR: no
+   memory */
+ngx_int_t ngx_http_acr_registry_token(ngx_http_acr_registry_t *registry,
+    ngx_pool_t *pool, ngx_str_t *token);
+
 /* arms registry->keeper, a timer that does not keep an exiting worker alive;
    NGX_ERROR: no memory */
 ngx_int_t ngx_http_acr_keeper_start(ngx_http_acr_registry_t *registry,

@@ -24,6 +24,10 @@ static ngx_int_t ngx_http_acr_step_work(void *data, ngx_log_t *log);
 static void ngx_http_acr_step_done(void *data, ngx_int_t rc);
 static void ngx_http_acr_step_answer(void *data,
     ngx_http_acr_meta_reply_t *reply);
+static void ngx_http_acr_step_unavailable(ngx_http_request_t *r,
+    ngx_http_acr_meta_reply_t *reply);
+static void ngx_http_acr_step_await(ngx_http_request_t *r,
+    ngx_http_acr_next_pt next, void *data);
 static void ngx_http_acr_step_known(ngx_http_request_t *r, void *data,
     ngx_http_acr_meta_reply_t *reply);
 static void ngx_http_acr_step_timer(ngx_event_t *ev);
@@ -196,7 +200,7 @@ ngx_http_acr_step_answer(void *data, ngx_http_acr_meta_reply_t *reply)
         } else if (reply->status == NGX_HTTP_ACR_META_DOWN
                    || reply->status == NGX_HTTP_ACR_META_BEHIND)
         {
-            ngx_http_acr_unavailable(r, reply);
+            ngx_http_acr_step_unavailable(r, reply);
 
         } else {
             step->answer(r, step->data, reply);
@@ -207,8 +211,31 @@ ngx_http_acr_step_answer(void *data, ngx_http_acr_meta_reply_t *reply)
 }
 
 
-void
-ngx_http_acr_unavailable(ngx_http_request_t *r,
+ngx_uint_t
+ngx_http_acr_unanswered(ngx_http_request_t *r,
+    ngx_http_acr_meta_reply_t *reply, ngx_uint_t *tries,
+    ngx_http_acr_next_pt again, void *data)
+{
+    if (reply->status == NGX_HTTP_ACR_META_BEHIND
+        && ++*tries < NGX_HTTP_ACR_COMMIT_TRIES)
+    {
+        ngx_http_acr_step_await(r, again, data);
+        return 1;
+    }
+
+    if (reply->status == NGX_HTTP_ACR_META_DOWN
+        || reply->status == NGX_HTTP_ACR_META_BEHIND)
+    {
+        ngx_http_acr_step_unavailable(r, reply);
+        return 1;
+    }
+
+    return 0;
+}
+
+
+static void
+ngx_http_acr_step_unavailable(ngx_http_request_t *r,
     ngx_http_acr_meta_reply_t *reply)
 {
     ngx_http_acr_fail(r, ACR_E_UNAVAILABLE,
@@ -221,8 +248,8 @@ ngx_http_acr_unavailable(ngx_http_request_t *r,
 
 /* a list of no tags: lists wait */
 
-void
-ngx_http_acr_await(ngx_http_request_t *r, ngx_http_acr_next_pt next,
+static void
+ngx_http_acr_step_await(ngx_http_request_t *r, ngx_http_acr_next_pt next,
     void *data)
 {
     ngx_str_t             args[3];

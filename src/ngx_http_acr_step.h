@@ -57,16 +57,20 @@ void ngx_http_acr_look_up(ngx_http_request_t *r, ngx_uint_t script,
     ngx_str_t *args, ngx_uint_t nargs, ngx_http_acr_answer_pt next,
     void *data);
 
-/* answers 503 for an answer that is DOWN or BEHIND */
-void ngx_http_acr_unavailable(ngx_http_request_t *r,
-    ngx_http_acr_meta_reply_t *reply);
+/* how often a commit is tried, and the ms between tries while the collector
+   holds its digest, or a removal is under way */
+#define NGX_HTTP_ACR_COMMIT_TRIES  200
+#define NGX_HTTP_ACR_COMMIT_RETRY  50
 
 /*
- * Calls next(r, data, NGX_OK) when Redis knows the repository in ctx, which may
- * take its rebuild; if that takes too long the request is answered with 503.
+ * Whether the answer to a commit is none.  DOWN: the request is answered with
+ * 503.  BEHIND: again(r, data, NGX_OK) is called when Redis knows the
+ * repository in ctx, which may take its rebuild, and counted in tries; if that
+ * takes too long, or was tried too often, it is 503 as well.
  */
-void ngx_http_acr_await(ngx_http_request_t *r, ngx_http_acr_next_pt next,
-    void *data);
+ngx_uint_t ngx_http_acr_unanswered(ngx_http_request_t *r,
+    ngx_http_acr_meta_reply_t *reply, ngx_uint_t *tries,
+    ngx_http_acr_next_pt again, void *data);
 
 /*
  * Calls next(r, data, NGX_OK) after the delay: for what has to be tried again.

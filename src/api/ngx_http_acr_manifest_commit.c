@@ -8,11 +8,6 @@
 #include "ngx_http_acr_manifest.h"
 
 
-/* while the collector holds a digest, or a removal is under way */
-#define NGX_HTTP_ACR_PUT_RETRY  50           /* ms */
-#define NGX_HTTP_ACR_PUT_TRIES  200
-
-
 static void ngx_http_acr_put_again(ngx_http_request_t *r, void *data,
     ngx_int_t rc);
 static ngx_int_t ngx_http_acr_put_write(void *data, ngx_log_t *log);
@@ -88,7 +83,7 @@ ngx_http_acr_put_write(void *data, ngx_log_t *log)
     for (i = 1; rc == NGX_OK && i <= put->ntags; i++) {
         rc = ngx_http_acr_store_tag_prepare(put->store, &put->repository,
                                             &put->names[i], &put->digest,
-                                            &put->prepared.token,log);
+                                            &put->prepared.token, log);
     }
 
     return rc;
@@ -123,19 +118,9 @@ ngx_http_acr_put_committed(ngx_http_request_t *r, void *data,
 
     ngx_http_acr_store_unlock(&put->lock, ngx_cycle->log);
 
-    if (reply->status == NGX_HTTP_ACR_META_DOWN) {
-        ngx_http_acr_unavailable(r, reply);
-        return;
-    }
-
-    if (reply->status == NGX_HTTP_ACR_META_BEHIND) {
-
-        if (++put->tries == NGX_HTTP_ACR_PUT_TRIES) {
-            ngx_http_acr_unavailable(r, reply);
-            return;
-        }
-
-        ngx_http_acr_await(r, ngx_http_acr_put_again, put);
+    if (ngx_http_acr_unanswered(r, reply, &put->tries,
+                                ngx_http_acr_put_again, put))
+    {
         return;
     }
 
@@ -191,9 +176,9 @@ ngx_http_acr_put_committed(ngx_http_request_t *r, void *data,
 static void
 ngx_http_acr_put_collecting(ngx_http_request_t *r, ngx_http_acr_put_t *put)
 {
-    if (++put->tries < NGX_HTTP_ACR_PUT_TRIES) {
-        ngx_http_acr_later(r, NGX_HTTP_ACR_PUT_RETRY, ngx_http_acr_put_again,
-                           put);
+    if (++put->tries < NGX_HTTP_ACR_COMMIT_TRIES) {
+        ngx_http_acr_later(r, NGX_HTTP_ACR_COMMIT_RETRY,
+                           ngx_http_acr_put_again, put);
         return;
     }
 

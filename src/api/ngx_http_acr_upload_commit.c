@@ -7,11 +7,6 @@
 #include "ngx_http_acr_upload.h"
 
 
-/* while the collector holds the digest */
-#define NGX_HTTP_ACR_COMMIT_RETRY  50        /* ms */
-#define NGX_HTTP_ACR_COMMIT_TRIES  200
-
-
 static ngx_int_t ngx_http_acr_upload_hash(void *data, ngx_log_t *log);
 static void ngx_http_acr_upload_hashed(ngx_http_request_t *r, void *data,
     ngx_int_t rc);
@@ -251,19 +246,9 @@ ngx_http_acr_upload_committed(ngx_http_request_t *r, void *data,
 
     ngx_http_acr_store_unlock(&u->lock, ngx_cycle->log);
 
-    if (reply->status == NGX_HTTP_ACR_META_DOWN) {
-        ngx_http_acr_unavailable(r, reply);
-        return;
-    }
-
-    if (reply->status == NGX_HTTP_ACR_META_BEHIND) {
-
-        if (++u->tries == NGX_HTTP_ACR_COMMIT_TRIES) {
-            ngx_http_acr_unavailable(r, reply);
-            return;
-        }
-
-        ngx_http_acr_await(r, ngx_http_acr_upload_store, u);
+    if (ngx_http_acr_unanswered(r, reply, &u->tries,
+                                ngx_http_acr_upload_store, u))
+    {
         return;
     }
 

@@ -125,6 +125,31 @@ ngx_http_acr_store_mark_open(ngx_http_acr_store_t *store,
 }
 
 
+/* locks and reads our own slot: what mark_read() returns, or an errno value */
+
+static ngx_int_t
+ngx_http_acr_store_mark_own(ngx_http_acr_store_t *store,
+    ngx_http_acr_store_path_t *path, int fd, const char **boot, off_t *offset,
+    ngx_http_acr_store_slot_t *slot, ngx_log_t *log)
+{
+    ngx_int_t  rc;
+
+    *offset = (off_t) store->slot * NGX_HTTP_ACR_STORE_SLOT;
+
+    rc = ngx_http_acr_store_boot_id(boot, log);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    rc = ngx_http_acr_store_mark_lock(path, fd, *offset, log);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    return ngx_http_acr_store_mark_read(path, fd, *offset, slot, log);
+}
+
+
 static ngx_int_t
 ngx_http_acr_store_mark_raise(ngx_http_acr_store_t *store,
     ngx_http_acr_store_path_t *path, int fd, uint64_t seq, ngx_log_t *log)
@@ -135,20 +160,8 @@ ngx_http_acr_store_mark_raise(ngx_http_acr_store_t *store,
     ngx_uint_t                  first;
     ngx_http_acr_store_slot_t   slot;
 
-    rc = ngx_http_acr_store_boot_id(&boot, log);
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
-    offset = (off_t) store->slot * NGX_HTTP_ACR_STORE_SLOT;
-
-    rc = ngx_http_acr_store_mark_lock(path, fd, offset, log);
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
-    rc = ngx_http_acr_store_mark_read(path, fd, offset, &slot, log);
-
+    rc = ngx_http_acr_store_mark_own(store, path, fd, &boot, &offset, &slot,
+                                     log);
     if (rc > 0) {
         return rc;
     }
@@ -181,20 +194,8 @@ ngx_http_acr_store_mark_seal_own(ngx_http_acr_store_t *store,
     const char                 *boot;
     ngx_http_acr_store_slot_t   slot;
 
-    rc = ngx_http_acr_store_boot_id(&boot, log);
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
-    offset = (off_t) store->slot * NGX_HTTP_ACR_STORE_SLOT;
-
-    rc = ngx_http_acr_store_mark_lock(path, fd, offset, log);
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
-    rc = ngx_http_acr_store_mark_read(path, fd, offset, &slot, log);
-
+    rc = ngx_http_acr_store_mark_own(store, path, fd, &boot, &offset, &slot,
+                                     log);
     if (rc > 0) {
         return rc;
     }

@@ -8,6 +8,7 @@
  */
 
 #include "ngx_http_acr_rebuild.h"
+#include "../ngx_http_acr_registry.h"
 
 
 /* while somebody else is at it */
@@ -17,8 +18,6 @@
 /* repository, token, digest, size, type, subject, artifact type, descriptor,
    number of references */
 #define NGX_HTTP_ACR_REBUILD_ARGS    9
-
-#define NGX_HTTP_ACR_REBUILD_TOKEN   (3 * NGX_INT64_LEN + 3 + 64)
 
 
 typedef struct {
@@ -76,7 +75,6 @@ ngx_int_t
 ngx_http_acr_rebuild_repository(ngx_http_acr_registry_t *registry,
     ngx_str_t *repository, ngx_http_acr_rebuild_pt done, void *data)
 {
-    u_char                  *p;
     ngx_pool_t              *pool;
     ngx_queue_t             *q;
     ngx_http_acr_rebuild_t  *rebuild;
@@ -103,9 +101,11 @@ ngx_http_acr_rebuild_repository(ngx_http_acr_registry_t *registry,
     }
 
     rebuild = ngx_pcalloc(pool, sizeof(ngx_http_acr_rebuild_t));
-    p = ngx_pnalloc(pool, NGX_HTTP_ACR_REBUILD_TOKEN);
 
-    if (rebuild == NULL || p == NULL) {
+    if (rebuild == NULL
+        || ngx_http_acr_registry_token(registry, pool, &rebuild->token)
+           != NGX_OK)
+    {
         goto failed;
     }
 
@@ -126,12 +126,6 @@ ngx_http_acr_rebuild_repository(ngx_http_acr_registry_t *registry,
     if (rebuild->repository.data == NULL || rebuild->batch.items == NULL) {
         goto failed;
     }
-
-    rebuild->token.data = p;
-    rebuild->token.len = ngx_sprintf(p, "%V/%P/%T-%ui",
-                                     &registry->store.node, ngx_pid,
-                                     ngx_time(), ++registry->tokens)
-                         - p;
 
     rebuild->task.data = &rebuild->batch;
 

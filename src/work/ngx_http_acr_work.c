@@ -1,5 +1,6 @@
 
 #include "ngx_http_acr_work.h"
+#include "../ngx_http_acr_registry.h"
 
 
 static ngx_uint_t ngx_http_acr_work_args(ngx_http_acr_work_t *work,
@@ -24,7 +25,6 @@ void *
 ngx_http_acr_work_create(ngx_http_acr_registry_t *registry, const char *kind,
     ngx_http_acr_work_counter_t *counters, size_t size, ngx_uint_t *busy)
 {
-    u_char               *p;
     ngx_pool_t           *pool;
     ngx_http_acr_work_t  *work;
 
@@ -35,9 +35,10 @@ ngx_http_acr_work_create(ngx_http_acr_registry_t *registry, const char *kind,
     }
 
     work = ngx_pcalloc(pool, size);
-    p = ngx_pnalloc(pool, registry->store.node.len + 3 * NGX_INT64_LEN + 3);
 
-    if (work == NULL || p == NULL) {
+    if (work == NULL
+        || ngx_http_acr_registry_token(registry, pool, &work->owner) != NGX_OK)
+    {
         ngx_destroy_pool(pool);
         return NULL;
     }
@@ -49,11 +50,6 @@ ngx_http_acr_work_create(ngx_http_acr_registry_t *registry, const char *kind,
     work->busy = busy;
     work->started = ngx_time();
 
-    work->owner.data = p;
-    work->owner.len = ngx_sprintf(p, "%V/%P/%T-%ui",
-                                  &registry->store.node, ngx_pid, ngx_time(),
-                                  ++registry->tokens)
-                      - p;
     *busy = 1;
 
     return work;
