@@ -190,10 +190,10 @@ subtest uploads => sub {
              'a wrong start');
     is(r('HGET', key('upload', $u), 'owner'), '0', 'changes nothing');
     reply_is(s_('upload_take', $S, $u, 'r', '0', 2000),
-             ['ok', '1', '0', 'sha512', '', '', '1'], 'take, clean');
+             ['ok', '1', '0', 'sha512', '', '', '1', '0'], 'take, clean');
     ok(r('TTL', key('upload', $u)) > 1000, 'the time to live is renewed');
     reply_is(s_('upload_take', $S, $u, 'r', '', 60),
-             ['ok', '2', '0', 'sha512', '', '', '0'],
+             ['ok', '2', '0', 'sha512', '', '', '0', '0'],
              'taken from an owner that did not let go');
 
     my $state = join('', map { chr } 0 .. 255);
@@ -208,8 +208,17 @@ subtest uploads => sub {
     reply_is(s_('upload_get', $u, 'r'), ['ok', $big, 'sha512', 'file.2'],
              'the offset is not rounded');
     reply_is(s_('upload_take', $S, $u, 'r', $big, 60),
-             ['ok', '3', $big, 'sha512', $state, 'file.2', '1'],
+             ['ok', '3', $big, 'sha512', $state, 'file.2', '1', '0'],
              'handed over, with every byte of the digest state');
+    s_('upload_save', $S, $u, 3, $big, $state, 'file.2', 1, 60);
+    r('HSET', key('upload', $u), 'history', 'another');
+    my $taken = s_('upload_take', $S, $u, 'r', $big, 60);
+    cmp_ok($taken->[1], '>', 1e15, 'an owner that none before has been');
+    is_deeply([@$taken[2 .. 7]], [$big, 'sha512', $state, 'file.2', '0', '1'],
+              'what Redis may have lost is in doubt, and not clean');
+    reply_is(s_('upload_save', $S, $u, 4, $big, $state, 'file.2', 1, 60),
+             ['lost'], 'nor has the next number its place');
+    is(s_('upload_take', $S, $u, 'r', '', 60)->[7], '1', 'and stays in doubt');
     reply_is(s_('upload_cancel', $S, $u, 'r', 99), ['lost'],
              'another owner does not cancel');
     reply_is(s_('upload_cancel', $S, $u, 'r'), ['ok', 'file.2'], 'cancel');

@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 
-# Redis loses all, or another one takes its place, while something long is under
-# way: a change of several names, a rebuild.  And a Redis that has lost something
-# although it was never restarted.
+# Redis loses something, or another one takes its place, while something long is
+# under way: an upload, a change of several names, a rebuild.  And a Redis that
+# has lost something although it was never restarted.
 
 use strict;
 use warnings;
@@ -29,6 +29,51 @@ $_->allow(qr/\[alert\].*has lost changes/, qr/\[crit\].*connect\(\).*redis/)
 $acr->push_image('lib/other', 't', 'other');
 
 
+# --- an upload session whose owner nobody knows of any more
+
+my $bytes = bytes(70 * 1048576, 'session');
+my $digest = digest($bytes);
+my $location = $two->upload('lib/session');
+
+answers($two->patch($location, substr($bytes, 0, 1048576)), 202, 'a part');
+$first->command('SAVE');
+$shim->rules('fdatasync /_uploads/ STOP count=1');
+my $status = while_slow(
+    ['PATCH', $location, body => substr($bytes, 1048576),
+     headers => [ACR::Client::range(substr($bytes, 1048576))]], sub {
+    ok($shim->stopped(0), 'the rest, whose node stops');
+    $first->kill();
+    $first->run();
+    ok(wait_for(sub { fresh($two, 'GET', $location)->status() == 204 }),
+       'Redis is back, and knows nothing of it');
+    answers(fresh($two, 'PUT', with($location, digest => $digest)), 404,
+            'without the rest it is not what it was');
+    $location = $two->upload('lib/session');
+    answers($two->patch($location, substr($bytes, 0, 1048576)), 202, 'again');
+    kill('CONT', $acr->workers());
+});
+unlike($status, qr/^2/, 'the late one is told');
+
+$first->command('SAVE');
+$shim->rules('fdatasync /_uploads/ STOP count=1');
+$status = while_slow(
+    ['PATCH', $location, body => substr($bytes, 1048576),
+     headers => [ACR::Client::range(substr($bytes, 1048576))]], sub {
+    ok($shim->stopped(0), 'the rest, whose node stops');
+    $first->kill();
+    $first->run();
+    ok(wait_for(sub { fresh($two, 'GET', $location)->status() == 204 }),
+       'Redis is back, and knows nothing of it');
+    answers(fresh($two, 'PUT', with($location, digest => $digest),
+                  body => substr($bytes, 1048576)), 201,
+            'the rest again, by another node');
+    kill('CONT', $acr->workers());
+});
+unlike($status, qr/^2/, 'the late one is told');
+is(digest_of($acr->blob_file($digest), 'sha256'), $digest,
+   'and has not touched what was acknowledged');
+
+
 # --- all is lost and made again between two names of one change
 
 my $old = $acr->push_image('lib/a', 't', 'old');
@@ -38,9 +83,9 @@ my $json = image('{"seed":"new"}', ['layer of new']);
 $shim->rules('pwrite /acr/nodes/ DELAY=1000 count=1',
              'lock ' . ACR::Shim::lock_path('lib/a', 't')
              . ' DELAY=2000 count=1');
-my $status = while_slow(['PUT', '/v2/lib/a/manifests/t', body => $json,
-                         headers => ['Content-Type' => $IMAGE]],
-                        sub { lose_all(); $two->tags('lib/a') });
+$status = while_slow(['PUT', '/v2/lib/a/manifests/t', body => $json,
+                      headers => ['Content-Type' => $IMAGE]],
+                     sub { lose_all(); $two->tags('lib/a') });
 is($_->resolve('lib/a', 't'), $status == 201 ? digest($json) : $old,
    "a put has its 201, or is to be repeated ($status)") for $acr, $two;
 
@@ -127,7 +172,7 @@ sub while_slow {
     $shim->clear();
 
     my $status = slurp($file);
-    like($status, qr/^(?:20[12]|503)$/, 'an answer');
+    like($status, qr/^(?:20[12]|404|409|503)$/, 'an answer');
 
     return $status;
 }

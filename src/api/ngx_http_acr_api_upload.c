@@ -470,8 +470,9 @@ ngx_http_acr_upload_taken(ngx_http_request_t *r, void *data,
 
 /*
  * Takes over what upload_take.lua gave: owner, offset, algorithm, hash state,
- * staging file, and whether the owner before has let it go.  If it has not, it
- * may still write, so this owner has a file of its own.
+ * staging file, whether the owner before has let it go, and whether Redis may
+ * have lost a part of that.  If it has not let go, it may still write, so this
+ * owner has a file of its own.
  */
 
 static ngx_int_t
@@ -484,6 +485,7 @@ ngx_http_acr_upload_resume(ngx_http_request_t *r, ngx_http_acr_upload_t *u,
     u->offset = ngx_atoof(v[1].data, v[1].len);
     alg = acr_algorithm(v[2].data, v[2].len);
     u->clean = (v[5].len == 1 && v[5].data[0] == '1');
+    u->doubt = (v[6].len == 1 && v[6].data[0] == '1');
 
     u->start = u->offset;
     u->point = u->offset;

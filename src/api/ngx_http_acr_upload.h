@@ -59,6 +59,7 @@ typedef struct {
     ngx_http_acr_task_t     point_sync;
 
     unsigned                clean:1;   /* the owner before has let go */
+    unsigned                doubt:1;   /* Redis may have lost a part of it */
     unsigned                has_range:1;
     unsigned                finish:1;  /* PUT or POST: the blob is complete */
     unsigned                mount:1;   /* no file: only a link */

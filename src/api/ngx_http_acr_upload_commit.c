@@ -136,6 +136,15 @@ ngx_http_acr_upload_mismatched(ngx_http_request_t *r, void *data,
 {
     ngx_http_acr_upload_t *u = data;
 
+    if (u->doubt) {
+
+        /* the client may have sent more than is known here */
+
+        ngx_http_acr_fail(r, ACR_E_BLOB_UPLOAD_UNKNOWN,
+                          "a part of this upload was lost", "uuid", &u->uuid);
+        return;
+    }
+
     ngx_http_acr_fail(r, ACR_E_DIGEST_INVALID,
                       "the content has another digest", "digest",
                       &u->ctx->digest);

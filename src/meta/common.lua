@@ -450,6 +450,12 @@ local function due(kind, every)
            or every > 0 and now() - (got[3] or 0) >= every
 end
 
+-- Another run of Redis, or another generation, may know less than the one that
+-- there was: the state, but for the end of a rebuild.
+local function history()
+    return BEHIND and string.sub(STATE, 1, -8) or STATE
+end
+
 -- An upload session lives for ttl seconds more.
 local function keep_session(uuid, ttl)
     ttl = bounded(ttl, 0, 2 ^ 31)

@@ -8,7 +8,8 @@ end
 local key = P .. 'upload:' .. ARGV[2]
 redis.call('HSET', key, 'repository', ARGV[3], 'offset', '0',
            'alg', ARGV[4], 'hash', '', 'owner', '0', 'held', '0',
-           'file', '', 'started', now())
+           'file', '', 'started', now(), 'history', history(),
+           'doubt', '0')
 keep_session(ARGV[2], ARGV[5])
 forget_sessions()
 return {'ok'}
