@@ -74,6 +74,22 @@ is(digest_of($acr->blob_file($digest), 'sha256'), $digest,
    'and has not touched what was acknowledged');
 
 
+# --- an upload session that is cancelled before its owner has a file
+
+$location = $two->upload('lib/cancelled');
+$shim->rules('open /_uploads/ STOP count=1');
+my $http = $acr->connect();
+$http->begin('PATCH', $location, chunked => 1);
+$http->chunk(substr($bytes, 0, 1000));
+ok($shim->stopped(0), 'a node that is about to make the file');
+answers($two->delete($location), 204, 'the session is cancelled');
+$http->abort();
+kill('CONT', $acr->workers());
+leaves_nothing($acr, undef);
+$shim->clear();
+is_deeply([half_written($acr)], [], 'the file does not stay');
+
+
 # --- all is lost and made again between two names of one change
 
 my $old = $acr->push_image('lib/a', 't', 'old');

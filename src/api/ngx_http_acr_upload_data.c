@@ -540,7 +540,7 @@ ngx_http_acr_upload_saved(ngx_http_request_t *r, void *data,
     ngx_http_acr_upload_t *u = data;
 
     if (u->body_rc != NGX_OK) {
-        ngx_http_acr_body_failed(r, u->body_rc);
+        ngx_http_acr_upload_gone(r, u, reply);
         return;
     }
 
@@ -641,7 +641,17 @@ static void
 ngx_http_acr_upload_gone(ngx_http_request_t *r, void *data,
     ngx_http_acr_meta_reply_t *reply)
 {
-    ngx_http_acr_upload_answer(r, data);
+    ngx_http_acr_upload_t *u = data;
+
+    if (reply->status == NGX_HTTP_ACR_META_UNKNOWN) {
+
+        /* it was cancelled, perhaps before this request had made its file */
+
+        ngx_http_acr_upload_discard(r, u, ngx_http_acr_upload_dropped);
+        return;
+    }
+
+    ngx_http_acr_upload_answer(r, u);
 }
 
 
