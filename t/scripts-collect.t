@@ -19,6 +19,11 @@ my $N = dig('n');
 
 sub gc { return s_("gc_$_[0]", $S, @_[1 .. $#_]) }
 sub settle { r('DEL', key('pending')) }
+sub whole {
+    s_('rebuild_finish', $S, @_);
+    s_('work_take', $S, 'rebuild', 'w');
+    $S = s_('rebuild_done', $S, 'w')->[1];
+}
 sub collecting { return r('ZSCORE', key('collecting'), $_[0]) }
 sub untagged { return r('ZSCORE', key('untagged'), "$_[0] $_[1]") }
 
@@ -268,6 +273,45 @@ subtest report => sub {
     s_('blob_stat', 'q', $A, 1);
     reply_is(s_('gc_report', 60, 0, 9), ['ok', $S, '0', '2', '5000000000', $C],
              'a blob that another repository keeps stays');
+};
+
+
+subtest 'what a rebuild could not read' => sub {
+    fresh();
+    blob('r', $A);
+    put('r', $M);
+    gc('orphans', $C);
+    behind();
+    is(s_('rebuild_begin', $S, 'r', 'x')->[0], 'ok', 'a rebuild');
+    reply_is(s_('rebuild_unread', $S, 'r', 'y', $C), ['lost'], 'of another');
+    reply_is(s_('rebuild_unread', $S, 'r', 'x', $C), ['ok'], 'a manifest');
+    reply_is(s_('rebuild_unread', $S, 'r', 'x', ''), ['ok'], 'a tag');
+    s_('rebuild_manifest', $S, 'r', 'x', $M, 1, 'm', '', '', '', 0);
+    s_('rebuild_blobs', $S, 'r', 'x', $A, 10);
+    whole('r', 'x');
+
+    gc('orphans', $C);
+    day();
+    my $is = sub { return join(' ', map { $_->[0] } gc('begin', $C, 60),
+                               s_('gc_link', $S, 'r', $A, 60),
+                               s_('gc_manifest', $S, 'r', $M, 60),
+                               s_('blob_stat', 'r', $B, 0),
+                               s_('manifest_get', 'r', 'none', 'tag')) };
+    is($is->(), 'unknown unknown unknown behind behind',
+       'nothing of the repository is collected, and a miss is no answer');
+    cmp_ok(candidate($C), '>', r('TIME')->[0] - 60, 'it is tried again later');
+    reply_is(s_('gc_report', 0, 0, 9), ['ok', $S, '0', '0', '0'],
+             'a dry run knows that');
+
+    behind();
+    s_('rebuild_begin', $S, 'r', 'x');
+    s_('rebuild_manifest', $S, 'r', 'x', $M, 1, 'm', '', '', '', 0);
+    s_('rebuild_blobs', $S, 'r', 'x', $A, 10);
+    whole('r', 'x');
+    is(r('EXISTS', key('unread')), '0', 'the next rebuild has read all');
+    gc('orphans', $C);
+    day();
+    is($is->(), 'ok ok ok miss miss', 'and it goes on');
 };
 
 

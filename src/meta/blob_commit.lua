@@ -42,6 +42,7 @@ local seq = next_seq()
 redis.call('HSET', P .. 'blobs:' .. repo, digest, ARGV[4])
 if from == '' then
     redis.call('SREM', P .. 'broken', digest)
+    redis.call('SREM', P .. 'unread', digest)
 end
 hold(repo, digest)
 pending(repo, digest)

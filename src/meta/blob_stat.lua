@@ -8,7 +8,7 @@ end
 
 local size = redis.call('HGET', P .. 'blobs:' .. repo, digest)
 if not size or is_broken(digest) then
-    return {'miss', STATE}
+    return {is_unread(repo) and 'behind' or 'miss', STATE}
 end
 if ARGV[3] == '1' then
     touch(repo, digest, true)

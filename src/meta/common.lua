@@ -83,6 +83,11 @@ local function collecting(digest)
     return redis.call('ZSCORE', P .. 'collecting', digest) and true or false
 end
 
+-- A digest, or something of a repository, that the last rebuild could not read.
+local function is_unread(what)
+    return redis.call('SISMEMBER', P .. 'unread', what) == 1
+end
+
 -- A scrub has found that its file is not what its name says.
 local function is_broken(digest)
     return redis.call('SISMEMBER', P .. 'broken', digest) == 1
@@ -399,7 +404,8 @@ end
 local function fall_behind(run_id, epoch)
     redis.call('UNLINK', P .. 'pending', P .. 'removing', P .. 'collecting',
                P .. 'candidates', P .. 'untagged', P .. 'broken',
-               P .. 'current', P .. 'rebuilding', P .. 'work:rebuild')
+               P .. 'current', P .. 'rebuilding', P .. 'unread',
+               P .. 'work:rebuild')
     STATE = string.format('%s:%s:%.0f:behind', run_id, epoch, microseconds())
     redis.call('SET', P .. 'state', STATE)
 end

@@ -14,6 +14,10 @@ if redis.call('EXISTS', P .. 'in:' .. digest) == 1 then
     redis.call('ZREM', P .. 'candidates', digest)
     return {'unknown'}
 end
+if is_unread(digest) then
+    redis.call('ZADD', P .. 'candidates', now(), digest)
+    return {'unknown'}
+end
 if not is_due(P .. 'candidates', digest, ARGV[3]) then
     return {'unknown'}
 end

@@ -17,6 +17,10 @@ if not is_blob(repo, digest) or (tonumber(refs) or 0) > 0 then
     redis.call('ZREM', P .. 'candidates', entry)
     return {'unknown'}
 end
+if is_unread(repo) then
+    redis.call('ZADD', P .. 'candidates', now(), entry)
+    return {'unknown'}
+end
 if not is_due(P .. 'candidates', entry, ARGV[4]) then
     return {'unknown'}
 end

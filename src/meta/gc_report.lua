@@ -34,7 +34,9 @@ local links, freed, bare = 0, 0, {}
 
 for _, entry in ipairs(list) do
     local repo, digest = string.match(entry, '^(%S+) (%S+)$')
-    if repo then
+    if is_unread(repo or entry) then
+        -- it stays
+    elseif repo then
         links = links + 1
         if goes(repo, digest) then
             local size = redis.call('HGET', P .. 'blobs:' .. repo, digest)

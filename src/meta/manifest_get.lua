@@ -12,7 +12,7 @@ end
 
 local value = digest and redis.call('HGET', P .. 'manifests:' .. repo, digest)
 if not value or is_broken(digest) then
-    return {'miss', STATE}
+    return {is_unread(repo) and 'behind' or 'miss', STATE}
 end
 
 local size, media = string.match(value, '^(%d+) (.*)$')

@@ -55,6 +55,7 @@ end
 local seq = next_seq()
 add_manifest(repo, digest, size .. ' ' .. media, about, base, nrefs)
 redis.call('SREM', P .. 'broken', digest)
+redis.call('SREM', P .. 'unread', digest)
 pending(repo, digest)
 
 local tags = {}

@@ -19,6 +19,7 @@ if value then
     end
 end
 own_rebuild(repo, token)
+redis.call('SREM', P .. 'unread', repo)
 
 local SLICE = 300
 

@@ -20,4 +20,5 @@ add_manifest(repo, digest, ARGV[5] .. ' ' .. ARGV[6],
              {subject = ARGV[7], type = ARGV[8], descriptor = ARGV[9]},
              10, nrefs)
 note_untagged(repo, digest)
+redis.call('SREM', P .. 'unread', digest)
 return {'ok'}

@@ -23,4 +23,5 @@ return {'ok',
         'collecting', size('ZCARD', 'collecting'),
         'untagged', size('ZCARD', 'untagged'),
         'broken', size('SCARD', 'broken'),
+        'unread', size('SCARD', 'unread'),
         'events', size('XLEN', 'events')}

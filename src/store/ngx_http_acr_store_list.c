@@ -187,6 +187,7 @@ ngx_http_acr_store_list_name(ngx_http_acr_store_list_t *list,
     entry->tag.len = 0;
     entry->tag.data = entry->name;
     entry->mtime = 0;
+    entry->unread = 0;
 
     ngx_http_acr_store_path_add(&list->path, "/", 1);
     ngx_http_acr_store_path_add(&list->path, name, len);
@@ -231,7 +232,8 @@ ngx_http_acr_store_list_name(ngx_http_acr_store_list_t *list,
 }
 
 
-/* NGX_DECLINED: there is no link; NGX_ABORT: it is no right one */
+/* NGX_DECLINED: there is no link; NGX_ABORT: it is no right one, or cannot be
+   read */
 
 static ngx_int_t
 ngx_http_acr_store_list_read(ngx_http_acr_store_list_t *list,
@@ -251,6 +253,11 @@ ngx_http_acr_store_list_read(ngx_http_acr_store_list_t *list,
     rc = ngx_http_acr_store_link_read(&list->path, &digest, &st, log);
 
     (void) close(lock);
+
+    if (rc == EIO) {
+        entry->unread = 1;
+        return NGX_ABORT;
+    }
 
     if (rc == NGX_OK && list->kind != NGX_HTTP_ACR_TAG
         && !acr_digest_equal(&digest, &entry->digest))

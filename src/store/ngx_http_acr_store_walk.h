@@ -50,6 +50,7 @@ typedef struct {
     acr_digest_t    digest;
     int64_t         mtime;     /* of the link, microseconds */
     u_char          name[ACR_TAG_MAX];
+    unsigned        unread:1;  /* the link could not be read (EIO) */
 } ngx_http_acr_store_entry_t;
 
 /* kind: NGX_HTTP_ACR_LAYER, NGX_HTTP_ACR_REVISION or NGX_HTTP_ACR_TAG; store
@@ -63,9 +64,9 @@ ngx_http_acr_store_list_t *ngx_http_acr_store_list_open(
  * of the repository and the tag or digest), which is waited for up to ten
  * seconds, then EBUSY: who has it may be about to change the link.
  *
- * NGX_DECLINED, after a log line: the link is empty, torn, or of a layer or
- * revision and names another digest.  The entry says which one it is: its tag,
- * or the digest that it should name.
+ * NGX_DECLINED, after a log line: the link is empty, torn, cannot be read, or
+ * is of a layer or revision and names another digest.  The entry says which one
+ * it is: its tag, or the digest that it should name.
  *
  * Names that are no tag or digest, and directories without a link, are passed
  * over without a word: a removal was cut short, or a put is under way.

@@ -51,6 +51,8 @@ static void ngx_http_acr_rebuild_timer(ngx_event_t *ev);
 static void ngx_http_acr_rebuild_next_kind(ngx_http_acr_rebuild_t *rebuild);
 static void ngx_http_acr_rebuild_next(ngx_http_acr_rebuild_t *rebuild);
 static void ngx_http_acr_rebuild_have(void *data, ngx_int_t rc);
+static ngx_int_t ngx_http_acr_rebuild_send_unread(
+    ngx_http_acr_rebuild_t *rebuild, ngx_http_acr_rebuild_item_t *item);
 static ngx_int_t ngx_http_acr_rebuild_send_manifest(
     ngx_http_acr_rebuild_t *rebuild, ngx_http_acr_rebuild_item_t *item);
 static ngx_int_t ngx_http_acr_rebuild_send_links(
@@ -281,20 +283,55 @@ ngx_http_acr_rebuild_have(void *data, ngx_int_t rc)
 
     rebuild->calls = 1;
 
-    if (rc == NGX_OK && batch->nitems) {
+    for (i = 0; rebuild->rc == NGX_OK && i < batch->nitems; i++) {
 
-        if (batch->kind != NGX_HTTP_ACR_REVISION) {
-            rebuild->rc = ngx_http_acr_rebuild_send_links(rebuild);
-
-        } else {
-            for (i = 0; rebuild->rc == NGX_OK && i < batch->nitems; i++) {
-                rebuild->rc = ngx_http_acr_rebuild_send_manifest(rebuild,
+        if (batch->items[i].unread) {
+            rebuild->rc = ngx_http_acr_rebuild_send_unread(rebuild,
                                                           &batch->items[i]);
-            }
+
+        } else if (batch->kind == NGX_HTTP_ACR_REVISION) {
+            rebuild->rc = ngx_http_acr_rebuild_send_manifest(rebuild,
+                                                          &batch->items[i]);
         }
     }
 
+    if (rebuild->rc == NGX_OK && batch->kind != NGX_HTTP_ACR_REVISION) {
+        rebuild->rc = ngx_http_acr_rebuild_send_links(rebuild);
+    }
+
     ngx_http_acr_rebuild_applied(rebuild, NULL);
+}
+
+
+static ngx_int_t
+ngx_http_acr_rebuild_send_unread(ngx_http_acr_rebuild_t *rebuild,
+    ngx_http_acr_rebuild_item_t *item)
+{
+    u_char     text[ACR_DIGEST_MAX];
+    ngx_str_t  args[3];
+
+    args[0] = rebuild->repository;
+    args[1] = rebuild->token;
+
+    /* which manifest a tag that cannot be read names is not known */
+
+    args[2].data = text;
+    args[2].len = item->entry.tag.len
+                  ? 0
+                  : acr_digest_print(text, &item->entry.digest);
+
+    if (ngx_http_acr_meta_call(rebuild->registry->meta,
+                               ACR_SCRIPT_REBUILD_UNREAD, args, 3,
+                               ngx_http_acr_rebuild_applied, rebuild)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    rebuild->calls++;
+    rebuild->counts.skipped++;
+
+    return NGX_OK;
 }
 
 
@@ -380,7 +417,7 @@ ngx_http_acr_rebuild_send_links(ngx_http_acr_rebuild_t *rebuild)
     u_char                        *text;
     ngx_int_t                      rc;
     ngx_str_t                     *arg, *args;
-    ngx_uint_t                     i, tags, script;
+    ngx_uint_t                     i, n, tags, script;
     ngx_http_acr_rebuild_item_t   *item;
     ngx_http_acr_rebuild_batch_t  *batch;
 
@@ -399,11 +436,18 @@ ngx_http_acr_rebuild_send_links(ngx_http_acr_rebuild_t *rebuild)
     args[0] = rebuild->repository;
     args[1] = rebuild->token;
 
+    n = 0;
     arg = &args[2];
     text = (u_char *) &args[2 + 3 * batch->nitems];
 
     for (i = 0; i < batch->nitems; i++) {
         item = &batch->items[i];
+
+        if (item->unread) {
+            continue;
+        }
+
+        n++;
 
         if (tags) {
             *arg++ = item->entry.tag;
@@ -421,6 +465,11 @@ ngx_http_acr_rebuild_send_links(ngx_http_acr_rebuild_t *rebuild)
         arg++;
     }
 
+    if (n == 0) {
+        ngx_free(args);
+        return NGX_OK;
+    }
+
     rc = ngx_http_acr_meta_call(rebuild->registry->meta, script, args,
                                 arg - args, ngx_http_acr_rebuild_applied,
                                 rebuild);
@@ -434,10 +483,10 @@ ngx_http_acr_rebuild_send_links(ngx_http_acr_rebuild_t *rebuild)
     rebuild->calls++;
 
     if (tags) {
-        rebuild->counts.tags += batch->nitems;
+        rebuild->counts.tags += n;
 
     } else {
-        rebuild->counts.blobs += batch->nitems;
+        rebuild->counts.blobs += n;
     }
 
     return NGX_OK;

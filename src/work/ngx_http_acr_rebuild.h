@@ -16,8 +16,8 @@
 #include "../store/ngx_http_acr_store_walk.h"
 
 
-/* what was applied, and what was passed over: torn links, missing content,
-   manifests that cannot be read.  A log line tells each of the last. */
+/* what was applied, and what was passed over: torn links, missing content, what
+   cannot be read.  A log line tells each of the last. */
 
 typedef struct {
     ngx_uint_t   manifests;
@@ -68,6 +68,7 @@ typedef struct {
     off_t                        size;
     acr_manifest_t               manifest;
     char                        *descriptor; /* if there is a subject */
+    unsigned                     unread:1;   /* nothing else is known of it */
 } ngx_http_acr_rebuild_item_t;
 
 

@@ -2,7 +2,9 @@
 /*
  * What a thread reads of a repository to rebuild it: its links, and what they
  * lead to.  What is not whole is passed over after a log line, and is no
- * reason to leave the rest out.
+ * reason to leave the rest out.  What cannot be read (one bad sector, or a
+ * network file system that was away for a moment) is passed over too, but as an
+ * item, so that nothing is collected that it may need.
  */
 
 #include "ngx_http_acr_rebuild.h"
@@ -12,6 +14,9 @@
 #define NGX_HTTP_ACR_REBUILD_MAX  (64 * 1024 * 1024)
 
 
+static ngx_int_t ngx_http_acr_rebuild_entry(
+    ngx_http_acr_rebuild_batch_t *batch, ngx_http_acr_rebuild_item_t *item,
+    ngx_log_t *log);
 static ngx_int_t ngx_http_acr_rebuild_item(
     ngx_http_acr_rebuild_batch_t *batch, ngx_http_acr_rebuild_item_t *item,
     ngx_log_t *log);
@@ -66,23 +71,11 @@ ngx_http_acr_rebuild_read(void *data, ngx_log_t *log)
 
         ngx_memzero(item, sizeof(ngx_http_acr_rebuild_item_t));
 
-        rc = ngx_http_acr_store_list_next(batch->list, &item->entry, log);
+        rc = ngx_http_acr_rebuild_entry(batch, item, log);
 
         if (rc == NGX_DONE) {
             batch->last = 1;
             break;
-        }
-
-        /* what the index does not know, the collector removes */
-
-        if (rc == NGX_DECLINED && batch->kind != NGX_HTTP_ACR_TAG) {
-            rc = ngx_http_acr_store_mend(batch->store, &batch->repository,
-                                         batch->kind, &item->entry.digest,
-                                         log);
-        }
-
-        if (rc == NGX_OK) {
-            rc = ngx_http_acr_rebuild_item(batch, item, log);
         }
 
         if (rc == NGX_DECLINED) {
@@ -102,6 +95,45 @@ ngx_http_acr_rebuild_read(void *data, ngx_log_t *log)
     }
 
     return NGX_OK;
+}
+
+
+/* the next name; NGX_DONE: there is none; NGX_DECLINED: it is to be passed
+   over */
+
+static ngx_int_t
+ngx_http_acr_rebuild_entry(ngx_http_acr_rebuild_batch_t *batch,
+    ngx_http_acr_rebuild_item_t *item, ngx_log_t *log)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_http_acr_store_list_next(batch->list, &item->entry, log);
+
+    if (rc == NGX_DECLINED && item->entry.unread) {
+        rc = EIO;
+
+    } else if (rc == NGX_DECLINED && batch->kind != NGX_HTTP_ACR_TAG) {
+
+        /* what the index does not know, the collector removes */
+
+        rc = ngx_http_acr_store_mend(batch->store, &batch->repository,
+                                     batch->kind, &item->entry.digest, log);
+
+    } else if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_acr_rebuild_item(batch, item, log);
+    }
+
+    if (rc == EIO) {
+        item->unread = 1;
+        (void) ngx_http_acr_rebuild_skip(batch, item, "cannot be read", log);
+        return NGX_OK;
+    }
+
+    return rc;
 }
 
 
@@ -179,12 +211,6 @@ ngx_http_acr_rebuild_manifest(ngx_http_acr_rebuild_batch_t *batch,
     case EFBIG:
         return ngx_http_acr_rebuild_skip(batch, item, "is too large", log);
 
-    case EIO:
-
-        /* one bad sector is no reason to be without all the others */
-
-        return ngx_http_acr_rebuild_skip(batch, item, "cannot be read", log);
-
     default:
         return rc;
     }
@@ -253,15 +279,21 @@ static ngx_int_t
 ngx_http_acr_rebuild_skip(ngx_http_acr_rebuild_batch_t *batch,
     ngx_http_acr_rebuild_item_t *item, const char *why, ngx_log_t *log)
 {
-    size_t  len;
-    u_char  text[ACR_DIGEST_MAX];
+    u_char     text[ACR_DIGEST_MAX];
+    ngx_str_t  name;
 
-    len = acr_digest_print(text, &item->entry.digest);
+    name = item->entry.tag;
+
+    if (batch->kind != NGX_HTTP_ACR_TAG) {
+        name.data = text;
+        name.len = acr_digest_print(text, &item->entry.digest);
+    }
 
     ngx_log_error(NGX_LOG_WARN, log, 0,
-                  "acr: rebuild: %s \"%*s\" of \"%V\" is passed over: %s",
-                  batch->kind == NGX_HTTP_ACR_REVISION ? "manifest" : "blob",
-                  len, text, &batch->repository, why);
+                  "acr: rebuild: %s \"%V\" of \"%V\" is passed over: %s",
+                  batch->kind == NGX_HTTP_ACR_REVISION ? "manifest"
+                  : batch->kind == NGX_HTTP_ACR_LAYER ? "blob" : "tag",
+                  &name, &batch->repository, why);
 
     return NGX_DECLINED;
 }
