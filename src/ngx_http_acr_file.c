@@ -1,5 +1,6 @@
 
 #include "ngx_http_acr_response.h"
+#include "ngx_http_acr_step.h"
 
 #include <sys/uio.h>
 
@@ -8,6 +9,18 @@
 #define NGX_HTTP_ACR_FILE_SMALL  32768
 
 
+typedef struct {
+    ngx_http_acr_store_t  *store;
+    acr_error_e            error;
+    const char            *reason;
+    const char            *key;
+    ngx_str_t             *value;
+} ngx_http_acr_missing_t;
+
+
+static ngx_int_t ngx_http_acr_missing_probe(void *data, ngx_log_t *log);
+static void ngx_http_acr_missing_probed(ngx_http_request_t *r, void *data,
+    ngx_int_t rc);
 static ngx_int_t ngx_http_acr_file_open(ngx_http_request_t *r,
     acr_digest_t *digest, off_t size, ngx_str_t *path,
     ngx_open_file_info_t *of);
@@ -45,8 +58,8 @@ ngx_http_acr_send_file(ngx_http_request_t *r, acr_digest_t *digest, off_t size,
     rc = ngx_http_acr_file_open(r, digest, size, &path, &of);
 
     if (rc == NGX_DECLINED) {
-        ngx_http_acr_fail(r, missing, "the content is missing", "digest",
-                          &text);
+        ngx_http_acr_missing(r, missing, "the content is missing", "digest",
+                             &text);
         return;
     }
 
@@ -115,6 +128,61 @@ ngx_http_acr_send_file(ngx_http_request_t *r, acr_digest_t *digest, off_t size,
     }
 
     ngx_http_acr_send_buf(r, NGX_HTTP_OK, type, size, b);
+}
+
+
+void
+ngx_http_acr_missing(ngx_http_request_t *r, acr_error_e error,
+    const char *reason, const char *key, ngx_str_t *value)
+{
+    ngx_http_acr_missing_t  *missing;
+
+    missing = ngx_palloc(r->pool, sizeof(ngx_http_acr_missing_t)
+                                  + sizeof(ngx_str_t));
+    if (missing == NULL) {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return;
+    }
+
+    missing->store = &ngx_http_acr_get_ctx(r)->registry->store;
+    missing->error = error;
+    missing->reason = reason;
+    missing->key = key;
+    missing->value = (ngx_str_t *) &missing[1];
+    *missing->value = *value;
+
+    ngx_http_acr_run(r, ngx_http_acr_get_ctx(r)->registry->slow,
+                     ngx_http_acr_missing_probe, missing,
+                     ngx_http_acr_missing_probed);
+}
+
+
+static ngx_int_t
+ngx_http_acr_missing_probe(void *data, ngx_log_t *log)
+{
+    ngx_http_acr_missing_t *missing = data;
+
+    return ngx_http_acr_store_probe_read(missing->store);
+}
+
+
+static void
+ngx_http_acr_missing_probed(ngx_http_request_t *r, void *data, ngx_int_t rc)
+{
+    ngx_http_acr_missing_t *missing = data;
+
+    if (rc != NGX_OK) {
+        ngx_log_error(NGX_LOG_CRIT, r->connection->log, rc,
+                      "acr: \"%V\" is no volume of a registry (is it "
+                      "mounted?)", &missing->store->root);
+
+        ngx_http_acr_fail(r, ACR_E_UNAVAILABLE, "the volume is away", NULL,
+                          NULL);
+        return;
+    }
+
+    ngx_http_acr_fail(r, missing->error, missing->reason, missing->key,
+                      missing->value);
 }
 
 

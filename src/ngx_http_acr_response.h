@@ -48,10 +48,20 @@ void ngx_http_acr_send_buf(ngx_http_request_t *r, ngx_uint_t status,
  * Sends a blob's or manifest's file with 200 (ranges and conditions are
  * nginx's), and ends the request.  type: Content-Type, in r->pool.  Sets
  * Docker-Content-Digest, ETag and Cache-Control: by_tag tells which.
- * If the file is not there: missing with the digest, after a log line.
+ * If the file is not there: ngx_http_acr_missing() with the digest, after a log
+ * line.
  */
 void ngx_http_acr_send_file(ngx_http_request_t *r, acr_digest_t *digest,
     off_t size, ngx_str_t *type, ngx_uint_t by_tag, acr_error_e missing);
+
+/*
+ * Ends the request like ngx_http_acr_fail() if the directory does not have
+ * what is asked for, unless that is so because the volume itself is away: then
+ * with 503, for nothing may be called unknown that only cannot be seen.  The
+ * bytes of value have to live as long as the request.
+ */
+void ngx_http_acr_missing(ngx_http_request_t *r, acr_error_e error,
+    const char *reason, const char *key, ngx_str_t *value);
 
 /* adds a header; key is static text, value stays referred to.  NGX_ERROR: no
    memory */

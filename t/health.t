@@ -45,7 +45,7 @@ my $acr = start(redis => $redis, root => "$disk/root", http2 => 1,
                 server => 'location /health { acr_health; }'
                           . ' location = /metrics { acr_metrics; }');
 
-$acr->push_image('lib/a', 'latest', 'health');
+my $image = $acr->push_image('lib/a', 'latest', 'health');
 
 
 # --- all is well
@@ -117,6 +117,11 @@ SKIP: {
 rename($acr->{root}, "$disk/away") or die "rename: $!\n";
 becomes(503, 'unready', 'ok', 'failing', 'no volume');
 is($acr->get('/health?writes=no')->status(), 503, 'pulls need it, too');
+$acr->allow(qr/is no volume of a registry/, qr/open\(\).*No such file/);
+refused($acr->get("/v2/lib/a/$_"), 503, 'UNAVAILABLE',
+        'and are not told that what they want is unknown')
+    for "manifests/latest", "manifests/$image",
+        "blobs/" . digest("layer of health");
 alive('nginx answers');
 system('rm', '-rf', $acr->{root});
 rename("$disk/away", $acr->{root}) or die "rename: $!\n";

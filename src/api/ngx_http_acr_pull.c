@@ -198,8 +198,8 @@ ngx_http_acr_pull_found(ngx_http_request_t *r, void *data, ngx_int_t rc)
     ctx = pull->ctx;
 
     if (rc == NGX_DECLINED) {
-        ngx_http_acr_fail(r, pull->unknown, NULL, "reference",
-                          &ctx->reference);
+        ngx_http_acr_missing(r, pull->unknown, NULL, "reference",
+                             &ctx->reference);
         return;
     }
 

@@ -314,7 +314,8 @@ void ngx_http_acr_store_verify_close(ngx_http_acr_store_verify_t *verify);
  * reads.  The file loses its permissions, so that who has it open can see that
  * it was moved (ngx_http_acr_store_stale()).
  *
- * NGX_OK, after a log line: moved.  NGX_DECLINED: it is right by now, or gone.
+ * NGX_OK, after a log line: moved, though a sync may have failed since.
+ * NGX_DECLINED: it is right by now, or gone.
  * lock: as for ngx_http_acr_store_put(), until the index knows.
  */
 ngx_int_t ngx_http_acr_store_quarantine(ngx_http_acr_store_t *store,

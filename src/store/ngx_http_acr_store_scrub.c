@@ -30,6 +30,10 @@ static ngx_int_t ngx_http_acr_store_verify_all(
 static ngx_int_t ngx_http_acr_store_quarantine_locked(
     ngx_http_acr_store_t *store, acr_digest_t *digest,
     ngx_http_acr_store_verify_t *verify, ngx_log_t *log);
+static void ngx_http_acr_store_quarantine_after(ngx_http_acr_store_t *store,
+    ngx_http_acr_store_path_t *from, ngx_http_acr_store_path_t *to,
+    acr_digest_t *digest, ngx_http_acr_store_verify_t *verify,
+    ngx_log_t *log);
 static ngx_int_t ngx_http_acr_store_quarantine_same(
     ngx_http_acr_store_path_t *path, ngx_http_acr_store_verify_t *verify,
     ngx_log_t *log);
@@ -260,36 +264,53 @@ ngx_http_acr_store_quarantine_locked(ngx_http_acr_store_t *store,
         return rc;
     }
 
+    ngx_log_error(NGX_LOG_CRIT, log, 0,
+                  "acr: \"%s\" does not match its digest, moved to \"%s\"",
+                  from.data, to.data);
+
+    ngx_http_acr_store_quarantine_after(store, &from, &to, digest, verify,
+                                        log);
+
+    return NGX_OK;
+}
+
+
+/*
+ * It has been moved, and the index has to know, whatever fails from here on:
+ * after a power loss the file may be back, and is found broken again.
+ */
+
+static void
+ngx_http_acr_store_quarantine_after(ngx_http_acr_store_t *store,
+    ngx_http_acr_store_path_t *from, ngx_http_acr_store_path_t *to,
+    acr_digest_t *digest, ngx_http_acr_store_verify_t *verify, ngx_log_t *log)
+{
+    ngx_int_t  rc;
+
     /*
      * Who still has it open can tell by this that it was moved away.  A volume
      * that somebody else has written may have files that are not ours.
      */
 
     if (verify && fchmod(verify->fd, 0) == -1 && ngx_errno != EPERM) {
-        return ngx_http_acr_store_failed(log, ngx_errno, "fchmod()", to.data);
+        (void) ngx_http_acr_store_failed(log, ngx_errno, "fchmod()", to->data);
     }
 
     /* rather in both places after a power loss than in none */
 
-    rc = ngx_http_acr_store_sync_above(store, &to, log);
+    rc = ngx_http_acr_store_sync_above(store, to, log);
 
     if (rc == NGX_OK) {
-        rc = ngx_http_acr_store_sync_above(store, &from, log);
+        rc = ngx_http_acr_store_sync_above(store, from, log);
     }
 
     if (rc == NGX_DECLINED) {
-        rc = ngx_http_acr_store_failed(log, ENOENT, "fsync()", to.data);
+        rc = ngx_http_acr_store_failed(log, ENOENT, "fsync()", to->data);
     }
 
-    if (rc != NGX_OK) {
-        return rc;
+    if (rc == NGX_OK) {
+        (void) ngx_http_acr_store_prune_blob(store, from, digest, log);
     }
-
-    ngx_log_error(NGX_LOG_CRIT, log, 0,
-                  "acr: \"%s\" does not match its digest, moved to \"%s\"",
-                  from.data, to.data);
-
-    return ngx_http_acr_store_prune_blob(store, &from, digest, log);
 }
 
 

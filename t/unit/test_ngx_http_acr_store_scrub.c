@@ -240,6 +240,14 @@ test_quarantine(void)
     ok(shim_is(blob(d), "content"), "is no reason");
 
     shim_put(blob(d), "broken");
+    shim_fail_sync = EIO;
+    is_int(quarantine(d), NGX_OK, "moved, though it may come back");
+    shim_fail_sync = 0;
+    ok(quarantined(d, "broken"), "the index has to know");
+    (void) put(d, "content");
+    shim_clear(shim_path(QUARANTINE));
+
+    shim_put(blob(d), "broken");
     healing = d;
     shim_before_open = heal;
     is_int(quarantine(d), NGX_DECLINED, "healed at the last moment");
