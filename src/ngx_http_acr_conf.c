@@ -1,0 +1,292 @@
+
+#include "ngx_http_acr_conf.h"
+#include "api/ngx_http_acr_metrics.h"
+
+
+#define NGX_HTTP_ACR_MANIFEST_MIN    1024
+#define NGX_HTTP_ACR_MANIFEST_LIMIT  (64 * 1024 * 1024)
+
+
+static void ngx_http_acr_merge_handler(ngx_http_core_loc_conf_t *clcf,
+    ngx_http_acr_loc_conf_t *prev, ngx_http_acr_loc_conf_t *conf);
+static void ngx_http_acr_merge_registry(ngx_http_acr_loc_conf_t *prev,
+    ngx_http_acr_loc_conf_t *conf);
+static void ngx_http_acr_merge_limits(ngx_http_acr_loc_conf_t *prev,
+    ngx_http_acr_loc_conf_t *conf);
+static void ngx_http_acr_merge_work(ngx_http_acr_loc_conf_t *prev,
+    ngx_http_acr_loc_conf_t *conf);
+static void ngx_http_acr_merge_api(ngx_http_acr_loc_conf_t *prev,
+    ngx_http_acr_loc_conf_t *conf);
+static char *ngx_http_acr_check_registry(ngx_conf_t *cf,
+    ngx_http_acr_loc_conf_t *conf);
+static char *ngx_http_acr_check_limits(ngx_conf_t *cf,
+    ngx_http_acr_loc_conf_t *conf);
+static char *ngx_http_acr_check_work(ngx_conf_t *cf,
+    ngx_http_acr_loc_conf_t *conf);
+
+
+void *
+ngx_http_acr_create_main_conf(ngx_conf_t *cf)
+{
+    ngx_http_acr_main_conf_t  *mcf;
+
+    mcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_acr_main_conf_t));
+
+    if (mcf == NULL) {
+        return NULL;
+    }
+
+    if (ngx_array_init(&mcf->registries, cf->pool, 1,
+                       sizeof(ngx_http_acr_registry_t *))
+        != NGX_OK)
+    {
+        return NULL;
+    }
+
+    return mcf;
+}
+
+
+void *
+ngx_http_acr_create_loc_conf(ngx_conf_t *cf)
+{
+    ngx_http_acr_loc_conf_t  *conf;
+
+    conf = ngx_pcalloc(cf->pool, sizeof(ngx_http_acr_loc_conf_t));
+
+    if (conf == NULL) {
+        return NULL;
+    }
+
+    /*
+     * set by ngx_pcalloc():
+     *
+     *     conf->root = { 0, NULL };
+     *     conf->name = { 0, NULL };
+     *     conf->node = { 0, NULL };
+     *     conf->upload_buffers.num = 0;
+     *     conf->large = { 0, 0, 0 };
+     *     conf->handler = NULL;
+     *     conf->registry = NULL;
+     */
+
+    conf->enable = NGX_CONF_UNSET;
+    conf->meta_conf = NGX_CONF_UNSET_PTR;
+    conf->zone = NGX_CONF_UNSET_PTR;
+    conf->max_blob_size = NGX_CONF_UNSET;
+    conf->max_manifest_size = NGX_CONF_UNSET_SIZE;
+    conf->upload_pool = NGX_CONF_UNSET_UINT;
+    conf->upload_expires = NGX_CONF_UNSET;
+    conf->gc_delay = NGX_CONF_UNSET;
+    conf->gc_interval = NGX_CONF_UNSET;
+    conf->gc_untagged = NGX_CONF_UNSET;
+    conf->scrub_interval = NGX_CONF_UNSET;
+    conf->scrub_rate = NGX_CONF_UNSET_SIZE;
+    conf->fsync = NGX_CONF_UNSET;
+    conf->delete = NGX_CONF_UNSET;
+    conf->sparse_index = NGX_CONF_UNSET;
+    conf->sparse_image = NGX_CONF_UNSET;
+    conf->location = NGX_CONF_UNSET_UINT;
+
+    return conf;
+}
+
+
+char *
+ngx_http_acr_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
+{
+    ngx_http_acr_loc_conf_t *prev = parent;
+    ngx_http_acr_loc_conf_t *conf = child;
+
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    ngx_http_acr_merge_handler(clcf, prev, conf);
+    ngx_http_acr_merge_registry(prev, conf);
+    ngx_http_acr_merge_limits(prev, conf);
+    ngx_http_acr_merge_work(prev, conf);
+    ngx_http_acr_merge_api(prev, conf);
+
+    if (!conf->enable) {
+        return NGX_CONF_OK;
+    }
+
+    /* limits are acr_max_blob_size and acr_max_manifest_size here */
+
+    clcf->client_max_body_size = 0;
+
+    conf->large.size = conf->upload_buffers.size;
+    conf->large.max = conf->upload_pool;
+
+    if (ngx_http_acr_check_registry(cf, conf) != NGX_CONF_OK
+        || ngx_http_acr_check_limits(cf, conf) != NGX_CONF_OK
+        || ngx_http_acr_check_work(cf, conf) != NGX_CONF_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    return ngx_http_acr_conf_join(cf, conf);
+}
+
+
+/* "if" and "limit_except" are the same location, others are not */
+
+static void
+ngx_http_acr_merge_handler(ngx_http_core_loc_conf_t *clcf,
+    ngx_http_acr_loc_conf_t *prev, ngx_http_acr_loc_conf_t *conf)
+{
+    if (conf->enable == NGX_CONF_UNSET
+        && (clcf->noname || clcf->lmt_excpt) && clcf->handler == NULL
+        && prev->enable == 1)
+    {
+        conf->enable = 1;
+        conf->handler = prev->handler;
+        clcf->handler = prev->handler;
+    }
+
+    ngx_conf_init_value(conf->enable, 0);
+}
+
+
+/* which registry this is, and where */
+
+static void
+ngx_http_acr_merge_registry(ngx_http_acr_loc_conf_t *prev,
+    ngx_http_acr_loc_conf_t *conf)
+{
+    ngx_conf_merge_str_value(conf->root, prev->root, "");
+    ngx_conf_merge_str_value(conf->name, prev->name, "default");
+    ngx_conf_merge_str_value(conf->node, prev->node, "");
+    ngx_conf_merge_ptr_value(conf->meta_conf, prev->meta_conf, NULL);
+    ngx_conf_merge_ptr_value(conf->zone, prev->zone, NULL);
+    ngx_conf_merge_value(conf->fsync, prev->fsync, 1);
+}
+
+
+/* what a push may take */
+
+static void
+ngx_http_acr_merge_limits(ngx_http_acr_loc_conf_t *prev,
+    ngx_http_acr_loc_conf_t *conf)
+{
+    ngx_conf_merge_off_value(conf->max_blob_size, prev->max_blob_size, 0);
+    ngx_conf_merge_size_value(conf->max_manifest_size,
+                              prev->max_manifest_size, 4 * 1024 * 1024);
+    ngx_conf_merge_bufs_value(conf->upload_buffers, prev->upload_buffers,
+                              4, 256 * 1024);
+    ngx_conf_merge_uint_value(conf->upload_pool, prev->upload_pool, 64);
+    ngx_conf_merge_sec_value(conf->upload_expires, prev->upload_expires,
+                             24 * 3600);
+}
+
+
+/* the background work: collector and scrub */
+
+static void
+ngx_http_acr_merge_work(ngx_http_acr_loc_conf_t *prev,
+    ngx_http_acr_loc_conf_t *conf)
+{
+    ngx_conf_merge_sec_value(conf->gc_delay, prev->gc_delay, 24 * 3600);
+    ngx_conf_merge_sec_value(conf->gc_interval, prev->gc_interval, 3600);
+    ngx_conf_merge_sec_value(conf->gc_untagged, prev->gc_untagged, 0);
+    ngx_conf_merge_sec_value(conf->scrub_interval, prev->scrub_interval, 0);
+    ngx_conf_merge_size_value(conf->scrub_rate, prev->scrub_rate,
+                              16 * 1024 * 1024);
+}
+
+
+/* what is allowed, and what answers look like */
+
+static void
+ngx_http_acr_merge_api(ngx_http_acr_loc_conf_t *prev,
+    ngx_http_acr_loc_conf_t *conf)
+{
+    ngx_conf_merge_value(conf->delete, prev->delete, 1);
+    ngx_conf_merge_value(conf->sparse_index, prev->sparse_index, 0);
+    ngx_conf_merge_value(conf->sparse_image, prev->sparse_image, 0);
+    ngx_conf_merge_uint_value(conf->location, prev->location,
+                              NGX_HTTP_ACR_LOCATION_RELATIVE);
+}
+
+
+static char *
+ngx_http_acr_check_registry(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf)
+{
+    if (conf->root.len == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"acr\" needs \"acr_root\", the directory of the "
+                           "registry");
+        return NGX_CONF_ERROR;
+    }
+
+    if (conf->meta_conf == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"acr\" needs \"acr_redis\", the address of its "
+                           "Redis");
+        return NGX_CONF_ERROR;
+    }
+
+    if (conf->handler == ngx_http_acr_metrics && conf->zone == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"acr_metrics\" needs \"acr_zone\", where the "
+                           "counters are");
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_acr_check_limits(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf)
+{
+    if (conf->max_manifest_size < NGX_HTTP_ACR_MANIFEST_MIN
+        || conf->max_manifest_size > NGX_HTTP_ACR_MANIFEST_LIMIT)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"acr_max_manifest_size\" must be between 1k and "
+                           "64m");
+        return NGX_CONF_ERROR;
+    }
+
+    if (conf->upload_buffers.num > NGX_HTTP_ACR_RING_LARGE
+        || conf->upload_buffers.size < NGX_HTTP_ACR_RING_SMALL
+        || conf->upload_buffers.size > 16 * 1024 * 1024)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"acr_upload_buffers\" must be 1 to %d, of 64k to "
+                           "16m", NGX_HTTP_ACR_RING_LARGE);
+        return NGX_CONF_ERROR;
+    }
+
+    if (conf->upload_expires < 1 || conf->upload_expires > 365 * 24 * 3600) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"acr_upload_expires\" must be between 1s and "
+                           "365d");
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_acr_check_work(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf)
+{
+    if (conf->gc_delay < 1) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"acr_gc_delay\" must be at least 1s: it is the "
+                           "time that a push may take");
+        return NGX_CONF_ERROR;
+    }
+
+    if (conf->gc_untagged && conf->gc_untagged < conf->gc_delay) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"acr_gc_untagged\" must not be less than "
+                           "\"acr_gc_delay\"");
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
