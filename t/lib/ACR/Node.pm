@@ -247,9 +247,9 @@ sub workers {
 sub children {
     my ($parent) = @_;
 
-    return map { /^(\d+)/ } grep {
+    return grep {
         my $stat = eval { slurp("/proc/$_/stat") };
-        defined $stat && $stat =~ /\) ([^Z]) (\d+)/ && $2 == $parent
+        defined $stat && $stat =~ /\) \S (\d+)/ && $1 == $parent && !zombie($_)
     } map { m{(\d+)} } glob('/proc/[0-9]*');
 }
 
@@ -303,13 +303,22 @@ sub listens {
 sub kill_all {
     my ($self) = @_;
 
+    my $master = $self->{process}->pid();
+    my $deadline = time() + 10;
+
+    # so that it makes no worker that is not in the list
+    kill('STOP', $master);
+    while ((eval { slurp("/proc/$master/stat") } || '') =~ /\) [^TZX]/) {
+        die "the master does not stop\n" if time() > $deadline;
+        select(undef, undef, undef, 0.001);
+    }
+
     my @workers = $self->workers();
 
-    kill('KILL', $self->{process}->pid(), @workers);
+    kill('KILL', $master, @workers);
     $self->{process}->ended(10);
     $self->forget();
 
-    my $deadline = time() + 10;
     while (grep { -e "/proc/$_" && !zombie($_) } @workers) {
         die "workers survive\n" if time() > $deadline;
         select(undef, undef, undef, 0.01);
@@ -317,12 +326,15 @@ sub kill_all {
 }
 
 
+# whether it is over and holds nothing any more: the first thread may be a
+# zombie while another is still in a call, and keeps all descriptors
 sub zombie {
     my ($pid) = @_;
 
     my $stat = eval { slurp("/proc/$pid/stat") };
 
-    return !defined $stat || $stat =~ /\) [ZX]/;
+    return !defined $stat
+           || $stat =~ /\) [ZX]/ && (() = glob("/proc/$pid/task/*")) <= 1;
 }
 
 
