@@ -205,6 +205,7 @@ ngx_http_acr_rebuild_begun(void *data, ngx_http_acr_meta_reply_t *reply)
         return;
 
     case NGX_HTTP_ACR_META_CURRENT:
+        rebuild->counts.current = 1;
         ngx_http_acr_rebuild_end(rebuild, NGX_OK);
         return;
 

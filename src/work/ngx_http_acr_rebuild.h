@@ -24,6 +24,7 @@ typedef struct {
     ngx_uint_t   blobs;
     ngx_uint_t   tags;
     ngx_uint_t   skipped;
+    unsigned     current:1;    /* it was before: nothing was done */
 } ngx_http_acr_rebuild_counts_t;
 
 
