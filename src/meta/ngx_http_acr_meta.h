@@ -192,6 +192,15 @@ ngx_int_t ngx_http_acr_meta_call(ngx_http_acr_meta_t *meta,
 void ngx_http_acr_meta_rebuilt(ngx_http_acr_meta_t *meta,
     ngx_str_t *repository, ngx_uint_t ok);
 
+/*
+ * Text of a reply that nobody has checked, for a log line: as much of it as
+ * buf has room for, NGX_HTTP_ACR_META_TEXT bytes, without those that would make
+ * another line, or that a terminal obeys.
+ */
+#define NGX_HTTP_ACR_META_TEXT  256
+
+ngx_str_t ngx_http_acr_meta_printable(u_char *buf, ngx_str_t *text);
+
 /* an argument of a call; NULL is the empty one.  Not copied. */
 ngx_str_t ngx_http_acr_meta_argument(const char *s);
 

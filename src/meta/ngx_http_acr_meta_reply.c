@@ -406,6 +406,20 @@ ngx_http_acr_meta_error(redisReply *reply, u_char *buf, ngx_str_t *text)
 }
 
 
+ngx_str_t
+ngx_http_acr_meta_printable(u_char *buf, ngx_str_t *text)
+{
+    ngx_str_t  s;
+
+    s.data = buf;
+    s.len = ngx_http_acr_redis_text(buf, buf + NGX_HTTP_ACR_META_TEXT,
+                                    (char *) text->data, text->len)
+            - buf;
+
+    return s;
+}
+
+
 /*
  * The code is the first word of an error.  Redis 6.2 puts the error of a
  * command in a script behind "ERR Error running script ...: -".

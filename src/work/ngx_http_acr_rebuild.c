@@ -511,6 +511,8 @@ ngx_http_acr_rebuild_applied(void *data, ngx_http_acr_meta_reply_t *reply)
 {
     ngx_http_acr_rebuild_t *rebuild = data;
 
+    u_char      buf[NGX_HTTP_ACR_META_TEXT];
+    ngx_str_t   tag;
     ngx_uint_t  i;
 
     if (reply && reply->status != NGX_HTTP_ACR_META_OK) {
@@ -519,10 +521,12 @@ ngx_http_acr_rebuild_applied(void *data, ngx_http_acr_meta_reply_t *reply)
     } else if (reply && rebuild->batch.kind == NGX_HTTP_ACR_TAG) {
 
         for (i = 0; i < reply->n; i++) {
+            tag = ngx_http_acr_meta_printable(buf, &reply->v[i]);
+
             ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
                           "acr: rebuild: tag \"%V\" of \"%V\" is passed "
                           "over: it names no manifest",
-                          &reply->v[i], &rebuild->repository);
+                          &tag, &rebuild->repository);
         }
 
         rebuild->counts.tags -= reply->n;
