@@ -407,6 +407,8 @@ ngx_http_acr_keeper_split(ngx_str_t *entry, const char *separators,
     ngx_str_t *repository, ngx_str_t *name)
 {
     size_t        n;
+    u_char        buf[NGX_HTTP_ACR_META_TEXT];
+    ngx_str_t     text;
     acr_digest_t  digest;
 
     for (n = 0; n < entry->len; n++) {
@@ -428,9 +430,11 @@ ngx_http_acr_keeper_split(ngx_str_t *entry, const char *separators,
         return NGX_OK;
     }
 
+    text = ngx_http_acr_meta_printable(buf, entry);
+
     ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                   "acr: an entry of unfinished work is no name: \"%V\"",
-                  entry);
+                  &text);
 
     return NGX_ERROR;
 }

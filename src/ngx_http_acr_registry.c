@@ -5,7 +5,8 @@
 
 static ngx_int_t ngx_http_acr_registry_volume(void *data,
     ngx_http_acr_meta_volume_t *volume, ngx_log_t *log);
-static void ngx_http_acr_registry_unsure(void *data, ngx_str_t *repository);
+static ngx_int_t ngx_http_acr_registry_unsure(void *data,
+    ngx_str_t *repository);
 static void ngx_http_acr_registry_complete(void *data);
 static ngx_int_t ngx_http_acr_registry_seal(void *data, ngx_log_t *log);
 static void ngx_http_acr_registry_sealed(void *data, ngx_int_t rc);
@@ -99,10 +100,14 @@ ngx_http_acr_registry_volume(void *data, ngx_http_acr_meta_volume_t *volume,
 
 /* somebody waits for this repository, so it does not wait for its turn */
 
-static void
+static ngx_int_t
 ngx_http_acr_registry_unsure(void *data, ngx_str_t *repository)
 {
-    (void) ngx_http_acr_rebuild_repository(data, repository, NULL, NULL);
+    ngx_int_t  rc;
+
+    rc = ngx_http_acr_rebuild_repository(data, repository, NULL, NULL);
+
+    return (rc == NGX_DECLINED) ? NGX_OK : rc;
 }
 
 

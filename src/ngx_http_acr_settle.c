@@ -473,7 +473,8 @@ ngx_http_acr_settle_apply(void *data, ngx_log_t *log)
 {
     ngx_http_acr_settle_t *settle = data;
 
-    ngx_str_t             *token;
+    u_char                 buf[NGX_HTTP_ACR_META_TEXT];
+    ngx_str_t             *token, text;
     ngx_uint_t             kinds, i;
     acr_digest_t           digest;
     ngx_http_acr_store_t  *store;
@@ -507,9 +508,11 @@ ngx_http_acr_settle_apply(void *data, ngx_log_t *log)
                                             log);
     }
 
+    text = ngx_http_acr_meta_printable(buf, &settle->what);
+
     ngx_log_error(NGX_LOG_ALERT, log, 0,
                   "acr: tag \"%V\" of \"%V\" names \"%V\", no digest",
-                  &settle->name, &settle->repository, &settle->what);
+                  &settle->name, &settle->repository, &text);
 
     return NGX_ERROR;
 }

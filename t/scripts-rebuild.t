@@ -190,6 +190,23 @@ subtest 'two rebuilders' => sub {
 };
 
 
+subtest 'one that has failed' => sub {
+    fresh();
+    fill('r');
+    behind();
+    step('begin', 'r', 'x');
+    reply_is(step('leave', 'r', 'y'), ['lost'], 'nobody else ends it');
+    reply_is(step('leave', 'r', 'x'), ['ok'], 'it lets go');
+    reply_is(step($_, 'r', 'x'), ['lost'], "what comes late is too late: $_")
+        for qw(blobs finish leave);
+    is(s_('work_take', $S, 'rebuild', 'w', 0)->[0], 'ok', 'a rebuild of all');
+    reply_is(s_('rebuild_done', $S, 'w'), ['busy'], 'does not end without it');
+    is(step('begin', 'r', 'y')->[0], 'ok', 'another one need not wait');
+    is(rebuild_one('r', $model, 'y')->[0], 'ok', 'and ends');
+    is(s_('rebuild_done', $S, 'w')->[0], 'ok', 'so does that of all');
+};
+
+
 subtest 'all repositories' => sub {
     fresh();
     fill($_) for qw(a b c d e);

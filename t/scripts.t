@@ -124,6 +124,7 @@ subtest 'state refused' => sub {
         gc_orphans => [$B],
         rebuild_begin => ['r', 'x'], rebuild_blobs => ['r', 'x', $B, 1],
         rebuild_done => ['x'], rebuild_finish => ['r', 'x'],
+        rebuild_leave => ['r', 'x'],
         rebuild_manifest => ['r', 'x', $N, 1, 'm', '', '', '', 0],
         rebuild_tags => ['r', 'x', 't', $M, 1],
         rebuild_unread => ['r', 'x', $A], rebuild_want => [],

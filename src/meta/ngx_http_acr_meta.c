@@ -37,7 +37,9 @@ typedef struct {
     ngx_uint_t             joins;      /* of the state that it was sent with */
     unsigned               eval:1;     /* with the script's text */
     unsigned               repeated:1; /* since the state was another one */
-    unsigned               unsure:1;   /* waits, or has waited, for that */
+    unsigned               unsure:1;   /* waits, or has waited, for its
+                                          repository */
+    unsigned               failed:1;   /* that could not be rebuilt once */
 
     ngx_uint_t             argc;
     const char           **argv;
@@ -544,6 +546,12 @@ ngx_http_acr_meta_unsure(ngx_http_acr_meta_call_t *call)
         return NGX_DECLINED;
     }
 
+    ngx_http_acr_meta_repository(call, &repository);
+
+    if (meta->owner.unsure(meta->owner.data, &repository) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
     /* the state may change once more meanwhile */
 
     call->repeated = 0;
@@ -553,10 +561,6 @@ ngx_http_acr_meta_unsure(ngx_http_acr_meta_call_t *call)
     if (!meta->rebuilds.timer_set) {
         ngx_add_timer(&meta->rebuilds, NGX_HTTP_ACR_META_REBUILD - passed);
     }
-
-    ngx_http_acr_meta_repository(call, &repository);
-
-    meta->owner.unsure(meta->owner.data, &repository);
 
     return NGX_OK;
 }
@@ -577,11 +581,16 @@ ngx_http_acr_meta_repository(ngx_http_acr_meta_call_t *call,
 
 
 void
-ngx_http_acr_meta_rebuilt(ngx_http_acr_meta_t *meta, ngx_str_t *repository)
+ngx_http_acr_meta_rebuilt(ngx_http_acr_meta_t *meta, ngx_str_t *repository,
+    ngx_uint_t ok)
 {
-    ngx_str_t                  name;
-    ngx_queue_t                calls, *q;
-    ngx_http_acr_meta_call_t  *call;
+    ngx_str_t                   name;
+    ngx_queue_t                 calls, *q;
+    ngx_http_acr_meta_call_t   *call;
+    ngx_http_acr_meta_reply_t   r;
+
+    ngx_memzero(&r, sizeof(ngx_http_acr_meta_reply_t));
+    r.status = NGX_HTTP_ACR_META_BEHIND;
 
     ngx_http_acr_meta_take(&meta->unsure, &calls);
 
@@ -599,6 +608,16 @@ ngx_http_acr_meta_rebuilt(ngx_http_acr_meta_t *meta, ngx_str_t *repository)
             ngx_queue_insert_tail(&meta->unsure, &call->queue);
             continue;
         }
+
+        /* what has failed once may have met another Redis, or a short want of
+           memory; if it fails again there is a reason that stays */
+
+        if (!ok && call->failed) {
+            ngx_http_acr_meta_answer(call, &r);
+            continue;
+        }
+
+        call->failed = !ok;
 
         if (meta->phase == NGX_HTTP_ACR_META_JOINED) {
             ngx_http_acr_meta_send(call);

@@ -125,8 +125,9 @@ typedef struct {
                           ngx_log_t *log);
 
     /* calls wait for this repository to be rebuilt: the owner sees to it, and
-       calls ngx_http_acr_meta_rebuilt() when that has ended in any way */
-    void        (*unsure)(void *data, ngx_str_t *repository);
+       calls ngx_http_acr_meta_rebuilt(), later, when that has ended in any way.
+       NGX_OK, or NGX_ERROR: it cannot be begun. */
+    ngx_int_t   (*unsure)(void *data, ngx_str_t *repository);
 
     /* Redis is complete, and the volume was not certain */
     void        (*complete)(void *data);
@@ -175,7 +176,8 @@ void ngx_http_acr_meta_close(ngx_http_acr_meta_t *meta);
  * two time-outs, mostly far less.
  *
  * A change or list of a repository that a Redis which is behind does not know
- * waits up to ten seconds more until it is rebuilt; a lookup that the directory
+ * waits up to ten seconds more until it is rebuilt, and gets BEHIND if that is
+ * not over then, or has failed twice; a lookup that the directory
  * can answer as well (blob_stat, manifest_get) gets BEHIND at once, and so do
  * the commits (blob_commit, manifest_put), whose callers hold a lock.
  *
@@ -185,10 +187,19 @@ ngx_int_t ngx_http_acr_meta_call(ngx_http_acr_meta_t *meta,
     ngx_uint_t script, ngx_str_t *args, ngx_uint_t nargs,
     ngx_http_acr_meta_pt handler, void *data);
 
-/* the repository was rebuilt, or could not be: calls that wait for it are sent
-   again */
+/* the repository was rebuilt, or could not be (ok is 0): calls that wait for it
+   are sent again, but not once more if it has failed again */
 void ngx_http_acr_meta_rebuilt(ngx_http_acr_meta_t *meta,
-    ngx_str_t *repository);
+    ngx_str_t *repository, ngx_uint_t ok);
+
+/*
+ * Text of a reply that nobody has checked, for a log line: as much of it as
+ * buf has room for, NGX_HTTP_ACR_META_TEXT bytes, without those that would make
+ * another line, or that a terminal obeys.
+ */
+#define NGX_HTTP_ACR_META_TEXT  256
+
+ngx_str_t ngx_http_acr_meta_printable(u_char *buf, ngx_str_t *text);
 
 /* an argument of a call; NULL is the empty one.  Not copied. */
 ngx_str_t ngx_http_acr_meta_argument(const char *s);

@@ -310,7 +310,15 @@ ngx_http_acr_meta_joined(ngx_http_acr_meta_t *meta, redisReply *reply)
     ngx_uint_t   i;
     redisReply  *state;
 
-    if (reply == NULL || meta->phase != NGX_HTTP_ACR_META_JOINING) {
+    if (meta->phase != NGX_HTTP_ACR_META_JOINING) {
+        return;
+    }
+
+    /* the loss of a connection ends the joining first, so this one is there,
+       but join.lua could not be sent by it once more, with its text */
+
+    if (reply == NULL) {
+        ngx_http_acr_meta_refuse(meta, NGX_LOG_ERR, "no memory");
         return;
     }
 

@@ -91,6 +91,7 @@ static ngx_http_acr_meta_script_t  ngx_http_acr_meta_scripts[ACR_SCRIPT_MAX]
     [ACR_SCRIPT_REBUILD_BLOBS]   = NGX_HTTP_ACR_META_NOTE,
     [ACR_SCRIPT_REBUILD_DONE]    = NGX_HTTP_ACR_META_NOTE,
     [ACR_SCRIPT_REBUILD_FINISH]  = NGX_HTTP_ACR_META_NOTE,
+    [ACR_SCRIPT_REBUILD_LEAVE]   = NGX_HTTP_ACR_META_NOTE,
     [ACR_SCRIPT_REBUILD_MANIFEST] = NGX_HTTP_ACR_META_NOTE,
     [ACR_SCRIPT_REBUILD_REST]    = NGX_HTTP_ACR_META_LOOKUP(2),
     [ACR_SCRIPT_REBUILD_TAGS]    = NGX_HTTP_ACR_META_NOTE,
@@ -402,6 +403,20 @@ ngx_http_acr_meta_error(redisReply *reply, u_char *buf, ngx_str_t *text)
     text->len = p - buf;
 
     return i;
+}
+
+
+ngx_str_t
+ngx_http_acr_meta_printable(u_char *buf, ngx_str_t *text)
+{
+    ngx_str_t  s;
+
+    s.data = buf;
+    s.len = ngx_http_acr_redis_text(buf, buf + NGX_HTTP_ACR_META_TEXT,
+                                    (char *) text->data, text->len)
+            - buf;
+
+    return s;
 }
 
 

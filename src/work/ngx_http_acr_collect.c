@@ -509,11 +509,12 @@ static ngx_int_t
 ngx_http_acr_collect_parse(ngx_http_acr_collect_entry_t *entry,
     ngx_str_t *text)
 {
-    u_char        *p, *last;
+    u_char        *p, *last, buf[NGX_HTTP_ACR_META_TEXT];
+    ngx_str_t      printable;
     acr_digest_t   digest;
 
     if (text->len > sizeof(entry->text)) {
-        return NGX_DECLINED;
+        goto invalid;
     }
 
     ngx_memcpy(entry->text, text->data, text->len);
@@ -535,8 +536,13 @@ ngx_http_acr_collect_parse(ngx_http_acr_collect_entry_t *entry,
         return NGX_OK;
     }
 
+invalid:
+
+    printable = ngx_http_acr_meta_printable(buf, text);
+
     ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                  "acr: an entry of the candidates is no name: \"%V\"", text);
+                  "acr: an entry of the candidates is no name: \"%V\"",
+                  &printable);
 
     return NGX_DECLINED;
 }

@@ -119,6 +119,8 @@ static ngx_http_acr_collect_one_t *
 ngx_http_acr_collect_create(ngx_http_acr_registry_t *registry,
     ngx_str_t *digest, ngx_http_acr_collected_pt done, void *data)
 {
+    u_char                       buf[NGX_HTTP_ACR_META_TEXT];
+    ngx_str_t                    text;
     ngx_http_acr_collect_one_t  *one;
 
     one = ngx_calloc(sizeof(ngx_http_acr_collect_one_t), ngx_cycle->log);
@@ -128,8 +130,10 @@ ngx_http_acr_collect_create(ngx_http_acr_registry_t *registry,
     }
 
     if (acr_digest_parse(&one->digest, digest->data, digest->len) != ACR_OK) {
+        text = ngx_http_acr_meta_printable(buf, digest);
+
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "acr: a candidate is no digest: \"%V\"", digest);
+                      "acr: a candidate is no digest: \"%V\"", &text);
         ngx_free(one);
         return NULL;
     }

@@ -4,7 +4,8 @@
  * Redis has of it is removed, in slices; what the directory says is applied:
  * manifests, then blobs (so that it is known which of them a manifest needs),
  * then tags; and from the last step on Redis knows the repository.  If it is
- * interrupted anywhere it is begun again, by whoever wants it.
+ * interrupted anywhere it is begun again, by whoever wants it.  One that fails
+ * lets go of its token, so that nobody waits for the end of its time.
  */
 
 #include "ngx_http_acr_rebuild.h"
@@ -32,6 +33,8 @@ typedef struct {
     ngx_uint_t                      calls;       /* under way */
     ngx_int_t                       rc;
     ngx_uint_t                      tries;
+    ngx_uint_t                      taken;       /* 1: the token may be known
+                                                    to Redis */
     ngx_http_acr_rebuild_counts_t   counts;
 
     ngx_http_acr_task_t             task;
@@ -62,6 +65,10 @@ static void ngx_http_acr_rebuild_applied(void *data,
 static void ngx_http_acr_rebuild_finished(void *data,
     ngx_http_acr_meta_reply_t *reply);
 static void ngx_http_acr_rebuild_end(ngx_http_acr_rebuild_t *rebuild,
+    ngx_int_t rc);
+static void ngx_http_acr_rebuild_left(void *data,
+    ngx_http_acr_meta_reply_t *reply);
+static void ngx_http_acr_rebuild_free(ngx_http_acr_rebuild_t *rebuild,
     ngx_int_t rc);
 
 
@@ -172,6 +179,8 @@ ngx_http_acr_rebuild_begin(ngx_http_acr_rebuild_t *rebuild)
     args[0] = rebuild->repository;
     args[1] = rebuild->token;
 
+    rebuild->taken = 1;
+
     ngx_http_acr_rebuild_call(rebuild, ACR_SCRIPT_REBUILD_BEGIN, args, 2,
                               ngx_http_acr_rebuild_begun);
 }
@@ -195,6 +204,7 @@ ngx_http_acr_rebuild_begun(void *data, ngx_http_acr_meta_reply_t *reply)
         return;
 
     case NGX_HTTP_ACR_META_BUSY:
+        rebuild->taken = 0;
 
         if (++rebuild->tries < NGX_HTTP_ACR_REBUILD_TRIES && !ngx_exiting) {
             ngx_add_timer(&rebuild->timer, NGX_HTTP_ACR_REBUILD_RETRY);
@@ -205,6 +215,7 @@ ngx_http_acr_rebuild_begun(void *data, ngx_http_acr_meta_reply_t *reply)
         return;
 
     case NGX_HTTP_ACR_META_CURRENT:
+        rebuild->counts.current = 1;
         ngx_http_acr_rebuild_end(rebuild, NGX_OK);
         return;
 
@@ -500,6 +511,8 @@ ngx_http_acr_rebuild_applied(void *data, ngx_http_acr_meta_reply_t *reply)
 {
     ngx_http_acr_rebuild_t *rebuild = data;
 
+    u_char      buf[NGX_HTTP_ACR_META_TEXT];
+    ngx_str_t   tag;
     ngx_uint_t  i;
 
     if (reply && reply->status != NGX_HTTP_ACR_META_OK) {
@@ -508,10 +521,12 @@ ngx_http_acr_rebuild_applied(void *data, ngx_http_acr_meta_reply_t *reply)
     } else if (reply && rebuild->batch.kind == NGX_HTTP_ACR_TAG) {
 
         for (i = 0; i < reply->n; i++) {
+            tag = ngx_http_acr_meta_printable(buf, &reply->v[i]);
+
             ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
                           "acr: rebuild: tag \"%V\" of \"%V\" is passed "
                           "over: it names no manifest",
-                          &reply->v[i], &rebuild->repository);
+                          &tag, &rebuild->repository);
         }
 
         rebuild->counts.tags -= reply->n;
@@ -547,6 +562,38 @@ ngx_http_acr_rebuild_finished(void *data, ngx_http_acr_meta_reply_t *reply)
 static void
 ngx_http_acr_rebuild_end(ngx_http_acr_rebuild_t *rebuild, ngx_int_t rc)
 {
+    ngx_str_t  args[2];
+
+    if (rc == NGX_OK || !rebuild->taken) {
+        ngx_http_acr_rebuild_free(rebuild, rc);
+        return;
+    }
+
+    args[0] = rebuild->repository;
+    args[1] = rebuild->token;
+
+    if (ngx_http_acr_meta_call(rebuild->registry->meta,
+                               ACR_SCRIPT_REBUILD_LEAVE, args, 2,
+                               ngx_http_acr_rebuild_left, rebuild)
+        != NGX_OK)
+    {
+        ngx_http_acr_rebuild_free(rebuild, rc);
+    }
+}
+
+
+/* if Redis did not answer, the token's time ends by itself */
+
+static void
+ngx_http_acr_rebuild_left(void *data, ngx_http_acr_meta_reply_t *reply)
+{
+    ngx_http_acr_rebuild_free(data, NGX_ERROR);
+}
+
+
+static void
+ngx_http_acr_rebuild_free(ngx_http_acr_rebuild_t *rebuild, ngx_int_t rc)
+{
     ngx_queue_remove(&rebuild->queue);
 
     if (rebuild->batch.list) {
@@ -557,7 +604,8 @@ ngx_http_acr_rebuild_end(ngx_http_acr_rebuild_t *rebuild, ngx_int_t rc)
         rebuild->done(rebuild->data, rc, &rebuild->counts);
     }
 
-    ngx_http_acr_meta_rebuilt(rebuild->registry->meta, &rebuild->repository);
+    ngx_http_acr_meta_rebuilt(rebuild->registry->meta, &rebuild->repository,
+                              rc == NGX_OK);
 
     ngx_destroy_pool(rebuild->pool);
 }

@@ -24,6 +24,7 @@ typedef struct {
     ngx_uint_t   blobs;
     ngx_uint_t   tags;
     ngx_uint_t   skipped;
+    unsigned     current:1;    /* it was before: nothing was done */
 } ngx_http_acr_rebuild_counts_t;
 
 
@@ -38,8 +39,8 @@ typedef void (*ngx_http_acr_rebuild_pt)(void *data, ngx_int_t rc,
  * being rebuilt by this worker already, and done will not be called;
  * NGX_ERROR: no memory, or the queue of the thread pool is full.
  *
- * Whatever its end, calls of this worker that wait for the repository are sent
- * again (ngx_http_acr_meta_rebuilt()).
+ * Calls of this worker that wait for the repository are told of its end
+ * (ngx_http_acr_meta_rebuilt()).
  */
 ngx_int_t ngx_http_acr_rebuild_repository(ngx_http_acr_registry_t *registry,
     ngx_str_t *repository, ngx_http_acr_rebuild_pt done, void *data);

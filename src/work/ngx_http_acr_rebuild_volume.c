@@ -3,6 +3,10 @@
  * All repositories of a volume: those that the directory has, some at a time,
  * then those that only Redis has.  When none is left that is not current, Redis
  * is complete.
+ *
+ * A directory that cannot be read may have repositories that nobody knows of:
+ * as long as there is one, Redis stays behind, so that nothing is collected
+ * that only they need, and all is walked again, later and later.
  */
 
 #include "ngx_http_acr_rebuild.h"
@@ -17,6 +21,10 @@
    doubles each time */
 #define NGX_HTTP_ACR_VOLUME_RETRY   200      /* ms */
 #define NGX_HTTP_ACR_VOLUME_LATER   30000
+
+/* the same while a directory cannot be read */
+#define NGX_HTTP_ACR_VOLUME_UNREAD  1000     /* ms */
+#define NGX_HTTP_ACR_VOLUME_RARELY  60000
 
 #define NGX_HTTP_ACR_VOLUME_LOG     10       /* s between lines */
 
@@ -65,6 +73,10 @@ typedef struct {
 
     ngx_uint_t                   walked;     /* to the end of the directory;
                                                 written by the thread */
+    ngx_uint_t                   unread;     /* directories of this walk that
+                                                could not be read; the same */
+    ngx_uint_t                   skipped;    /* the most of any walk */
+    unsigned                     again:1;    /* it is not the first walk */
     unsigned                     passed:1;   /* to the end of the rest */
     unsigned                     missed:1;   /* one was not rebuilt: Redis need
                                                 not know that it is there */
@@ -220,8 +232,9 @@ ngx_http_acr_volume_step(ngx_http_acr_volume_t *volume)
 
 /*
  * The rest names what Redis has or has begun.  A repository whose first call
- * failed may be in the directory only, so that is walked once more; what is
- * current by now costs a call.
+ * failed may be in the directory only, and so may all that is in one that could
+ * not be read.  So that is walked once more; what is current by now costs a
+ * call.
  */
 
 static void
@@ -232,10 +245,19 @@ ngx_http_acr_volume_walk_again(ngx_http_acr_volume_t *volume)
         volume->walk = NULL;
     }
 
-    volume->missed = 0;
-    volume->walked = 0;
+    if (volume->unread) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "acr: rebuild of \"%V\": %ui directories could not be "
+                      "read: Redis stays behind until they can be",
+                      &volume->work.registry->store.root, volume->unread);
+    }
 
     ngx_http_acr_volume_again(volume);
+
+    volume->missed = 0;
+    volume->walked = 0;
+    volume->unread = 0;
+    volume->again = 1;
 }
 
 
@@ -286,7 +308,13 @@ ngx_http_acr_volume_done(void *data, ngx_int_t rc,
     counted = volume->work.counted;
 
     if (rc == NGX_OK) {
-        counted[NGX_HTTP_ACR_VOLUME_REPOSITORIES]++;
+
+        /* another walk meets those of the walk before */
+
+        if (!counts->current || !volume->again) {
+            counted[NGX_HTTP_ACR_VOLUME_REPOSITORIES]++;
+        }
+
         counted[NGX_HTTP_ACR_VOLUME_MANIFESTS] += counts->manifests;
         counted[NGX_HTTP_ACR_VOLUME_BLOBS] += counts->blobs;
         counted[NGX_HTTP_ACR_VOLUME_TAGS] += counts->tags;
@@ -308,8 +336,9 @@ ngx_http_acr_volume_read(void *data, ngx_log_t *log)
 {
     ngx_http_acr_volume_t *volume = data;
 
-    ngx_int_t  rc;
-    ngx_str_t  name;
+    ngx_int_t   rc;
+    ngx_str_t   name;
+    ngx_uint_t  n;
 
     volume->nnames = 0;
     volume->next = 0;
@@ -322,7 +351,9 @@ ngx_http_acr_volume_read(void *data, ngx_log_t *log)
         }
     }
 
-    while (volume->nnames < NGX_HTTP_ACR_VOLUME_NAMES) {
+    /* what cannot be read counts too, so that a slice ends */
+
+    for (n = 0; n < NGX_HTTP_ACR_VOLUME_NAMES; n++) {
 
         rc = ngx_http_acr_store_walk_next(volume->walk, &name, log);
 
@@ -336,9 +367,7 @@ ngx_http_acr_volume_read(void *data, ngx_log_t *log)
             return NGX_OK;
         }
 
-        /* what a directory that cannot be read has is not known */
-
-        return rc;
+        volume->unread++;
     }
 
     return NGX_OK;
@@ -350,13 +379,28 @@ ngx_http_acr_volume_have(void *data, ngx_int_t rc)
 {
     ngx_http_acr_volume_t *volume = data;
 
-    if (rc != NGX_OK) {
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "acr: rebuild of \"%V\": it cannot be read, and is "
-                      "tried again later",
-                      &volume->work.registry->store.root);
+    ngx_uint_t  more;
 
-        volume->lost = 1;
+    volume->unread += (rc != NGX_OK);
+
+    /* what one walk after the other cannot read is counted once */
+
+    if (volume->unread > volume->skipped) {
+        more = volume->unread - volume->skipped;
+        volume->skipped = volume->unread;
+
+        volume->work.counted[NGX_HTTP_ACR_VOLUME_SKIPPED] += more;
+    }
+
+    if (rc != NGX_OK) {
+
+        /* the rest is not to be asked for: without the directory of all, what
+           Redis has would be taken for removed */
+
+        ngx_http_acr_volume_walk_again(volume);
+
+    } else if (volume->unread) {
+        volume->missed = 1;
     }
 
     ngx_http_acr_volume_step(volume);
@@ -521,12 +565,21 @@ ngx_http_acr_volume_noted(ngx_http_acr_work_t *work, ngx_int_t rc)
 static void
 ngx_http_acr_volume_again(ngx_http_acr_volume_t *volume)
 {
+    ngx_msec_t  first, last;
+
     volume->found = 0;
     volume->last.len = 0;
 
-    volume->delay = volume->delay
-                    ? ngx_min(2 * volume->delay, NGX_HTTP_ACR_VOLUME_LATER)
-                    : NGX_HTTP_ACR_VOLUME_RETRY;
+    if (volume->unread) {
+        first = NGX_HTTP_ACR_VOLUME_UNREAD;
+        last = NGX_HTTP_ACR_VOLUME_RARELY;
+
+    } else {
+        first = NGX_HTTP_ACR_VOLUME_RETRY;
+        last = NGX_HTTP_ACR_VOLUME_LATER;
+    }
+
+    volume->delay = ngx_max(ngx_min(2 * volume->delay, last), first);
 
     ngx_add_timer(&volume->retry, volume->delay);
 }

@@ -14,9 +14,10 @@ package ACR::Shim;
 # read_open, write, pwrite, pwritev, fsync, fdatasync, ftruncate, rename, link,
 # unlink, rmdir, mkdir, copy_file_range, ficlone, lock (F_OFD_SETLK) or close.
 # PATH is a part of the path that the call has, or whose descriptor it has; a
-# rename and a link have "FROM TO".  * and ? are any, $ is the end.  ACTION is
-# an errno, DELAY=ms, STOP, or KILL (the process); with _AFTER that happens
-# when the call has succeeded.
+# rename and a link have "FROM TO".  CALL may be command as well, of Redis: its
+# path is NAME/END of the first argument, with _ for blanks.  * and ? are any,
+# $ is the end.  ACTION is an errno, DELAY=ms, STOP, or KILL (the process); with
+# _AFTER that happens when the call has succeeded.
 #
 # The rules hold at once in all processes of all nodes that were given them, and
 # count together; new(name => ...) makes others for other nodes.  Syncs are met
