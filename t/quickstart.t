@@ -202,8 +202,16 @@ sub post {
 
 
 sub free_port {
-    my $s = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1)
-        or die "no port: $!";
+    my $s;
+
+    # not one of those that clients get by themselves
+    for (1 .. 1000) {
+        $s = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1,
+                                   LocalPort => 10000 + int(rand(22000)));
+        last if $s;
+    }
+
+    die "no port: $!" if !$s;
 
     # kept open until the last is chosen, so that they differ
     push(our @taken, $s);

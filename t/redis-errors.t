@@ -166,6 +166,10 @@ says('no answer', qr/is lost: no answer within the time-out/, '');
 says('half an answer', qr/is lost: no answer within the time-out/,
      "*4\r\n\$2\r\nok\r\n\$1000\r\nsha256:");
 
+crafted(@$_) for [file => '../../../../etc/data'], [file => 'data./x'],
+                 [file => 'database'], [offset => '-1'],
+                 [alg => 'md5'], [hash => 'x'];
+
 finish();
 
 
@@ -221,6 +225,19 @@ sub fault {
     is($acr->resolve('lib/a', "n$count"), $pushed, "$name: and pulls");
     is($acr->get('/v2/lib/a/manifests/latest')->body(), $image,
        "$name: and nothing is lost");
+}
+
+
+# a session that somebody has written into Redis
+sub crafted {
+    my ($field, $value) = @_;
+
+    my $location = $acr->upload('lib/a');
+    $redis->command('HSET', key("upload:" . ($location =~ m{([^/]+)$})[0]),
+                    $field, $value);
+    $acr->allow(qr/has no usable/);
+    refused($acr->patch($location, 'x'), 500, 'UNKNOWN',
+            "an upload with $field $value is refused");
 }
 
 

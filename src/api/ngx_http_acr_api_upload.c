@@ -33,6 +33,7 @@ static void ngx_http_acr_upload_taken(ngx_http_request_t *r, void *data,
     ngx_http_acr_meta_reply_t *reply);
 static ngx_int_t ngx_http_acr_upload_resume(ngx_http_request_t *r,
     ngx_http_acr_upload_t *u, ngx_str_t *v);
+static ngx_uint_t ngx_http_acr_upload_file_valid(ngx_str_t *file);
 static ngx_int_t ngx_http_acr_upload_copy(ngx_pool_t *pool, ngx_str_t *dst,
     ngx_str_t *src);
 static void ngx_http_acr_upload_unknown(ngx_http_request_t *r, void *data,
@@ -491,7 +492,16 @@ ngx_http_acr_upload_resume(ngx_http_request_t *r, ngx_http_acr_upload_t *u,
     u->point = u->offset;
 
     if (u->offset == NGX_ERROR || alg == NULL
-        || ngx_http_acr_upload_copy(r->pool, &u->owner, &v[0]) != NGX_OK
+        || ngx_atoof(v[0].data, v[0].len) == NGX_ERROR
+        || !ngx_http_acr_upload_file_valid(&v[4]))
+    {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "acr: upload %V of \"%V\" has no usable entry in Redis",
+                      &u->uuid, &u->ctx->repository);
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_acr_upload_copy(r->pool, &u->owner, &v[0]) != NGX_OK
         || ngx_http_acr_upload_copy(r->pool, &u->from, &v[4]) != NGX_OK)
     {
         return NGX_ERROR;
@@ -523,6 +533,30 @@ ngx_http_acr_upload_resume(ngx_http_request_t *r, ngx_http_acr_upload_t *u,
     u->file.len = ngx_sprintf(p, "data.%V", &u->owner) - p;
 
     return NGX_OK;
+}
+
+
+/* "data", or "data." and the number of an owner; empty before the first save */
+
+static ngx_uint_t
+ngx_http_acr_upload_file_valid(ngx_str_t *file)
+{
+    size_t  n;
+
+    n = sizeof("data") - 1;
+
+    if (file->len == 0) {
+        return 1;
+    }
+
+    if (file->len < n || ngx_memcmp(file->data, "data", n) != 0) {
+        return 0;
+    }
+
+    return file->len == n
+           || (file->data[n] == '.'
+               && ngx_atoof(file->data + n + 1, file->len - n - 1)
+                  != NGX_ERROR);
 }
 
 

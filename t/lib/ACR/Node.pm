@@ -162,13 +162,21 @@ sub nginx {
 
 
 # A port that stays ours: a socket is bound to it but does not listen, and nginx
-# may bind it too, since both reuse the address.
+# may bind it too, since both reuse the address.  Not one of those that clients
+# get by themselves: between two runs of nginx one might get it.
 sub free_port {
     my ($self) = @_;
 
-    my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1',
-                                       LocalPort => 0, Proto => 'tcp')
-        or die "no port: $@\n";
+    my $socket;
+
+    for (1 .. 1000) {
+        $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1',
+                                        LocalPort => 10000 + int(rand(22000)),
+                                        Proto => 'tcp');
+        last if $socket;
+    }
+
+    die "no port: $@\n" if !$socket;
     setsockopt($socket, SOL_SOCKET, SO_REUSEADDR, 1) or die "reuse: $!\n";
 
     push(@{ $self->{reserved} }, $socket);
