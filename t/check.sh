@@ -46,7 +46,7 @@ cppcheck -j "$jobs" --quiet --error-exitcode=1 --std=c11 --max-configs=1 \
     --enable=warning,performance,portability --inline-suppr \
     --suppressions-list=t/cppcheck.txt \
     -D__GNUC__ -D__x86_64__ -D__linux__ -D_GNU_SOURCE $quiet \
-    -I"$BUILD" -I"$BUILD/acr" -Isrc -Isrc/oci $sources
+    -I"$BUILD" -I"$BUILD/acr" -Isrc -Isrc/oci -Isrc/auth $sources
 
 echo "clang --analyze"
 
@@ -63,7 +63,8 @@ analyze() {
     echo $files | xargs -n 1 -P "$jobs" "$CLANG" --analyze \
         -Xclang -analyzer-werror -Xanalyzer -analyzer-output=text \
         -Wall -Wextra -Werror -Wno-unused-parameter -D_GNU_SOURCE $system \
-        -isystem "$BUILD" -I"$BUILD/acr" -Isrc -Isrc/oci -o /dev/null "$@"
+        -isystem "$BUILD" -I"$BUILD/acr" -Isrc -Isrc/oci -Isrc/auth \
+        -o /dev/null "$@"
 }
 
 # What is freed in a loop over ngx_queue_t: the analyzer takes the next element
