@@ -8,7 +8,7 @@
  */
 
 static const char *
-acr_json_measure(const unsigned char *p, size_t n)
+acr_json_measure(const unsigned char *p, size_t n, size_t values_max)
 {
     int     string;
     size_t  i, depth, values;
@@ -50,7 +50,7 @@ acr_json_measure(const unsigned char *p, size_t n)
 
             /* a value stands behind a comma or is the first of its list */
 
-            if (++values > ACR_JSON_VALUES_MAX) {
+            if (++values > values_max) {
                 return "JSON has too many values";
             }
 
@@ -75,10 +75,18 @@ int
 acr_json_load(json_t **root, const unsigned char *p, size_t n,
     const char **error)
 {
+    return acr_json_load_many(root, p, n, ACR_JSON_VALUES_MAX, error);
+}
+
+
+int
+acr_json_load_many(json_t **root, const unsigned char *p, size_t n,
+    size_t values_max, const char **error)
+{
     json_error_t  e;
 
     *root = NULL;
-    *error = acr_json_measure(p, n);
+    *error = acr_json_measure(p, n, values_max);
 
     if (*error) {
         return ACR_INVALID;

@@ -25,6 +25,10 @@
 int acr_json_load(json_t **root, const unsigned char *p, size_t n,
     const char **error);
 
+/* the same with another limit than ACR_JSON_VALUES_MAX, for our own files */
+int acr_json_load_many(json_t **root, const unsigned char *p, size_t n,
+    size_t values_max, const char **error);
+
 /*
  * A member of an object, or NULL if there is none or it is null: Go's encoder
  * writes null for what was left empty, and its decoder takes it for nothing.
