@@ -202,6 +202,69 @@ static ngx_command_t  ngx_http_acr_commands[] = {
       offsetof(ngx_http_acr_loc_conf_t, location),
       NULL },
 
+    { ngx_string("acr_auth"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_acr_loc_conf_t, auth.enable),
+      NULL },
+
+    { ngx_string("acr_token_key"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_acr_set_token_key,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("acr_token_lifetime"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_sec_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_acr_loc_conf_t, auth.lifetime),
+      NULL },
+
+    { ngx_string("acr_auth_failures"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_acr_loc_conf_t, auth.failures),
+      NULL },
+
+    { ngx_string("acr_service"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_set_complex_value_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_acr_loc_conf_t, auth.service),
+      NULL },
+
+    { ngx_string("acr_realm"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_set_complex_value_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_acr_loc_conf_t, auth.realm),
+      NULL },
+
+    { ngx_string("acr_identity"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_set_complex_value_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_acr_loc_conf_t, auth.identity),
+      NULL },
+
+    { ngx_string("acr_role"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE23,
+      ngx_http_acr_set_role,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("acr_anonymous_pull"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_acr_set_anonymous_pull,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
       ngx_null_command
 };
 
@@ -219,6 +282,9 @@ static ngx_http_variable_t  ngx_http_acr_variables[] = {
 
     { ngx_string("acr_digest"), NULL, ngx_http_acr_text_variable,
       offsetof(ngx_http_acr_ctx_t, digest), NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("acr_identity"), NULL, ngx_http_acr_text_variable,
+      offsetof(ngx_http_acr_ctx_t, identity), NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("acr_operation"), NULL,
       ngx_http_acr_operation_variable, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },

@@ -29,6 +29,11 @@
 #include "meta/ngx_http_acr_meta.h"
 #include "store/ngx_http_acr_ring.h"
 #include "store/ngx_http_acr_store.h"
+#include "auth/ngx_http_acr_auth_conf.h"
+
+
+typedef struct ngx_http_acr_auth_s        ngx_http_acr_auth_t;
+typedef struct ngx_http_acr_credential_s  ngx_http_acr_credential_t;
 
 
 /* one directory and one set of keys in a Redis; shared by the locations that
@@ -58,6 +63,11 @@ typedef struct {
     ngx_uint_t                 tokens;     /* given out by this worker */
 
     struct ngx_http_acr_health_s  *health; /* of this worker, or NULL */
+
+    ngx_array_t               *key_files;  /* acr_token_key */
+    acr_jwt_keys_t            *token_keys; /* NULL: acr_auth is on nowhere */
+    ngx_http_acr_auth_t       *auth;       /* of this worker, or NULL */
+    unsigned                   auth_on:1;
 } ngx_http_acr_registry_t;
 
 
@@ -98,6 +108,8 @@ typedef struct {
     ngx_flag_t                 sparse_image;
     ngx_uint_t                 location;
 
+    ngx_http_acr_auth_conf_t   auth;
+
     ngx_http_acr_registry_t   *registry;
 } ngx_http_acr_loc_conf_t;
 
@@ -116,6 +128,9 @@ typedef struct {
                                               or uuid; not checked */
     ngx_str_t                  digest;     /* "sha256:...", once it is known */
     const acr_error_t         *error;      /* that was answered, or NULL */
+
+    ngx_http_acr_credential_t *credential; /* who asks; NULL: acr_auth off */
+    ngx_str_t                  identity;   /* their name */
 
     unsigned                   gone:1;     /* nginx has terminated it */
     unsigned                   committing:1; /* goes on although it is gone */

@@ -88,6 +88,8 @@ ngx_http_acr_create_loc_conf(ngx_conf_t *cf)
     conf->sparse_image = NGX_CONF_UNSET;
     conf->location = NGX_CONF_UNSET_UINT;
 
+    ngx_http_acr_auth_create_conf(&conf->auth);
+
     return conf;
 }
 
@@ -107,6 +109,7 @@ ngx_http_acr_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_acr_merge_limits(prev, conf);
     ngx_http_acr_merge_work(prev, conf);
     ngx_http_acr_merge_api(prev, conf);
+    ngx_http_acr_auth_merge_conf(&prev->auth, &conf->auth);
 
     if (!conf->enable) {
         return NGX_CONF_OK;
@@ -121,7 +124,8 @@ ngx_http_acr_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     if (ngx_http_acr_check_registry(cf, conf) != NGX_CONF_OK
         || ngx_http_acr_check_limits(cf, conf) != NGX_CONF_OK
-        || ngx_http_acr_check_work(cf, conf) != NGX_CONF_OK)
+        || ngx_http_acr_check_work(cf, conf) != NGX_CONF_OK
+        || ngx_http_acr_auth_check_conf(cf, &conf->auth) != NGX_CONF_OK)
     {
         return NGX_CONF_ERROR;
     }

@@ -16,6 +16,8 @@ static char *ngx_http_acr_conf_apart(ngx_conf_t *cf,
     ngx_http_acr_registry_t *registry, ngx_http_acr_loc_conf_t *conf);
 static char *ngx_http_acr_conf_agree(ngx_conf_t *cf,
     ngx_http_acr_registry_t *registry, ngx_http_acr_loc_conf_t *conf);
+static ngx_uint_t ngx_http_acr_conf_same_files(ngx_array_t *a,
+    ngx_array_t *b);
 static char *ngx_http_acr_conf_join_zone(ngx_conf_t *cf,
     ngx_http_acr_registry_t *registry, ngx_http_acr_loc_conf_t *conf);
 static ngx_http_acr_pool_t *ngx_http_acr_conf_thread_pool(ngx_conf_t *cf,
@@ -46,6 +48,7 @@ ngx_http_acr_conf_join(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf)
 
             registry->upload_expires = ngx_max(registry->upload_expires,
                                                conf->upload_expires);
+            registry->auth_on |= conf->auth.enable;
             conf->registry = registry;
 
             return ngx_http_acr_conf_join_zone(cf, registry, conf);
@@ -97,6 +100,9 @@ ngx_http_acr_conf_create(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf)
     registry->gc_untagged = conf->gc_untagged;
     registry->scrub_interval = conf->scrub_interval;
     registry->scrub_rate = conf->scrub_rate;
+
+    registry->auth_on = conf->auth.enable;
+    registry->key_files = conf->auth.key_files;
 
     registry->store.root = conf->root;
     registry->store.fsync = conf->fsync;
@@ -168,7 +174,43 @@ ngx_http_acr_conf_agree(ngx_conf_t *cf, ngx_http_acr_registry_t *registry,
         return NGX_CONF_ERROR;
     }
 
+    if (!ngx_http_acr_conf_same_files(registry->key_files,
+                                      conf->auth.key_files))
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"acr_root\" \"%V\" is used with two different "
+                           "\"acr_token_key\"", &conf->root);
+        return NGX_CONF_ERROR;
+    }
+
     return NGX_CONF_OK;
+}
+
+
+static ngx_uint_t
+ngx_http_acr_conf_same_files(ngx_array_t *a, ngx_array_t *b)
+{
+    ngx_str_t   *x, *y;
+    ngx_uint_t   i;
+
+    if (a == b) {
+        return 1;
+    }
+
+    if (a == NULL || b == NULL || a->nelts != b->nelts) {
+        return 0;
+    }
+
+    x = a->elts;
+    y = b->elts;
+
+    for (i = 0; i < a->nelts; i++) {
+        if (!ngx_http_acr_conf_same(&x[i], &y[i])) {
+            return 0;
+        }
+    }
+
+    return 1;
 }
 
 
@@ -274,6 +316,18 @@ ngx_http_acr_conf_prepare(ngx_conf_t *cf)
             ngx_conf_log_error(NGX_LOG_EMERG, cf, err,
                                "\"acr_root\" \"%V\": %s: \"%s\"",
                                &registry[i]->store.root, why, path);
+            return NGX_ERROR;
+        }
+
+        if (!registry[i]->auth_on) {
+            continue;
+        }
+
+        registry[i]->token_keys = ngx_http_acr_auth_keys(cf,
+                                                      registry[i]->key_files,
+                                                      &registry[i]->store,
+                                                      uid, gid);
+        if (registry[i]->token_keys == NULL) {
             return NGX_ERROR;
         }
     }

@@ -9,8 +9,6 @@
      && ngx_strncasecmp((str)->data, (u_char *) s, sizeof(s) - 1) == 0)
 
 
-static ngx_int_t ngx_http_acr_origin(ngx_http_request_t *r,
-    ngx_str_t *scheme, ngx_str_t *host);
 static void ngx_http_acr_forwarded(ngx_http_request_t *r, ngx_str_t *scheme,
     ngx_str_t *host);
 static ngx_uint_t ngx_http_acr_host_valid(ngx_str_t *host);
@@ -54,9 +52,7 @@ ngx_http_acr_location(ngx_http_request_t *r, const char *fmt, ...)
 }
 
 
-/* NGX_DECLINED: the client has not named a host that can be written back */
-
-static ngx_int_t
+ngx_int_t
 ngx_http_acr_origin(ngx_http_request_t *r, ngx_str_t *scheme, ngx_str_t *host)
 {
     ngx_http_acr_ctx_t  *ctx;

@@ -1,5 +1,6 @@
 
 #include "ngx_http_acr_registry.h"
+#include "auth/ngx_http_acr_auth.h"
 #include "work/ngx_http_acr_rebuild.h"
 
 
@@ -40,6 +41,12 @@ ngx_http_acr_registry_start(ngx_http_acr_registry_t *registry,
         return NGX_ERROR;
     }
 
+    if (registry->auth_on
+        && ngx_http_acr_auth_start(registry, cycle) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     /* one worker of a node keeps; nodes may do the same work twice */
 
     return (ngx_worker == 0) ? ngx_http_acr_keeper_start(registry, cycle)
@@ -53,6 +60,8 @@ ngx_http_acr_registry_stop(ngx_http_acr_registry_t *registry)
     if (registry->keeper.timer_set) {
         ngx_del_timer(&registry->keeper);
     }
+
+    ngx_http_acr_auth_stop(registry);
 
     if (registry->meta) {
         ngx_http_acr_meta_close(registry->meta);

@@ -76,6 +76,11 @@ ngx_int_t ngx_http_acr_header_printf(ngx_http_request_t *r, const char *key,
    where needed), relative or absolute as acr_location says */
 ngx_int_t ngx_http_acr_location(ngx_http_request_t *r, const char *fmt, ...);
 
+/* the scheme and the host that the client has used, as acr_location says;
+   NGX_DECLINED: it has named no host that can be written back */
+ngx_int_t ngx_http_acr_origin(ngx_http_request_t *r, ngx_str_t *scheme,
+    ngx_str_t *host);
+
 /*
  * Deals with a request body that nobody has read, so that it is never run as
  * the next request: nginx reads it away, or, if it is too large for that or

@@ -28,7 +28,8 @@
     X(manifest_get) X(manifest_put) X(manifest_delete)                       \
     X(admin_stats) X(admin_sessions) X(admin_rebuild) X(admin_rebuild_get)   \
     X(admin_gc) X(admin_gc_get) X(admin_gc_stop) X(admin_scrub)              \
-    X(admin_scrub_get) X(admin_scrub_stop)
+    X(admin_scrub_get) X(admin_scrub_stop) X(admin_access) X(token_get)      \
+    X(token_post) X(token_exchange) X(token_keys)
 
 /* the codes that we send; what is not here counts for its class */
 #define NGX_HTTP_ACR_STATUSES(X)                                             \

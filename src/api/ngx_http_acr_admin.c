@@ -2,9 +2,6 @@
 #include "ngx_http_acr_admin.h"
 #include "ngx_http_acr_metrics.h"
 
-#include <jansson.h>
-
-
 #define NGX_HTTP_ACR_ADMIN_SESSIONS  100     /* of a page */
 
 /* what sessions.lua says of each */
@@ -53,8 +50,6 @@ static void ngx_http_acr_admin_stopped(ngx_http_request_t *r, void *data,
 static void ngx_http_acr_admin_pairs(json_t *object, ngx_str_t *v,
     ngx_uint_t n);
 static json_t *ngx_http_acr_admin_value(ngx_str_t *value);
-static void ngx_http_acr_admin_send(ngx_http_request_t *r, ngx_uint_t status,
-    json_t *root);
 static void ngx_http_acr_admin_unexpected(ngx_http_request_t *r);
 
 
@@ -106,6 +101,10 @@ ngx_http_acr_admin_route(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
 {
     ngx_str_t                    name;
     ngx_http_acr_admin_route_t  *route;
+
+    if (ngx_http_acr_admin_access(r, ctx)) {
+        return;
+    }
 
     ngx_http_acr_discard(r);
 
@@ -475,7 +474,7 @@ ngx_http_acr_admin_value(ngx_str_t *value)
 }
 
 
-static void
+void
 ngx_http_acr_admin_send(ngx_http_request_t *r, ngx_uint_t status,
     json_t *root)
 {

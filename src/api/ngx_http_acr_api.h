@@ -68,6 +68,15 @@ void ngx_http_acr_referrers_get(ngx_http_request_t *r,
     ngx_http_acr_ctx_t *ctx);
 void ngx_http_acr_catalog_get(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx);
 
+/* Docker token authentication and ACR's variant of it: /oauth2/... */
+void ngx_http_acr_token_get(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx);
+void ngx_http_acr_token_post(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx);
+void ngx_http_acr_token_exchange(ngx_http_request_t *r,
+    ngx_http_acr_ctx_t *ctx);
+
+/* the public keys of tokens, RFC 7517 */
+void ngx_http_acr_token_keys(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx);
+
 /*
  * Pulls that Redis cannot answer, because it is down or does not know the
  * repository yet: answered from the directory, which has all that was ever

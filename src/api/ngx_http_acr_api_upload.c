@@ -5,6 +5,7 @@
  */
 
 #include "ngx_http_acr_upload.h"
+#include "../auth/ngx_http_acr_auth.h"
 
 #include <openssl/rand.h>
 
@@ -124,6 +125,20 @@ ngx_http_acr_upload_post_mount(ngx_http_request_t *r,
 
     } else if (!acr_name_valid(args[2].data, args[2].len)) {
         ngx_http_acr_fail(r, ACR_E_NAME_INVALID, NULL, "from", &args[2]);
+        return;
+    }
+
+    /*
+     * A blob is found only where the caller may read; where it is not told
+     * where, nobody looks.  Both end as if it were nowhere.
+     */
+
+    if (u->ctx->conf->auth.enable
+        && (args[2].len == 0
+            || !(ngx_http_acr_may(u->ctx, &args[2]) & ACR_MAY_PULL)))
+    {
+        ngx_str_null(&u->ctx->digest);
+        ngx_http_acr_upload_post_session(r, u);
         return;
     }
 

@@ -1,6 +1,7 @@
 
 #include "ngx_http_acr_api.h"
 #include "ngx_http_acr_metrics.h"
+#include "../auth/ngx_http_acr_auth.h"
 
 
 typedef struct {
@@ -8,6 +9,8 @@ typedef struct {
     ngx_uint_t                methods;
     unsigned                  reads:1;     /* its handler reads the body */
     unsigned                  deletes:1;   /* "acr_delete off" takes it away */
+    ngx_uint_t                all;         /* rights that it needs: ACR_MAY_* */
+    ngx_uint_t                any;         /* and one of these, if there are */
     const char               *operation;
     ngx_http_acr_handler_pt   handler;
 } ngx_http_acr_route_t;
@@ -15,6 +18,8 @@ typedef struct {
 
 static void ngx_http_acr_router_cleanup(void *data);
 static void ngx_http_acr_route(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx);
+static void ngx_http_acr_route_admit(ngx_http_request_t *r,
+    ngx_http_acr_ctx_t *ctx, ngx_http_acr_route_t *route);
 static ngx_uint_t ngx_http_acr_path_clean(ngx_http_request_t *r);
 static ngx_http_acr_route_t *ngx_http_acr_route_find(ngx_http_request_t *r,
     ngx_http_acr_ctx_t *ctx, acr_path_e resource);
@@ -25,51 +30,82 @@ static void ngx_http_acr_route_method(ngx_http_request_t *r,
 static ngx_http_acr_route_t  ngx_http_acr_routes[] = {
 
     { ACR_PATH_BASE, NGX_HTTP_GET|NGX_HTTP_HEAD, 0, 0,
+      0, 0,
       "base_get", ngx_http_acr_base_get },
 
     { ACR_PATH_EXTENSIONS, NGX_HTTP_GET|NGX_HTTP_HEAD, 0, 0,
+      ACR_MAY_PULL, 0,
       "extensions_get", ngx_http_acr_extensions_get },
 
     { ACR_PATH_BLOB, NGX_HTTP_GET|NGX_HTTP_HEAD, 0, 0,
+      ACR_MAY_PULL, 0,
       "blob_get", ngx_http_acr_blob_get },
 
     { ACR_PATH_BLOB, NGX_HTTP_DELETE, 0, 1,
+      ACR_MAY_DELETE, 0,
       "blob_delete", ngx_http_acr_blob_delete },
 
     { ACR_PATH_UPLOADS, NGX_HTTP_POST, 1, 0,
+      ACR_MAY_PULL|ACR_MAY_PUSH, 0,
       "upload_post", ngx_http_acr_upload_post },
 
     { ACR_PATH_UPLOAD, NGX_HTTP_PATCH, 1, 0,
+      ACR_MAY_PULL|ACR_MAY_PUSH, 0,
       "upload_patch", ngx_http_acr_upload_patch },
 
     { ACR_PATH_UPLOAD, NGX_HTTP_PUT, 1, 0,
+      ACR_MAY_PULL|ACR_MAY_PUSH, 0,
       "upload_put", ngx_http_acr_upload_put },
 
     { ACR_PATH_UPLOAD, NGX_HTTP_GET|NGX_HTTP_HEAD, 0, 0,
+      ACR_MAY_PULL|ACR_MAY_PUSH, 0,
       "upload_get", ngx_http_acr_upload_get },
 
     { ACR_PATH_UPLOAD, NGX_HTTP_DELETE, 0, 0,
+      ACR_MAY_PULL|ACR_MAY_PUSH, 0,
       "upload_delete", ngx_http_acr_upload_delete },
 
     { ACR_PATH_MANIFEST, NGX_HTTP_GET|NGX_HTTP_HEAD, 0, 0,
+      ACR_MAY_PULL, 0,
       "manifest_get", ngx_http_acr_manifest_get },
 
     { ACR_PATH_MANIFEST, NGX_HTTP_PUT, 1, 0,
+      ACR_MAY_PULL|ACR_MAY_PUSH, 0,
       "manifest_put", ngx_http_acr_manifest_put },
 
     { ACR_PATH_MANIFEST, NGX_HTTP_DELETE, 0, 1,
+      ACR_MAY_DELETE, 0,
       "manifest_delete", ngx_http_acr_manifest_delete },
 
     { ACR_PATH_TAGS, NGX_HTTP_GET|NGX_HTTP_HEAD, 0, 0,
+      0, ACR_MAY_PULL|ACR_MAY_METADATA_READ,
       "tags_get", ngx_http_acr_tags_get },
 
     { ACR_PATH_REFERRERS, NGX_HTTP_GET|NGX_HTTP_HEAD, 0, 0,
+      ACR_MAY_PULL, 0,
       "referrers_get", ngx_http_acr_referrers_get },
 
     { ACR_PATH_CATALOG, NGX_HTTP_GET|NGX_HTTP_HEAD, 0, 0,
+      ACR_MAY_CATALOG, 0,
       "catalog_get", ngx_http_acr_catalog_get },
 
-    { ACR_PATH_NONE, 0, 0, 0, NULL, NULL }
+    { ACR_PATH_TOKEN, NGX_HTTP_GET|NGX_HTTP_HEAD, 0, 0,
+      0, 0,
+      "token_get", ngx_http_acr_token_get },
+
+    { ACR_PATH_TOKEN, NGX_HTTP_POST, 1, 0,
+      0, 0,
+      "token_post", ngx_http_acr_token_post },
+
+    { ACR_PATH_EXCHANGE, NGX_HTTP_POST, 1, 0,
+      0, 0,
+      "token_exchange", ngx_http_acr_token_exchange },
+
+    { ACR_PATH_KEYS, NGX_HTTP_GET|NGX_HTTP_HEAD, 0, 0,
+      0, 0,
+      "token_keys", ngx_http_acr_token_keys },
+
+    { ACR_PATH_NONE, 0, 0, 0, 0, 0, NULL, NULL }
 };
 
 
@@ -194,7 +230,52 @@ ngx_http_acr_route(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
         ngx_http_acr_discard(r);
     }
 
-    route->handler(r, ctx);
+    ngx_http_acr_route_admit(r, ctx, route);
+}
+
+
+/* who may, goes on to the handler */
+
+static void
+ngx_http_acr_route_admit(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
+    ngx_http_acr_route_t *route)
+{
+    switch (route->resource) {
+
+    case ACR_PATH_BASE:
+        ngx_http_acr_authenticate(r, ctx, 1, route->handler);
+        return;
+
+    case ACR_PATH_EXTENSIONS:
+
+        if (ctx->repository.len == 0) {
+            ngx_http_acr_authenticate(r, ctx, 1, route->handler);
+            return;
+        }
+
+        break;
+
+    case ACR_PATH_TOKEN:
+    case ACR_PATH_EXCHANGE:
+    case ACR_PATH_KEYS:
+
+        /* the token service looks itself at who asks */
+
+        if (ctx->conf->auth.enable) {
+            route->handler(r, ctx);
+            return;
+        }
+
+        ngx_http_acr_fail_status(r, NGX_HTTP_NOT_FOUND, ACR_E_UNSUPPORTED,
+                                 "there is no access control here", NULL,
+                                 NULL);
+        return;
+
+    default:
+        break;
+    }
+
+    ngx_http_acr_authorize(r, ctx, route->all, route->any, route->handler);
 }
 
 

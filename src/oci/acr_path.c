@@ -57,6 +57,23 @@ acr_path_parse(acr_path_t *path, const unsigned char *p, size_t n)
 
     memset(path, 0, sizeof(acr_path_t));
 
+    if (n > 8 && memcmp(p, "/oauth2/", 8) == 0) {
+        last.data = p + 8;
+        last.len = n - 8;
+
+        if (acr_path_is(&last, "token")) {
+            path->resource = ACR_PATH_TOKEN;
+
+        } else if (acr_path_is(&last, "exchange")) {
+            path->resource = ACR_PATH_EXCHANGE;
+
+        } else if (acr_path_is(&last, "keys")) {
+            path->resource = ACR_PATH_KEYS;
+        }
+
+        return;
+    }
+
     if (n < 3 || memcmp(p, "/v2", 3) != 0) {
         return;
     }

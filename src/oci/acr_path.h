@@ -20,8 +20,11 @@ typedef enum {
     ACR_PATH_TAGS,             /* /v2/<name>/tags/list */
     ACR_PATH_REFERRERS,        /* /v2/<name>/referrers/<digest> */
     ACR_PATH_CATALOG,          /* /v2/_catalog */
-    ACR_PATH_EXTENSIONS        /* /v2/_oci/ext/discover, also below <name>,
+    ACR_PATH_EXTENSIONS,       /* /v2/_oci/ext/discover, also below <name>,
                                   whose name is then set */
+    ACR_PATH_TOKEN,            /* /oauth2/token, of Docker's and ACR's */
+    ACR_PATH_EXCHANGE,         /* /oauth2/exchange, of ACR's */
+    ACR_PATH_KEYS              /* /oauth2/keys: RFC 7517 */
 } acr_path_e;
 
 typedef struct {

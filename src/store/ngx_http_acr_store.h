@@ -55,6 +55,53 @@ const char *ngx_http_acr_store_prepare(ngx_http_acr_store_t *store, uid_t uid,
     gid_t gid, ngx_err_t *err, char *path);
 
 
+/* --- access: acr/access.json and acr/token.key */
+
+#define NGX_HTTP_ACR_STORE_ACCESS_MAX  (32 * 1024 * 1024)
+#define NGX_HTTP_ACR_STORE_KEY_MAX     16384
+
+/* what a file was when it was read; all zeroes: it never was */
+
+typedef struct {
+    uint64_t     known;
+    uint64_t     ino;                  /* 0: there is no file */
+    int64_t      size;
+    int64_t      sec;                  /* mtime */
+    int64_t      nsec;
+} ngx_http_acr_store_version_t;
+
+/*
+ * Reads the whole file into *p, which the caller frees (ngx_free()); NULL and a
+ * length of 0 if there is none yet.  If version is not NULL: NGX_DECLINED if
+ * the file is the one that it tells, else it is set.
+ */
+ngx_int_t ngx_http_acr_store_access_read(ngx_http_acr_store_t *store,
+    ngx_http_acr_store_version_t *version, u_char **p, size_t *n,
+    ngx_log_t *log);
+
+/*
+ * Changes the file under its lock, of which there is one for all nodes: calls
+ * change with what it says, and replaces it, durably, by what that has put into
+ * *text (from malloc(), freed here) and *len.  If change does not return NGX_OK
+ * nothing is changed, and that is returned.
+ */
+typedef ngx_int_t (*ngx_http_acr_store_change_pt)(void *data, const u_char *p,
+    size_t n, u_char **text, size_t *len, ngx_log_t *log);
+
+ngx_int_t ngx_http_acr_store_access_change(ngx_http_acr_store_t *store,
+    ngx_http_acr_store_change_pt change, void *data, ngx_log_t *log);
+
+/*
+ * At start, after ngx_http_acr_store_prepare(): puts pem into acr/token.key if
+ * there is none, readable by nobody but uid, and reads what is there into buf;
+ * *n is its size, then what was read.  NULL, or why not, to be followed by the
+ * name of the file; *err is an errno value or 0.
+ */
+const char *ngx_http_acr_store_key(ngx_http_acr_store_t *store,
+    const char *pem, uid_t uid, gid_t gid, char *buf, size_t *n,
+    ngx_err_t *err);
+
+
 /* --- content */
 
 /*

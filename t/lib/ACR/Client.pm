@@ -8,12 +8,26 @@ use warnings;
 
 use ACR::Content;
 use ACR::HTTP;
+use MIME::Base64 qw(encode_base64);
 
 
 sub new {
     my ($class, $port) = @_;
 
     return bless({ port => $port }, $class);
+}
+
+
+# as(NAME, PASSWORD) or as(TOKEN): another client of the same registry, with
+# Basic or with Bearer
+sub as {
+    my ($self, $name, $password) = @_;
+
+    my $client = ACR::Client->new($self->port());
+    $client->{authorization} = defined $password
+        ? 'Basic ' . encode_base64("$name:$password", '') : "Bearer $name";
+
+    return $client;
 }
 
 
@@ -53,6 +67,11 @@ sub forget {
 # as ACR::HTTP::request
 sub request {
     my ($self, $method, $target, %option) = @_;
+
+    if (defined $self->{authorization}) {
+        $option{headers} = [Authorization => $self->{authorization},
+                            @{ $option{headers} || [] }];
+    }
 
     my $answer = eval { $self->kept()->request($method, $target, %option) };
 

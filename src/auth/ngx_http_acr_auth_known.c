@@ -1,0 +1,236 @@
+
+#include "ngx_http_acr_auth.h"
+
+
+#define NGX_HTTP_ACR_KNOWN_MAX         4096
+
+#define NGX_HTTP_ACR_FAILURES_PERIOD   60    /* seconds */
+
+/* how many times those of an account an address may have */
+#define NGX_HTTP_ACR_FAILURES_ADDRESS  10
+
+
+static void ngx_http_acr_known_remove(ngx_http_acr_auth_t *auth,
+    ngx_http_acr_credential_t *credential);
+static ngx_queue_t *ngx_http_acr_known_bucket(ngx_http_acr_auth_t *auth,
+    u_char *key);
+static ngx_http_acr_failures_t *ngx_http_acr_failures(
+    ngx_http_acr_auth_t *auth, ngx_http_request_t *r, ngx_str_t *account);
+
+
+void
+ngx_http_acr_known_key(ngx_http_acr_auth_t *auth, u_char *key,
+    ngx_str_t *parts, ngx_uint_t n)
+{
+    ngx_uint_t    i;
+    acr_hash_t    hash;
+    acr_digest_t  digest;
+
+    acr_hash_init(&hash, acr_algorithm_by_id(ACR_SHA256));
+    acr_hash_update(&hash, auth->salt, sizeof(auth->salt));
+
+    for (i = 0; i < n; i++) {
+        acr_hash_update(&hash, &parts[i].len, sizeof(size_t));
+        acr_hash_update(&hash, parts[i].data, parts[i].len);
+    }
+
+    acr_hash_final(&hash, &digest);
+
+    ngx_memcpy(key, digest.hex, NGX_HTTP_ACR_KEY_LEN);
+}
+
+
+ngx_http_acr_credential_t *
+ngx_http_acr_known_find(ngx_http_acr_auth_t *auth, u_char *key)
+{
+    ngx_queue_t                *q, *bucket;
+    ngx_http_acr_credential_t  *credential;
+
+    bucket = ngx_http_acr_known_bucket(auth, key);
+
+    for (q = ngx_queue_head(bucket);
+         q != ngx_queue_sentinel(bucket);
+         q = ngx_queue_next(q))
+    {
+        credential = ngx_queue_data(q, ngx_http_acr_credential_t, bucket);
+
+        if (ngx_memcmp(credential->key, key, NGX_HTTP_ACR_KEY_LEN) != 0) {
+            continue;
+        }
+
+        if (credential->until <= ngx_time()) {
+            ngx_http_acr_known_remove(auth, credential);
+            return NULL;
+        }
+
+        /* a password that is in use is not hashed again, so that it is good
+           where others fail, too */
+
+        if (!credential->bearer) {
+            credential->until = ngx_time() + NGX_HTTP_ACR_KNOWN_REMEMBER;
+        }
+
+        ngx_queue_remove(&credential->order);
+        ngx_queue_insert_head(&auth->order, &credential->order);
+
+        credential->refs++;
+
+        return credential;
+    }
+
+    return NULL;
+}
+
+
+void
+ngx_http_acr_known_add(ngx_http_acr_auth_t *auth,
+    ngx_http_acr_credential_t *credential)
+{
+    ngx_http_acr_credential_t  *same;
+
+    /* two requests may have shown it at once */
+
+    same = ngx_http_acr_known_find(auth, credential->key);
+
+    if (same) {
+        ngx_http_acr_credential_release(same);
+        ngx_http_acr_known_remove(auth, same);
+    }
+
+    if (auth->known == NGX_HTTP_ACR_KNOWN_MAX) {
+        ngx_http_acr_known_remove(auth,
+                                  ngx_queue_data(ngx_queue_last(&auth->order),
+                                                 ngx_http_acr_credential_t,
+                                                 order));
+    }
+
+    ngx_queue_insert_head(&auth->order, &credential->order);
+    ngx_queue_insert_head(ngx_http_acr_known_bucket(auth, credential->key),
+                          &credential->bucket);
+
+    auth->known++;
+    credential->refs++;
+}
+
+
+static void
+ngx_http_acr_known_remove(ngx_http_acr_auth_t *auth,
+    ngx_http_acr_credential_t *credential)
+{
+    ngx_queue_remove(&credential->order);
+    ngx_queue_remove(&credential->bucket);
+
+    auth->known--;
+
+    ngx_http_acr_credential_release(credential);
+}
+
+
+static ngx_queue_t *
+ngx_http_acr_known_bucket(ngx_http_acr_auth_t *auth, u_char *key)
+{
+    return &auth->buckets[ngx_murmur_hash2(key, NGX_HTTP_ACR_KEY_LEN)
+                          % NGX_HTTP_ACR_AUTH_BUCKETS];
+}
+
+
+void
+ngx_http_acr_credential_release(ngx_http_acr_credential_t *credential)
+{
+    if (credential->pool && --credential->refs == 0) {
+        ngx_destroy_pool(credential->pool);
+    }
+}
+
+
+/*
+ * Failures are counted for an address, behind which there may be many, and for
+ * an account from there.  Were they counted for an account from wherever,
+ * anybody could shut out whoever they can name, while passwords are too long to
+ * be guessed.  The table has no chains: who shares a place with another is
+ * stopped a little earlier.
+ */
+
+ngx_uint_t
+ngx_http_acr_failing(ngx_http_acr_auth_t *auth, ngx_http_request_t *r,
+    ngx_str_t *account)
+{
+    ngx_str_t            anyone;
+    ngx_uint_t           max;
+    ngx_http_acr_ctx_t  *ctx;
+
+    ctx = ngx_http_acr_get_ctx(r);
+    max = ctx->conf->auth.failures;
+
+    if (max == 0) {
+        return 0;
+    }
+
+    ngx_str_null(&anyone);
+
+    return ngx_http_acr_failures(auth, r, &anyone)->count
+           / NGX_HTTP_ACR_FAILURES_ADDRESS >= max
+           || (account->len
+               && ngx_http_acr_failures(auth, r, account)->count >= max);
+}
+
+
+void
+ngx_http_acr_failed(ngx_http_acr_auth_t *auth, ngx_http_request_t *r,
+    ngx_str_t *account)
+{
+    ngx_str_t  anyone;
+
+    ngx_str_null(&anyone);
+
+    ngx_http_acr_failures(auth, r, &anyone)->count++;
+
+    if (account->len) {
+        ngx_http_acr_failures(auth, r, account)->count++;
+    }
+}
+
+
+static ngx_http_acr_failures_t *
+ngx_http_acr_failures(ngx_http_acr_auth_t *auth, ngx_http_request_t *r,
+    ngx_str_t *account)
+{
+    uint32_t                  hash;
+    ngx_str_t                 address, parts[2];
+    ngx_http_acr_failures_t  *f;
+    u_char                    key[NGX_HTTP_ACR_KEY_LEN];
+
+    address = r->connection->addr_text;
+
+#if (NGX_HAVE_INET6)
+    {
+    struct sockaddr_in6  *sin6;
+
+    /* who has one of these addresses has 2^64 of them */
+
+    if (r->connection->sockaddr->sa_family == AF_INET6) {
+        sin6 = (struct sockaddr_in6 *) r->connection->sockaddr;
+
+        if (!IN6_IS_ADDR_V4MAPPED(&sin6->sin6_addr)) {
+            address.data = sin6->sin6_addr.s6_addr;
+            address.len = 8;
+        }
+    }
+    }
+#endif
+
+    parts[0] = address;
+    parts[1] = *account;
+
+    ngx_http_acr_known_key(auth, key, parts, 2);
+
+    hash = ngx_murmur_hash2(key, NGX_HTTP_ACR_KEY_LEN);
+    f = &auth->failures[hash % NGX_HTTP_ACR_AUTH_FAILURES];
+
+    if (f->until <= ngx_time()) {
+        f->until = ngx_time() + NGX_HTTP_ACR_FAILURES_PERIOD;
+        f->count = 0;
+    }
+
+    return f;
+}
