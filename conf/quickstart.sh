@@ -27,8 +27,11 @@ starts what is not running and takes over a new build or another port.
                  registries on different ports and directories do not
                  disturb one another.
   --no-install   install no Debian packages
-  --open         let anonymous clients on this machine push, pull and delete
-                 (there is no access control yet: they can do so anyway)
+  --open         without access control: whoever is on this machine may push,
+                 pull and delete.  It stays so until --login
+  --login        with access control, as at the first time without --open: the
+                 password of the user "admin" is in the data directory, in
+                 admin.password
   --stop         stop nginx and Redis; the data stays
 USAGE
 }
@@ -56,6 +59,7 @@ options() {
             --data=*) data=${1#*=} ;;
             --no-install) install=no ;;
             --open) open=yes ;;
+            --login) open=no ;;
             --stop) stop=yes ;;
             -h|--help) usage; exit 0 ;;
             *) usage >&2; die "unknown option: $1" ;;
@@ -97,6 +101,11 @@ options() {
     if [ -z "$port" ]; then
         port=$(running_port)
         port=${port:-5000}
+    fi
+
+    if [ -z "$open" ]; then
+        open=no
+        ! grep -qs '^ *acr_auth off;' "$conf" || open=yes
     fi
 }
 
@@ -291,6 +300,7 @@ made() {
     grep -qs '^0\{31\}1 ' /proc/net/if_inet6 \
         || script="$script; /listen \[::1\]/d"
     [ "$(id -u)" = 0 ] || script="$script; /^user /d"
+    [ $open = no ] || script="$script; s|acr_auth on;|acr_auth off;|"
 
     sed "$script" "$TREE/conf/$1" > "$data/conf/$1.made"
 }
@@ -410,7 +420,77 @@ start() {
     wait_for_registry
 }
 
+# --- the admin user
+
+# ask METHOD PATH BODY [PASSWORD]: the status of the answer, and its body in
+# one line
+ask() {
+    local status line login=
+
+    if [ $# -gt 3 ]; then
+        login="Authorization: Basic $(printf 'admin:%s' "$4" | base64 -w 0)"
+        login=$login$'\r\n'
+    fi
+
+    (
+        exec 3<> "/dev/tcp/127.0.0.1/$port" || exit 1
+        printf '%s %s HTTP/1.0\r\nHost: localhost:%s\r\n%s' \
+            "$1" "$2" "$port" "$login" >&3
+        printf 'Content-Length: %d\r\n\r\n%s' ${#3} "$3" >&3
+        read -r -t 10 _ status _ <&3
+        while read -r -t 10 line <&3 && [ -n "${line%$'\r'}" ]; do :; done
+        printf '%s ' "$status"
+        tr -d '\n' <&3
+    ) 2> /dev/null
+}
+
+# The registry keeps no password, so what is lost is made anew.
+admin() {
+    local file=$data/admin.password answer password i right=0
+
+    password=$(cat "$file" 2> /dev/null || true)
+
+    # after a reload a worker without access control may still listen
+    for ((i = 0; i < 200 && right < 20; i++)); do
+        case $(ask GET /v2/ '') in
+            "401 "*) right=$((right + 1)) ;;
+            *) right=0; sleep 0.05 ;;
+        esac
+    done
+
+    if [ -z "$password" ] \
+        || [[ $(ask GET /v2/ '' "$password") != "200 "* ]]
+    then
+        answer=$(ask PUT /acr/admin/access/admin '{"enabled":true}')
+        case $answer in
+            *'"value"'*) ;;
+            *) answer=$(ask POST /acr/admin/access/admin/passwords/password \
+                        '{}') ;;
+        esac
+        password=$(printf '%s' "$answer" \
+            | sed 's/.*"name":"password","value":"\([^"]*\)".*/\1/; t; d')
+        [ -n "$password" ] || die "no admin user can be made: $answer"
+
+        (umask 077; printf '%s' "$password" > "$file.new")
+        mv "$file.new" "$file"
+    fi
+
+    # each worker looks twice a second at who may do what
+    sleep 1
+}
+
 greet() {
+    if [ $open = no ]; then
+        cat << LOGIN
+
+The registry asks who is there; the admin user's password is in
+$data/admin.password:
+
+  docker login localhost:$port --username admin \\
+      --password-stdin < $data/admin.password
+LOGIN
+    fi
+
     cat << GREETING
 
 The registry answers at http://localhost:$port/v2/
@@ -427,7 +507,7 @@ The registry answers at http://localhost:$port/v2/
 
 GREETING
     if [ $open = yes ]; then
-        say "--open: there is no access control yet, so it changes nothing"
+        say "--open: whoever is on this machine may push, pull and delete"
     fi
 }
 
@@ -436,7 +516,7 @@ GREETING
 port=
 data=
 install=yes
-open=no
+open=
 stop=no
 redis_user=redis
 
@@ -462,4 +542,5 @@ flock 9
 
 build
 start
+[ $open = yes ] || admin
 greet

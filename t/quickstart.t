@@ -10,6 +10,7 @@ use File::Basename qw(dirname);
 use File::Temp qw(tempdir);
 use HTTP::Tiny;
 use IO::Socket::INET;
+use MIME::Base64 qw(encode_base64);
 use Test::More;
 
 my $script = abs_path(dirname(__FILE__) . '/../conf/quickstart.sh');
@@ -33,7 +34,7 @@ END {
 
 # --- start, and start again
 
-my $out = run("--port $port --data $first");
+my $out = run("--port $port --data $first --open");
 is($?, 0, 'it starts') or BAIL_OUT("quickstart: $out");
 like($out, qr{docker push localhost:$port/}, 'and says what to do next');
 ok(answers($port), 'the registry answers');
@@ -54,8 +55,8 @@ SKIP: {
 my @before = pids($first);
 run("--port $port --data $first");
 is_deeply([pids($first)], \@before, 'a second time changes nothing');
-run("--data $first --open");
-is_deeply([pids($first)], \@before, 'the port is remembered; --open');
+run("--data $first");
+is_deeply([pids($first)], \@before, 'the port is remembered, and --open');
 
 
 # --- after a crash
@@ -90,11 +91,38 @@ $out = run("--port $port --data $second");
 isnt($?, 0, 'a port that is used is refused');
 like($out, qr/port $port is used/, 'with the reason');
 
-run("--port $other --data $second");
+run("--port $other --data $second --open");
 ok(answers($port) && answers($other), 'two run side by side');
 
 run("--port $third --data $second");
 ok(answers($third), 'one can move to another port');
+
+
+# --- access control
+
+$out = run("--data $second --login");
+my $file = "$second/admin.password";
+like($out, qr{docker login localhost:$third .*\n.*< \Q$file\E$}m,
+     'with access control it says how to log in');
+is(sprintf('%o', (stat($file))[2] & 07777), '600',
+   'the password is for its owner alone');
+my $password = read_file($file);
+ok(soon(sub { status($third) == 401 }), 'without it nobody does anything');
+ok(soon(sub { status($third, "admin:$password") == 200 }),
+   'with it the admin does');
+is(status($third, 'admin:' . 'A' x 52), 401, 'not with another');
+unlike($out, qr/\Q$password\E/, 'it is not printed');
+
+run("--data $second");
+is(read_file($file), $password, 'a second time it is the same');
+is(status($third), 401, 'and access control stays');
+unlink($file) or die "$file: $!";
+run("--data $second");
+isnt(read_file($file), $password, 'one that was lost is made anew');
+ok(soon(sub { status($third, 'admin:' . read_file($file)) == 200 }),
+   'and right');
+$out = run("--data $second --open");
+ok(soon(sub { answers($third) }), 'without access control again');
 
 
 # --- foreign process ids
@@ -182,6 +210,29 @@ sub answers {
     my $answer = HTTP::Tiny->new(timeout => 10)->get("http://$host:$port/v2/");
 
     return $answer->{status} == 200;
+}
+
+
+# a worker from before a reload may answer still
+sub soon {
+    my ($function) = @_;
+
+    for (1 .. 200) {
+        return 1 if $function->();
+        select(undef, undef, undef, 0.05);
+    }
+
+    return 0;
+}
+
+
+sub status {
+    my ($port, $user) = @_;
+
+    return HTTP::Tiny->new(timeout => 10)->get("http://127.0.0.1:$port/v2/", {
+        headers => $user
+            ? { authorization => 'Basic ' . encode_base64($user, '') } : {} })
+        ->{status};
 }
 
 
