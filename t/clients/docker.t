@@ -19,7 +19,7 @@ clients(dockerd => sub {
     my $name = $c->{repo};
     my $at = registry() . "/$name";
     my $dir = $c->{dir};
-    my @docker = dockerd($c) or return;
+    my @docker = $c->dockerd() or return;
 
     # Two layers: a tree, and a file on it.
 
@@ -74,28 +74,6 @@ clients(dockerd => sub {
                         "$at/image:unknown");
     like($output, qr/manifest unknown|not found/, 'the reason is told');
 });
-
-
-# Starts one; its client.
-sub dockerd {
-    my ($c) = @_;
-
-    my $dir = $c->{dir};
-    my @docker = ('docker', '-H', "unix://$dir/docker.sock");
-
-    my $log = $c->daemon('dockerd', '-H', "unix://$dir/docker.sock",
-        '--data-root', "$dir/docker", '--exec-root', "$dir/exec",
-        '--pidfile', "$dir/docker.pid", '--storage-driver', 'vfs',
-        '--bridge=none', '--iptables=false', '--ip6tables=false',
-        '--ip-forward=false', '--ip-masq=false');
-
-    my $up = wait_for(sub {
-        return -S "$dir/docker.sock" && ($c->run(@docker, 'version'))[0] == 0;
-    }, 60);
-    ok($up, 'dockerd runs') or diag(slurp($log));
-
-    return $up ? @docker : ();
-}
 
 
 sub id {

@@ -67,8 +67,11 @@ sub work {
 }
 
 
-# HOST:PORT of a registry that is this test's own.
+# HOST:PORT of a registry that is this test's own; the first call may say with
+# which options of ACR::Node.
 sub registry {
+    my (%option) = @_;
+
     return $registry if defined $registry;
 
     if ($ENV{ACR_CLIENTS_REGISTRY}) {
@@ -76,7 +79,7 @@ sub registry {
         return $registry;
     }
 
-    $own = ACR::start(workers => 2);
+    $own = ACR::start(workers => 2, %option);
     $registry = "127.0.0.1:$own->{port}";
 
     return $registry;
@@ -250,6 +253,29 @@ sub fails {
     ok($status != 0, $name) or diag("@command\n$output");
 
     return $output;
+}
+
+
+# $c->dockerd(): starts one; the command that is its client, or nothing
+sub dockerd {
+    my ($self) = @_;
+
+    my $dir = $self->{dir};
+    my @docker = ('docker', '-H', "unix://$dir/docker.sock");
+
+    my $log = $self->daemon('dockerd', '-H', "unix://$dir/docker.sock",
+        '--data-root', "$dir/docker", '--exec-root', "$dir/exec",
+        '--pidfile', "$dir/docker.pid", '--storage-driver', 'vfs',
+        '--bridge=none', '--iptables=false', '--ip6tables=false',
+        '--ip-forward=false', '--ip-masq=false');
+
+    my $up = wait_for(sub {
+        return -S "$dir/docker.sock"
+               && ($self->run(@docker, 'version'))[0] == 0;
+    }, 60);
+    ok($up, 'dockerd runs') or diag(slurp($log));
+
+    return $up ? @docker : ();
 }
 
 
