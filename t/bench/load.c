@@ -4,6 +4,8 @@
  * again over so many connections that are kept, each with one request at a
  * time.  Prints the answers, the bytes of bodies received, and the seconds.
  *
+ * LOAD_AUTHORIZATION, if it is set, is sent as that header.
+ *
  * It knows HEAD, and it lets the kernel discard what it receives, so that it
  * takes little of the CPU that it shares with the server.
  */
@@ -58,6 +60,7 @@ main(int argc, char **argv)
 {
     int                 ep, n, i, count;
     double              start, seconds, passed;
+    const char         *login;
     struct epoll_event  events[CONNECTIONS];
 
     if (argc != 6) {
@@ -70,9 +73,13 @@ main(int argc, char **argv)
     seconds = atof(argv[5]);
     head_only = strcmp(argv[2], "HEAD") == 0;
 
+    login = getenv("LOAD_AUTHORIZATION");
+
     request_len = snprintf(request, sizeof(request),
                            "%s %s HTTP/1.1\r\nHost: localhost\r\n"
-                           "Accept: %s\r\n\r\n", argv[2], argv[3], ACCEPT);
+                           "%s%s%sAccept: %s\r\n\r\n", argv[2], argv[3],
+                           login ? "Authorization: " : "", login ? login : "",
+                           login ? "\r\n" : "", ACCEPT);
 
     if (count < 1 || count > CONNECTIONS
         || request_len >= (int) sizeof(request))

@@ -12,17 +12,16 @@ PACKAGES=(
     nginx nginx-dev redis-server docker-registry gcc libc6-dev make
     libhiredis-dev libjansson-dev libssl-dev perl
 )
-SUBJECTS=(manifest blob push memory rebuild)
+SUBJECTS=(manifest auth blob push memory rebuild)
 
 usage() {
     cat << 'USAGE'
 usage: t/bench/run.sh [--no-install] [-n rounds] [subject...]
 
-The subjects are manifest, blob, push, memory and rebuild; without one, all.
- With the
-default of 3 rounds that takes less than 3 minutes.  More rounds make the
-medians surer.  What is pushed lies below TMPDIR, which should be on the kind
-of disk that the registry is to have: 6 GiB are needed.
+The subjects are manifest, auth, blob, push, memory and rebuild; without one,
+all.  With the default of 3 rounds that takes less than 3 minutes.  More rounds
+make the medians surer.  What is pushed lies below TMPDIR, which should be on
+the kind of disk that the registry is to have: 6 GiB are needed.
 USAGE
 }
 
