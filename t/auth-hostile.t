@@ -107,6 +107,17 @@ answers($admin->get('/v2/'), 200, 'who was known stays so');
 # an account that somebody else guesses at: by 127.0.0.2 as by 127.0.0.1
 like(elsewhere('GET', '/v2/', $second), qr{^HTTP/1.1 200 }, 'elsewhere, too');
 
+# --- a text of the configuration that a client has a say in
+
+my $named = node($acr, http => 'acr_auth on; acr_service $http_x_service;');
+$named->allow(qr/has become a text with a quote/);
+like($named->get('/v2/', headers => ['X-Service' => 'a b'])
+         ->header('WWW-Authenticate'), qr/,service="a b"$/, 'a name');
+for my $text ('a",scope="evil', 'a\\', "a\tb") {
+    refused($named->get('/v2/', headers => ['X-Service' => $text]), 500,
+            'UNKNOWN', 'what would be more than a name');
+}
+
 finish();
 
 

@@ -27,6 +27,8 @@ static ngx_uint_t ngx_http_acr_auth_static(ngx_http_acr_ctx_t *ctx,
     acr_principal_t *principal, acr_text_t *repository);
 static ngx_uint_t ngx_http_acr_auth_principal(ngx_http_acr_role_t *role,
     acr_principal_t *principal);
+static ngx_int_t ngx_http_acr_auth_value(ngx_http_request_t *r,
+    ngx_http_complex_value_t *cv, ngx_str_t *value);
 static size_t ngx_http_acr_challenge_scope(u_char *buf,
     ngx_http_acr_ctx_t *ctx, ngx_uint_t may);
 static void ngx_http_acr_challenge_body(ngx_http_request_t *r,
@@ -398,10 +400,9 @@ ngx_http_acr_challenge(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
 
     if (ctx->conf->auth.realm) {
 
-        if (ngx_http_complex_value(r, ctx->conf->auth.realm, &realm)
+        if (ngx_http_acr_auth_value(r, ctx->conf->auth.realm, &realm)
             != NGX_OK)
         {
-            ngx_http_acr_fail_errno(r, NGX_ERROR);
             return;
         }
 
@@ -526,18 +527,46 @@ ngx_http_acr_service(ngx_http_request_t *r, ngx_str_t *service)
 
     if (ctx->conf->auth.service) {
 
-        if (ngx_http_complex_value(r, ctx->conf->auth.service, service)
-            != NGX_OK)
-        {
-            ngx_http_acr_fail_errno(r, NGX_ERROR);
-            return NGX_DONE;
-        }
-
-        return NGX_OK;
+        return ngx_http_acr_auth_value(r, ctx->conf->auth.service, service);
     }
 
     if (ngx_http_acr_origin(r, &scheme, service) != NGX_OK) {
         ngx_str_set(service, "registry");
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * A text of the configuration that goes into a quoted string of a header, and
+ * whose variables a client may have a say in.  NGX_OK, or NGX_DONE after it has
+ * failed the request.
+ */
+
+static ngx_int_t
+ngx_http_acr_auth_value(ngx_http_request_t *r, ngx_http_complex_value_t *cv,
+    ngx_str_t *value)
+{
+    u_char  c;
+    size_t  i;
+
+    if (ngx_http_complex_value(r, cv, value) != NGX_OK) {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return NGX_DONE;
+    }
+
+    for (i = 0; i < value->len; i++) {
+        c = value->data[i];
+
+        if (c < 0x20 || c == 0x7f || c == '"' || c == '\\') {
+            ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                          "acr: \"acr_service\" or \"acr_realm\" has become "
+                          "a text with a quote, a backslash or a control "
+                          "character");
+            ngx_http_acr_fail_errno(r, NGX_ERROR);
+            return NGX_DONE;
+        }
     }
 
     return NGX_OK;

@@ -62,6 +62,7 @@ struct ngx_http_acr_credential_s {
 typedef struct {
     ngx_uint_t                 count;
     time_t                     until;
+    u_char                     key[NGX_HTTP_ACR_KEY_LEN];
 } ngx_http_acr_failures_t;
 
 

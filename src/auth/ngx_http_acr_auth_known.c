@@ -14,8 +14,10 @@ static void ngx_http_acr_known_remove(ngx_http_acr_auth_t *auth,
     ngx_http_acr_credential_t *credential);
 static ngx_queue_t *ngx_http_acr_known_bucket(ngx_http_acr_auth_t *auth,
     u_char *key);
-static ngx_http_acr_failures_t *ngx_http_acr_failures(
-    ngx_http_acr_auth_t *auth, ngx_http_request_t *r, ngx_str_t *account);
+static ngx_uint_t ngx_http_acr_failures(ngx_http_acr_auth_t *auth,
+    ngx_http_request_t *r, ngx_str_t *account, ngx_uint_t count);
+static void ngx_http_acr_failures_address(ngx_http_request_t *r,
+    ngx_str_t *address);
 
 
 void
@@ -147,8 +149,11 @@ ngx_http_acr_credential_release(ngx_http_acr_credential_t *credential)
  * Failures are counted for an address, behind which there may be many, and for
  * an account from there.  Were they counted for an account from wherever,
  * anybody could shut out whoever they can name, while passwords are too long to
- * be guessed.  The table has no chains: who shares a place with another is
- * stopped a little earlier.
+ * be guessed.
+ *
+ * A place of the table is of one of them.  Who comes to a place of another
+ * takes one off its count, and has the place when nothing is left: so nobody is
+ * taken for another, and those who fail most are known.
  */
 
 ngx_uint_t
@@ -168,10 +173,10 @@ ngx_http_acr_failing(ngx_http_acr_auth_t *auth, ngx_http_request_t *r,
 
     ngx_str_null(&anyone);
 
-    return ngx_http_acr_failures(auth, r, &anyone)->count
+    return ngx_http_acr_failures(auth, r, &anyone, 0)
            / NGX_HTTP_ACR_FAILURES_ADDRESS >= max
            || (account->len
-               && ngx_http_acr_failures(auth, r, account)->count >= max);
+               && ngx_http_acr_failures(auth, r, account, 0) >= max);
 }
 
 
@@ -183,54 +188,73 @@ ngx_http_acr_failed(ngx_http_acr_auth_t *auth, ngx_http_request_t *r,
 
     ngx_str_null(&anyone);
 
-    ngx_http_acr_failures(auth, r, &anyone)->count++;
+    (void) ngx_http_acr_failures(auth, r, &anyone, 1);
 
     if (account->len) {
-        ngx_http_acr_failures(auth, r, account)->count++;
+        (void) ngx_http_acr_failures(auth, r, account, 1);
     }
 }
 
 
-static ngx_http_acr_failures_t *
+/* how many there were lately, with one more if it is to be counted */
+
+static ngx_uint_t
 ngx_http_acr_failures(ngx_http_acr_auth_t *auth, ngx_http_request_t *r,
-    ngx_str_t *account)
+    ngx_str_t *account, ngx_uint_t count)
 {
-    uint32_t                  hash;
-    ngx_str_t                 address, parts[2];
+    ngx_str_t                 parts[2];
     ngx_http_acr_failures_t  *f;
     u_char                    key[NGX_HTTP_ACR_KEY_LEN];
 
-    address = r->connection->addr_text;
+    ngx_http_acr_failures_address(r, &parts[0]);
+    parts[1] = *account;
 
+    ngx_http_acr_known_key(auth, key, parts, 2);
+
+    f = &auth->failures[ngx_murmur_hash2(key, NGX_HTTP_ACR_KEY_LEN)
+                        % NGX_HTTP_ACR_AUTH_FAILURES];
+
+    if (f->until <= ngx_time()) {
+        f->count = 0;
+    }
+
+    if (f->count && ngx_memcmp(f->key, key, NGX_HTTP_ACR_KEY_LEN) != 0) {
+        f->count -= count;
+        return 0;
+    }
+
+    if (count) {
+
+        if (f->count == 0) {
+            ngx_memcpy(f->key, key, NGX_HTTP_ACR_KEY_LEN);
+            f->until = ngx_time() + NGX_HTTP_ACR_FAILURES_PERIOD;
+        }
+
+        f->count++;
+    }
+
+    return f->count;
+}
+
+
+/* of IPv6 the network: who has one of these addresses has 2^64 of them */
+
+static void
+ngx_http_acr_failures_address(ngx_http_request_t *r, ngx_str_t *address)
+{
 #if (NGX_HAVE_INET6)
-    {
     struct sockaddr_in6  *sin6;
-
-    /* who has one of these addresses has 2^64 of them */
 
     if (r->connection->sockaddr->sa_family == AF_INET6) {
         sin6 = (struct sockaddr_in6 *) r->connection->sockaddr;
 
         if (!IN6_IS_ADDR_V4MAPPED(&sin6->sin6_addr)) {
-            address.data = sin6->sin6_addr.s6_addr;
-            address.len = 8;
+            address->data = sin6->sin6_addr.s6_addr;
+            address->len = 8;
+            return;
         }
-    }
     }
 #endif
 
-    parts[0] = address;
-    parts[1] = *account;
-
-    ngx_http_acr_known_key(auth, key, parts, 2);
-
-    hash = ngx_murmur_hash2(key, NGX_HTTP_ACR_KEY_LEN);
-    f = &auth->failures[hash % NGX_HTTP_ACR_AUTH_FAILURES];
-
-    if (f->until <= ngx_time()) {
-        f->until = ngx_time() + NGX_HTTP_ACR_FAILURES_PERIOD;
-        f->count = 0;
-    }
-
-    return f;
+    *address = r->connection->addr_text;
 }

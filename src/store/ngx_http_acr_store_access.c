@@ -197,6 +197,7 @@ ngx_http_acr_store_key(ngx_http_acr_store_t *store, const char *pem,
         }
 
         len = ngx_strlen(pem);
+        ngx_set_errno(0);
 
         if (write(fd, pem, len) != (ssize_t) len
             || (geteuid() == 0 && fchown(fd, uid, gid) == -1)
