@@ -284,9 +284,11 @@ ngx_http_acr_rights(ngx_http_acr_ctx_t *ctx, acr_principal_t *principal,
 
         /* what anybody may do, everybody may */
 
-        may |= acr_access_repository(access->rights,
-                                     &ngx_http_acr_anonymous.principal, &text,
-                                     ngx_time());
+        if (principal->kind != ACR_PRINCIPAL_ANONYMOUS) {
+            may |= acr_access_repository(access->rights,
+                                         &ngx_http_acr_anonymous.principal,
+                                         &text, ngx_time());
+        }
     }
 
     return may;
