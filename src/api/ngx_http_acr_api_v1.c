@@ -116,7 +116,7 @@ ngx_http_acr_v1_repository_found(ngx_http_request_t *r, void *data,
         return;
     }
 
-    if (reply->status != NGX_HTTP_ACR_META_OK || reply->n != 6) {
+    if (reply->status != NGX_HTTP_ACR_META_OK || reply->n != 5) {
         ngx_http_acr_manifest_unexpected(r);
         return;
     }
