@@ -34,7 +34,7 @@ static void ngx_http_acr_v1_patch_settled(ngx_http_request_t *r, void *data,
     ngx_int_t rc);
 
 
-/* what every answer has; a client's own number is sent back if it is harmless */
+/* what every answer has; a client's own id is sent back if it is harmless */
 
 ngx_int_t
 ngx_http_acr_v1_headers(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)

@@ -21,7 +21,8 @@ use Test::More;
 our $S;
 our $last = 0;                  # the sequence of the last mutation
 
-our @EXPORT = (qw($S $last redis r s_ list_ key dig slurp meta_dir work_dir texts
+our @EXPORT = (qw($S $last redis r s_ list_ key dig slurp meta_dir work_dir
+                  texts
                   fresh behind ok_seq reply_is blob put check get refs candidate
                   last_event events left many shift_time dump_keys
                   rebuild_one rebuild_all), @Test::More::EXPORT);
