@@ -9,8 +9,8 @@
  * the letter, so that an issuer whose keys another has too cannot speak for it;
  * "aud" has one of the audiences; "exp" is needed, and times are right; the
  * claims that are required are there.  "azp" says which client got the token,
- * not whom it is for, and is not looked at, nor is "nonce", which is a matter of
- * that client.  A token with "events" is no identity: it tells of one (RFC
+ * not whom it is for, and is not looked at, nor is "nonce", which is that
+ * client's affair.  A token with "events" is no identity: it tells of one (RFC
  * 8417), such as that it has logged out.
  *
  * A claim is named as it is, or by a path with dots, as realm_access.roles of
