@@ -265,6 +265,13 @@ static ngx_command_t  ngx_http_acr_commands[] = {
       0,
       NULL },
 
+    { ngx_string("acr_oidc_issuer"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_acr_set_oidc_issuer,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("acr_fetch_trusted_certificate"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
       ngx_http_acr_set_fetch_certificate,

@@ -67,6 +67,7 @@ typedef struct {
 
     ngx_array_t               *key_files;  /* acr_token_key */
     acr_jwt_keys_t            *token_keys; /* NULL: acr_auth is on nowhere */
+    ngx_array_t               *issuers;    /* acr_oidc_issuer, or NULL */
     ngx_http_acr_auth_t       *auth;       /* of this worker, or NULL */
     unsigned                   auth_on:1;
 } ngx_http_acr_registry_t;

@@ -832,8 +832,19 @@ test_form(void)
 
     is_int(craft(ed, "EdDSA", "{'alg':'EdDSA','typ':'at+jwt'}", "{}"),
            ACR_JWT_OK, "another typ");
-    is_int(craft(ed, "EdDSA", "{'alg':'EdDSA','typ':1}", "{}"), ACR_JWT_OK,
-           "a typ that is none");
+    is_int(craft(ed, "EdDSA", "{'alg':'EdDSA','typ':'application/At+JWT'}",
+                 "{}"),
+           ACR_JWT_OK, "as a media type");
+    is_int(craft(ed, "EdDSA", "{'alg':'EdDSA','typ':'jwt'}", "{}"),
+           ACR_JWT_OK, "in lower case");
+    is_int(craft(ed, "EdDSA", "{'alg':'EdDSA','typ':'logout+jwt'}", "{}"),
+           ACR_JWT_TYPE, "a logout token");
+    is_int(craft(ed, "EdDSA", "{'alg':'EdDSA','typ':''}", "{}"),
+           ACR_JWT_TYPE, "an empty typ");
+    is_int(craft(ed, "EdDSA", "{'alg':'EdDSA','typ':'application/'}", "{}"),
+           ACR_JWT_TYPE, "half a media type");
+    is_int(craft(ed, "EdDSA", "{'alg':'EdDSA','typ':1}", "{}"),
+           ACR_JWT_MALFORMED, "a typ that is none");
     is_int(craft(ed, "EdDSA", " { 'alg' : '\\u0045dDSA' } \n", "{}"),
            ACR_JWT_OK, "other JSON of the same");
 
