@@ -256,6 +256,7 @@ ngx_http_acr_oidc_source(ngx_conf_t *cf, ngx_http_acr_oidc_args_t *args)
     }
 
     if (args->jwks.len == 0) {
+        ngx_http_acr_fetch_need(cf);
         return NGX_OK;
     }
 
@@ -263,6 +264,8 @@ ngx_http_acr_oidc_source(ngx_conf_t *cf, ngx_http_acr_oidc_args_t *args)
         || ngx_http_acr_oidc_begins(&args->jwks, "http://"))
     {
         issuer->source.url = args->jwks;
+
+        ngx_http_acr_fetch_need(cf);
 
         return ngx_http_acr_oidc_url(cf, "\"jwks\"", &issuer->source.url, 1);
     }

@@ -30,7 +30,8 @@ typedef struct {
 } ngx_http_acr_oidc_set_t;
 
 
-/* where the keys of a provider come from: of the configuration */
+/* where the keys of a provider come from: of the configuration, whose reader
+   calls ngx_http_acr_fetch_need() if they are to be fetched */
 
 typedef struct {
     ngx_str_t                    issuer;   /* "iss", to the letter */
