@@ -262,6 +262,8 @@ unlike($acr->log_text(), qr/\Q$token\E|\Q$refresh\E/, 'no token is in the log');
 like($acr->log_text(),
      qr/a token of "\Q$KC\E" is refused: it is for another audience/,
      'but why one was refused');
+like($acr->log_text(), qr/a token of "\Q$KC\E" is refused: no such key/,
+     'also if nobody has its key');
 unlike($acr->log_text(), qr/evil\.test/, 'not what others have written');
 
 
