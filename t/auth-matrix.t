@@ -145,7 +145,8 @@ for my $scope (map({ "repository:team/app:$_" } @ACTIONS),
                'repository:*:*', 'registry:catalog:*', '')
 {
     my ($name, $actions) = $scope =~ /^repository:(.+):(.+)$/;
-    my $may = !defined $name ? {} : rights($actions =~ s/^\*$/@ACTIONS/r, $name);
+    my $may = defined $name ? rights($actions =~ s/^\*$/@ACTIONS/r, $name)
+                            : {};
 
     $may->{catalog} = 1 if $scope =~ /^registry/;
     $may->{lists} = rights("@ACTIONS", '*');
