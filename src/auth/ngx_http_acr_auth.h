@@ -158,8 +158,9 @@ void ngx_http_acr_access_release(ngx_http_acr_access_t *access);
 /* --- credentials */
 
 /*
- * Whose request this is, from its headers: next(r, data, rc) with
- * ctx->credential set.  rc: NGX_OK; NGX_DECLINED: they are wrong; NGX_BUSY: too
+ * Whose request this is, from its headers and what nginx has verified:
+ * next(r, data, rc) with ctx->credential set.  A token of ours comes before a
+ * user of nginx, since who sends one wants no more than that.  rc: NGX_OK; NGX_DECLINED: they are wrong; NGX_BUSY: too
  * many were wrong lately; NGX_ERROR.
  */
 void ngx_http_acr_login(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
@@ -211,8 +212,9 @@ json_t *ngx_http_acr_token_claims(acr_principal_t *principal,
 
 /*
  * The credential that a token is, in a pool of its own: for a thread.  NGX_OK;
- * after a log line NGX_DECLINED: it is none of ours, or NGX_DONE: it is, but is
- * over, or for something else, which is no guess; NGX_ERROR.
+ * after a log line NGX_DECLINED: it is wrong, NGX_ABORT: it does not even name
+ * a key of ours, or NGX_DONE: it is ours, but over, or for something else,
+ * which is no guess; NGX_ERROR.
  */
 ngx_int_t ngx_http_acr_token_read(ngx_http_acr_registry_t *registry,
     ngx_str_t *token, ngx_str_t *service, ngx_uint_t any, time_t now,
