@@ -160,8 +160,9 @@ void ngx_http_acr_access_release(ngx_http_acr_access_t *access);
 /*
  * Whose request this is, from its headers and what nginx has verified:
  * next(r, data, rc) with ctx->credential set.  A token of ours comes before a
- * user of nginx, since who sends one wants no more than that.  rc: NGX_OK; NGX_DECLINED: they are wrong; NGX_BUSY: too
- * many were wrong lately; NGX_ERROR.
+ * user of nginx, since who sends one wants no more than that.  rc: NGX_OK;
+ * NGX_DECLINED: they are wrong; NGX_BUSY: too many were wrong lately;
+ * NGX_ERROR.
  */
 void ngx_http_acr_login(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
     ngx_http_acr_next_pt next, void *data);
