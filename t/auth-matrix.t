@@ -67,6 +67,10 @@ my %RIGHT = (
 my @SCOPES = ('*', 'team/*');
 my @REPOSITORIES = qw(team/app team/gap libs/app libs/gap);
 
+# those that may be deleted, and those that there are
+my @DELETED = qw(team/del libs/del);
+my @THERE = sort(@DELETED, grep { !/gap/ } @REPOSITORIES);
+
 my (@roles, %user);
 
 for my $role (sort keys %ROLE) {
@@ -202,6 +206,8 @@ my $PUSHED_DIGEST = digest($PUSHED);
 #   setup     what must be there; it gives the target if that is none yet
 #   kept      gives what must stay as it is if it is refused
 #   undo      makes it as it was, from the name and the answer
+#   deletes   the repository itself: that is done to another one
+#   lists     the answer is the catalog
 
 my @RESOURCES = (
     map({ my $method = $_; (
@@ -297,32 +303,36 @@ my @RESOURCES = (
       target => '/v2/NAME/none', ok => 404, absent => 404 },
 );
 
+my %ACR_TARGET = (
+    repository => '/acr/v1/NAME',
+    tag => '/acr/v1/NAME/_tags/kept',
+    manifest => sub { '/acr/v1/NAME/_manifests/' . known_digest($_[0]) },
+    tags => '/acr/v1/NAME/_tags',
+    manifests => '/acr/v1/NAME/_manifests',
+);
+
 my @ACR_RESOURCES = (
-    { name => 'GET catalog of ACR', method => 'GET', needs => ['catalog'],
-      target => '/acr/v1/_catalog', ok => 200, lists => 1 },
-    map({ my ($what, $of) = @$_;
-      { name => "GET $what of ACR", method => 'GET', target => $of,
-        needs => ['metadata_read'], ok => 200, absent => 404 } }
-      ['repository', '/acr/v1/NAME'],
-      ['tags', '/acr/v1/NAME/_tags'],
-      ['tag', '/acr/v1/NAME/_tags/kept'],
-      ['manifests', '/acr/v1/NAME/_manifests'],
-      ['manifest', sub { "/acr/v1/NAME/_manifests/"
-                         . known_digest($_[0]) }]),
-    map({ my ($what, $of) = @$_;
-      { name => "PATCH $what of ACR", method => 'PATCH', target => $of,
+    map({ my $method = $_; (
+        { name => "$method catalog of ACR", method => $method,
+          target => '/acr/v1/_catalog', needs => ['catalog'], ok => 200,
+          lists => 1 },
+        map({
+        { name => "$method $_ of ACR", method => $method,
+          target => $ACR_TARGET{$_}, needs => ['metadata_read'], ok => 200,
+          absent => 404 } } sort keys %ACR_TARGET)
+      ) } qw(GET HEAD)),
+    map({ my $of = $ACR_TARGET{$_};
+      { name => "PATCH $_ of ACR", method => 'PATCH', target => $of,
         needs => ['metadata_write'], ok => 200, absent => 404, type => $JSON,
-        body => '{"listEnabled":true}' } }
-      ['repository', '/acr/v1/NAME'],
-      ['tag', '/acr/v1/NAME/_tags/kept'],
-      ['manifest', sub { "/acr/v1/NAME/_manifests/"
-                         . known_digest($_[0]) }]),
+        body => '{"listEnabled":false}',
+        kept => sub { $admin->get($_[1])->body() },
+        undo => sub { listed($of, $_[0]) } } } qw(repository tag manifest)),
     { name => 'DELETE tag of ACR', method => 'DELETE', needs => ['delete'],
       target => '/acr/v1/NAME/_tags/gone', ok => 202, absent => 404,
       setup => \&doomed, undo => \&deleted },
     { name => 'DELETE repository of ACR', method => 'DELETE',
       needs => ['delete'], target => '/acr/v1/NAME', ok => 202, absent => 404,
-      other => 1, setup => \&doomed },
+      deletes => 1, setup => \&doomed, undo => \&deleted },
 );
 
 push(@RESOURCES, @ACR_RESOURCES) if $ACR_API;
@@ -338,9 +348,10 @@ for my $caller (@callers) {
 
 # --- what is there now
 
+deleted($_) for grep { $doomed{$_} } @THERE;
+
 for my $name (qw(team/app libs/app)) {
     answers($admin->delete($upload{$name}), 204, 'an upload') if $upload{$name};
-    deleted($name) if $doomed{$name};
     is_deeply([$admin->tags($name)], ['kept'], "$name has its tag");
     is($admin->resolve($name, 'kept'), $digest{$name}, 'which is the same');
     answers($admin->get("/v2/$name/blobs/$_"), 200, 'a blob')
@@ -370,7 +381,7 @@ sub rights {
 
     return { catalog => $catalog,
              map { ($_, /$regex/ && ($_ ne '*' || $pattern eq '*')
-                        ? { %have } : {}) } @REPOSITORIES, '*' };
+                        ? { %have } : {}) } @REPOSITORIES, @DELETED, '*' };
 }
 
 
@@ -380,7 +391,7 @@ sub add {
 
     return { catalog => $a->{catalog} || $b->{catalog},
              map { ($_, { %{ $a->{$_} }, %{ $b->{$_} } }) }
-             @REPOSITORIES, '*' };
+             @REPOSITORIES, @DELETED, '*' };
 }
 
 
@@ -527,6 +538,19 @@ sub remove {
 }
 
 
+# is in the lists again
+sub listed {
+    my ($target, $name) = @_;
+
+    $target = $target->($name) if ref($target);
+    $target =~ s/NAME/$name/;
+
+    my $answer = $admin->request('PATCH', $target, body =>
+        '{"listEnabled":true}', headers => ['Content-Type' => $JSON]);
+    die "$target: " . $answer->text() if $answer->status() != 200;
+}
+
+
 # what no refused request may change
 sub mark {
     my ($resource) = @_;
@@ -558,7 +582,10 @@ sub cases {
     my $named = ref($resource->{target}) || !defined $resource->{target}
                 || $resource->{target} =~ /NAME/;
 
-    for my $name ($named ? @REPOSITORIES : '') {
+    my @names = @REPOSITORIES;
+    s/app/del/ for $resource->{deletes} ? @names : ();
+
+    for my $name ($named ? @names : '') {
         if (may($caller, $resource, $name)) {
             push(@allowed, $name);
         } else {
@@ -688,14 +715,16 @@ sub refused_cases {
 }
 
 
-# an answer in which the repository has no name and the time is no matter
+# an answer in which the repository has no name, and that which differs always
+# has no value
 sub text {
     my ($answer, $name) = @_;
 
     my $text = join("\n", $answer->status(),
-                    map({ "$_->[0]: $_->[1]" }
-                        grep { $_->[0] ne 'date' } @{ $answer->{headers} }),
+                    map({ "$_->[0]: $_->[1]" } @{ $answer->{headers} }),
                     '', $answer->body());
+
+    $text =~ s/^(date|x-ms-correlation-request-id): .*/$1/mg;
 
     $text =~ s/\Q$name\E/NAME/g if $name ne '';
 
@@ -793,8 +822,9 @@ sub lists {
     my ($caller, $how, $answer) = @_;
 
     my $may = $caller->{may}{lists} || $caller->{may};
-    my $want = join(' ', grep { $may->{$_}{pull} || $may->{$_}{metadata_read} }
-                         qw(libs/app team/app));
+    my $want = join(' ', grep { /app/ || $doomed{$_} }
+                         grep { $may->{$_}{pull} || $may->{$_}{metadata_read} }
+                         @THERE);
     my $got = join(' ', @{ $answer->json()->{repositories} });
 
     return $got eq $want ? () : "$how lists $got";
