@@ -5,6 +5,7 @@
 use strict;
 use warnings;
 
+use File::Path qw(make_path);
 use FindBin;
 use lib "$FindBin::Bin/lib", "$FindBin::Bin/../lib";
 
@@ -24,6 +25,8 @@ clients(helm => sub {
     my @login = (@helm, 'registry', 'login', '--plain-http');
     my @push = (@helm, 'push', '--plain-http', "$dir/web-0.1.0.tgz");
     my @pull = (@helm, 'pull', '--plain-http', '--version', '0.1.0');
+
+    make_path(map { "$dir/$_" } qw(back nobody token other));
 
     $c->runs('package', 'helm', 'package', layout()->{dir} . '.chart/web',
              '-d', $dir);
