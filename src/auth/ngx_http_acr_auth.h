@@ -162,9 +162,11 @@ void ngx_http_acr_access_release(ngx_http_acr_access_t *access);
 /* --- credentials */
 
 /*
- * Whose request this is, from its headers: next(r, data, rc) with
- * ctx->credential set.  rc: NGX_OK; NGX_DECLINED: they are wrong; NGX_BUSY: too
- * many were wrong lately; NGX_ERROR.
+ * Whose request this is, from its headers and what nginx has verified:
+ * next(r, data, rc) with ctx->credential set.  A token of ours comes before a
+ * user of nginx, since who sends one wants no more than that.  rc: NGX_OK;
+ * NGX_DECLINED: they are wrong; NGX_BUSY: too many were wrong lately;
+ * NGX_ERROR.
  */
 void ngx_http_acr_login(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
     ngx_http_acr_next_pt next, void *data);
@@ -215,8 +217,9 @@ json_t *ngx_http_acr_token_claims(acr_principal_t *principal,
 
 /*
  * The credential that a token is, in a pool of its own: for a thread.  NGX_OK;
- * NGX_DECLINED: it is none of ours; NGX_DONE: it is, but is over, or for
- * something else, which is no guess; *why (static) tells of both.  NGX_ERROR.
+ * NGX_DECLINED: it is wrong; NGX_ABORT: it does not even name a key of ours;
+ * NGX_DONE: it is ours, but is over, or for something else, which is no guess;
+ * *why (static) tells of all three.  NGX_ERROR.
  */
 ngx_int_t ngx_http_acr_token_read(ngx_http_acr_registry_t *registry,
     ngx_str_t *token, ngx_str_t *service, ngx_uint_t any, time_t now,

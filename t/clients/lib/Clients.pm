@@ -281,6 +281,37 @@ sub dockerd {
 }
 
 
+# $c->containerd(): the same with containerd
+sub containerd {
+    my ($self) = @_;
+
+    my $dir = $self->{dir};
+
+    # From 2.1 on it fetches large layers in parts, several at once.
+    spew("$dir/config.toml", <<"CONF");
+version = 2
+root = "$dir/root"
+state = "$dir/state"
+disabled_plugins = ["io.containerd.grpc.v1.cri"]
+[grpc]
+address = "$dir/containerd.sock"
+[plugins."io.containerd.transfer.v1.local"]
+concurrent_layer_fetch_buffer = 1048576
+CONF
+
+    my $log = $self->daemon('containerd', '-c', "$dir/config.toml");
+    my @ctr = ('ctr', '-a', "$dir/containerd.sock");
+
+    my $up = wait_for(sub {
+        return -S "$dir/containerd.sock"
+               && ($self->run(@ctr, 'version'))[0] == 0;
+    }, 60);
+    ok($up, 'containerd runs') or diag(slurp($log));
+
+    return $up ? @ctr : ();
+}
+
+
 # $c->daemon(COMMAND...): runs until the test is over; the path of its log
 sub daemon {
     my ($self, @command) = @_;
