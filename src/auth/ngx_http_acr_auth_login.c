@@ -14,6 +14,11 @@
      && ngx_strncmp((str)->data, (u_char *) s, sizeof(s) - 1) == 0)
 
 
+#define ngx_http_acr_login_count(registry, result)                           \
+    ngx_http_acr_count((registry)->zone,                                     \
+                       NGX_HTTP_ACR_C_LOGINS + NGX_HTTP_ACR_##result, 1)
+
+
 typedef struct {
     ngx_http_acr_ctx_t         *ctx;
     ngx_http_acr_registry_t    *registry;
@@ -333,6 +338,8 @@ ngx_http_acr_login_begin(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
     credential = ngx_http_acr_known_find(auth, login->key);
 
     if (credential) {
+        ngx_http_acr_login_count(ctx->registry, RESULT_known);
+
         rc = ngx_http_acr_login_set(r, credential);
 
         ngx_http_acr_credential_release(credential);
@@ -476,6 +483,8 @@ ngx_http_acr_login_done(ngx_http_request_t *r, void *data, ngx_int_t rc)
     }
 
     if (rc == NGX_OK) {
+        ngx_http_acr_login_count(login->registry, RESULT_verified);
+
         ngx_memcpy(credential->key, login->key, NGX_HTTP_ACR_KEY_LEN);
         ngx_http_acr_known_add(auth, credential);
 
@@ -490,6 +499,7 @@ ngx_http_acr_login_done(ngx_http_request_t *r, void *data, ngx_int_t rc)
     } else if (rc == NGX_DECLINED || rc == NGX_ABORT) {
         rc = NGX_DECLINED;
 
+        ngx_http_acr_login_count(login->registry, RESULT_refused);
         ngx_http_acr_failed(auth, r, &login->user);
 
         /* not the name: a password may have been typed there */
