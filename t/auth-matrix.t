@@ -19,9 +19,6 @@ use MIME::Base64 qw(encode_base64 decode_base64);
 
 my $HOST = 'registry.test';
 
-# resources of ACR's own API, below /acr/v1/
-my $ACR_API = 0;
-
 
 # --- the rights
 
@@ -311,7 +308,8 @@ my %ACR_TARGET = (
     manifests => '/acr/v1/NAME/_manifests',
 );
 
-my @ACR_RESOURCES = (
+# ACR's own API
+push(@RESOURCES,
     map({ my $method = $_; (
         { name => "$method catalog of ACR", method => $method,
           target => '/acr/v1/_catalog', needs => ['catalog'], ok => 200,
@@ -334,8 +332,6 @@ my @ACR_RESOURCES = (
       needs => ['delete'], target => '/acr/v1/NAME', ok => 202, absent => 404,
       deletes => 1, setup => \&doomed, undo => \&deleted },
 );
-
-push(@RESOURCES, @ACR_RESOURCES) if $ACR_API;
 
 
 # --- all of them
