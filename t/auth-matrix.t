@@ -68,13 +68,17 @@ my @REPOSITORIES = qw(team/app team/gap libs/app libs/gap);
 my @DELETED = qw(team/del libs/del);
 my @THERE = sort(@DELETED, grep { !/gap/ } @REPOSITORIES);
 
-my (@roles, %user);
+my (@roles, %user, %conf);
 
 for my $role (sort keys %ROLE) {
     for my $scope (@SCOPES, $role eq 'AcrPush' ? 'team/app' : ()) {
         $user{"$role on $scope"} = [$role, $scope];
-        push(@roles, qq{acr_role "user:conf $role on $scope" "$role" $scope;})
-            if $ROLE{$role} ne '';
+
+        # the same by nginx.conf, where roles without rights are refused
+        next if $ROLE{$role} eq ''
+                || ($scope eq '*' && $role ne 'AcrPush');
+        $conf{"$role on $scope"} = 1;
+        push(@roles, qq{acr_role "user:conf $role on $scope" "$role" $scope;});
     }
 }
 
@@ -129,7 +133,7 @@ for my $name (sort keys %user) {
            { principal => "user:$name", role => $role, scope => $scope });
     caller_of($name, ['X-User' => $name], rights($ROLE{$role}, $scope));
     caller_of("$name, by nginx.conf", ['X-User' => "conf $name"],
-              rights($ROLE{$role}, $scope)) if $ROLE{$role} ne '';
+              rights($ROLE{$role}, $scope)) if $conf{$name};
 }
 
 token_of($_, $SYSTEM_MAP{$_}, '*') for sort keys %SYSTEM_MAP;
@@ -643,11 +647,12 @@ sub scopes_of {
 
 
 # all ways in which a caller can ask: as they are, and with a token that they
-# have got for what the challenge says
+# have got for what the challenge says.  HEAD is GET with less to look at.
 sub ways {
-    my ($caller, @scopes) = @_;
+    my ($caller, $resource, @scopes) = @_;
 
-    my $token = @scopes ? token($caller, @scopes) : undef;
+    my $token = $resource->{open} || $resource->{method} eq 'HEAD'
+        ? undef : token($caller, @scopes);
 
     return (['', $caller->{headers}],
             defined $token ? ['Bearer', [Authorization => "Bearer $token"]]
@@ -680,7 +685,7 @@ sub refused_cases {
     };
     my $before = mark($resource) . $kept->();
 
-    for my $way (ways($caller, scopes_of($resource, @names))) {
+    for my $way (ways($caller, $resource, scopes_of($resource, @names))) {
         my ($how, $headers) = @$way;
 
         # a token of nobody is one
@@ -769,7 +774,7 @@ sub allowed_cases {
 
     @names = grep { !/gap/ || $resource->{absent} } @names;
 
-    for my $way (ways($caller, $resource->{open} ? () : @scopes)) {
+    for my $way (ways($caller, $resource, @scopes)) {
         my ($how, $headers) = @$way;
 
         for my $name (@names) {
