@@ -181,7 +181,6 @@ for my $server (sort keys %MORE) {
 # --- what there is
 
 my $JSON = 'application/json';
-my $INDEX_TYPE = $ACR::Content::INDEX;
 my (%digest, %only, %upload, %doomed);
 
 for my $name (qw(team/app libs/app)) {
@@ -190,7 +189,6 @@ for my $name (qw(team/app libs/app)) {
     $admin->push_blob($name, 'to be deleted');
 }
 
-my $BLOB = digest('layer of team/app');
 my %blob = map { ($_, digest('layer of ' . s/gap/app/r)) } @REPOSITORIES;
 my $REMOVED = digest('to be deleted');
 my $MANIFEST = index_of([], annotations => { for => 'all' });
@@ -202,6 +200,7 @@ my $PUSHED_DIGEST = digest($PUSHED);
 # --- the resources
 #
 #   needs     the rights; "any" of them or all
+#   known     or that one is somebody, or "open": the same for all
 #   ok        the status for those who may, absent where the repository does not
 #             exist (left out: it is not tried there, since it would make one)
 #   setup     what must be there; it gives the target if that is none yet
@@ -279,12 +278,12 @@ my @RESOURCES = (
       undo => \&ended },
     { name => 'PUT manifest by tag', method => 'PUT',
       needs => ['pull', 'push'], target => '/v2/NAME/manifests/put',
-      type => $INDEX_TYPE, body => $MANIFEST, ok => 201,
+      type => $INDEX, body => $MANIFEST, ok => 201,
       undo => sub { remove($_[0], 'manifests/' . digest($MANIFEST)) } },
     { name => 'PUT manifest by digest', method => 'PUT',
       needs => ['pull', 'push'],
       target => '/v2/NAME/manifests/' . digest($MANIFEST),
-      type => $INDEX_TYPE, body => $MANIFEST, ok => 201,
+      type => $INDEX, body => $MANIFEST, ok => 201,
       undo => sub { remove($_[0], 'manifests/' . digest($MANIFEST)) } },
     { name => 'DELETE manifest by tag', method => 'DELETE',
       needs => ['delete'], target => '/v2/NAME/manifests/gone', ok => 202,
