@@ -19,9 +19,6 @@ use MIME::Base64 qw(encode_base64 decode_base64);
 
 my $HOST = 'registry.test';
 
-# resources of ACR's own API, below /acr/v1/
-my $ACR_API = 0;
-
 
 # --- the rights
 
@@ -71,13 +68,17 @@ my @REPOSITORIES = qw(team/app team/gap libs/app libs/gap);
 my @DELETED = qw(team/del libs/del);
 my @THERE = sort(@DELETED, grep { !/gap/ } @REPOSITORIES);
 
-my (@roles, %user);
+my (@roles, %user, %conf);
 
 for my $role (sort keys %ROLE) {
     for my $scope (@SCOPES, $role eq 'AcrPush' ? 'team/app' : ()) {
         $user{"$role on $scope"} = [$role, $scope];
-        push(@roles, qq{acr_role "user:conf $role on $scope" "$role" $scope;})
-            if $ROLE{$role} ne '';
+
+        # the same by nginx.conf, where roles without rights are refused
+        next if $ROLE{$role} eq ''
+                || ($scope eq '*' && $role ne 'AcrPush');
+        $conf{"$role on $scope"} = 1;
+        push(@roles, qq{acr_role "user:conf $role on $scope" "$role" $scope;});
     }
 }
 
@@ -132,7 +133,7 @@ for my $name (sort keys %user) {
            { principal => "user:$name", role => $role, scope => $scope });
     caller_of($name, ['X-User' => $name], rights($ROLE{$role}, $scope));
     caller_of("$name, by nginx.conf", ['X-User' => "conf $name"],
-              rights($ROLE{$role}, $scope)) if $ROLE{$role} ne '';
+              rights($ROLE{$role}, $scope)) if $conf{$name};
 }
 
 token_of($_, $SYSTEM_MAP{$_}, '*') for sort keys %SYSTEM_MAP;
@@ -180,7 +181,6 @@ for my $server (sort keys %MORE) {
 # --- what there is
 
 my $JSON = 'application/json';
-my $INDEX_TYPE = $ACR::Content::INDEX;
 my (%digest, %only, %upload, %doomed);
 
 for my $name (qw(team/app libs/app)) {
@@ -189,7 +189,6 @@ for my $name (qw(team/app libs/app)) {
     $admin->push_blob($name, 'to be deleted');
 }
 
-my $BLOB = digest('layer of team/app');
 my %blob = map { ($_, digest('layer of ' . s/gap/app/r)) } @REPOSITORIES;
 my $REMOVED = digest('to be deleted');
 my $MANIFEST = index_of([], annotations => { for => 'all' });
@@ -201,6 +200,7 @@ my $PUSHED_DIGEST = digest($PUSHED);
 # --- the resources
 #
 #   needs     the rights; "any" of them or all
+#   known     or that one is somebody, or "open": the same for all
 #   ok        the status for those who may, absent where the repository does not
 #             exist (left out: it is not tried there, since it would make one)
 #   setup     what must be there; it gives the target if that is none yet
@@ -278,12 +278,12 @@ my @RESOURCES = (
       undo => \&ended },
     { name => 'PUT manifest by tag', method => 'PUT',
       needs => ['pull', 'push'], target => '/v2/NAME/manifests/put',
-      type => $INDEX_TYPE, body => $MANIFEST, ok => 201,
+      type => $INDEX, body => $MANIFEST, ok => 201,
       undo => sub { remove($_[0], 'manifests/' . digest($MANIFEST)) } },
     { name => 'PUT manifest by digest', method => 'PUT',
       needs => ['pull', 'push'],
       target => '/v2/NAME/manifests/' . digest($MANIFEST),
-      type => $INDEX_TYPE, body => $MANIFEST, ok => 201,
+      type => $INDEX, body => $MANIFEST, ok => 201,
       undo => sub { remove($_[0], 'manifests/' . digest($MANIFEST)) } },
     { name => 'DELETE manifest by tag', method => 'DELETE',
       needs => ['delete'], target => '/v2/NAME/manifests/gone', ok => 202,
@@ -311,7 +311,8 @@ my %ACR_TARGET = (
     manifests => '/acr/v1/NAME/_manifests',
 );
 
-my @ACR_RESOURCES = (
+# ACR's own API
+push(@RESOURCES,
     map({ my $method = $_; (
         { name => "$method catalog of ACR", method => $method,
           target => '/acr/v1/_catalog', needs => ['catalog'], ok => 200,
@@ -334,8 +335,6 @@ my @ACR_RESOURCES = (
       needs => ['delete'], target => '/acr/v1/NAME', ok => 202, absent => 404,
       deletes => 1, setup => \&doomed, undo => \&deleted },
 );
-
-push(@RESOURCES, @ACR_RESOURCES) if $ACR_API;
 
 
 # --- all of them
@@ -647,11 +646,12 @@ sub scopes_of {
 
 
 # all ways in which a caller can ask: as they are, and with a token that they
-# have got for what the challenge says
+# have got for what the challenge says.  HEAD is GET with less to look at.
 sub ways {
-    my ($caller, @scopes) = @_;
+    my ($caller, $resource, @scopes) = @_;
 
-    my $token = @scopes ? token($caller, @scopes) : undef;
+    my $token = $resource->{open} || $resource->{method} eq 'HEAD'
+        ? undef : token($caller, @scopes);
 
     return (['', $caller->{headers}],
             defined $token ? ['Bearer', [Authorization => "Bearer $token"]]
@@ -684,7 +684,7 @@ sub refused_cases {
     };
     my $before = mark($resource) . $kept->();
 
-    for my $way (ways($caller, scopes_of($resource, @names))) {
+    for my $way (ways($caller, $resource, scopes_of($resource, @names))) {
         my ($how, $headers) = @$way;
 
         # a token of nobody is one
@@ -773,7 +773,7 @@ sub allowed_cases {
 
     @names = grep { !/gap/ || $resource->{absent} } @names;
 
-    for my $way (ways($caller, $resource->{open} ? () : @scopes)) {
+    for my $way (ways($caller, $resource, @scopes)) {
         my ($how, $headers) = @$way;
 
         for my $name (@names) {
