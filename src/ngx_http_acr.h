@@ -62,6 +62,7 @@ typedef struct {
     ngx_http_acr_task_t        seal;       /* of this node's marks */
     ngx_queue_t                rebuilds;   /* of repositories, in this worker */
     ngx_uint_t                 tokens;     /* given out by this worker */
+    ngx_uint_t                 reading;    /* of manifests, for ACR's API */
 
     struct ngx_http_acr_health_s  *health; /* of this worker, or NULL */
 

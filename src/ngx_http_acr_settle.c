@@ -21,6 +21,7 @@ typedef struct {
     ngx_uint_t                tries;
     ngx_int_t                 rc;        /* is it to be acknowledged? */
     unsigned                  asked:1;
+    unsigned                  itself:1;  /* and then the repository */
     int                       lock;
 
     /* what Redis says: the digest of a tag, or the kinds of a digest; and the
@@ -78,6 +79,7 @@ static ngx_int_t ngx_http_acr_settle_links(ngx_http_acr_settle_t *settle,
 static void ngx_http_acr_settle_applied(void *data, ngx_int_t rc);
 static void ngx_http_acr_settle_dropped(void *data,
     ngx_http_acr_meta_reply_t *reply);
+static void ngx_http_acr_settle_itself(ngx_http_acr_settle_t *settle);
 static void ngx_http_acr_settle_end(ngx_http_acr_settle_t *settle,
     ngx_int_t rc);
 
@@ -450,7 +452,7 @@ ngx_http_acr_settle_now(void *data, ngx_http_acr_meta_reply_t *reply)
 
         ngx_str_null(&settle->attributes);
 
-        if (reply->n < 2
+        if (reply->n < 3
             || reply->v[0].len > sizeof(settle->now)
             || ngx_http_acr_settle_copy(settle->pool, &settle->attributes,
                                         &reply->v[1])
@@ -460,6 +462,8 @@ ngx_http_acr_settle_now(void *data, ngx_http_acr_meta_reply_t *reply)
             return;
         }
 
+        settle->itself = (settle->name.len && reply->v[2].len == 1
+                          && reply->v[2].data[0] == '1');
         settle->what.data = settle->now;
         settle->what.len = reply->v[0].len;
         ngx_memcpy(settle->now, reply->v[0].data, reply->v[0].len);
@@ -614,7 +618,28 @@ ngx_http_acr_settle_dropped(void *data, ngx_http_acr_meta_reply_t *reply)
         return;
     }
 
+    if (settle->itself && settle->rc == NGX_OK) {
+        ngx_http_acr_settle_itself(settle);
+        return;
+    }
+
     ngx_http_acr_settle_end(settle, settle->rc);
+}
+
+
+/* with another lock, so this one is given back */
+
+static void
+ngx_http_acr_settle_itself(ngx_http_acr_settle_t *settle)
+{
+    ngx_http_acr_store_unlock(&settle->lock, ngx_cycle->log);
+
+    ngx_str_null(&settle->name);
+    settle->itself = 0;
+    settle->tries = 0;
+
+    ngx_http_acr_settle_post(settle, ngx_http_acr_settle_lock,
+                             ngx_http_acr_settle_locked);
 }
 
 

@@ -14,8 +14,14 @@
 /* acr_manifests.lua gives no more at once */
 #define NGX_HTTP_ACR_V1_MANIFESTS  100
 
-/* manifests were not larger when they were pushed */
-#define NGX_HTTP_ACR_V1_MAX        (64 * 1024 * 1024)
+/* what one request may read beside the manifests that it lists: files and
+   bytes.  What is beyond is left out. */
+#define NGX_HTTP_ACR_V1_FILES      500
+#define NGX_HTTP_ACR_V1_BYTES      (32 * 1024 * 1024)
+
+/* so many of a worker read at once, so that pushes have threads too */
+#define NGX_HTTP_ACR_V1_AT_ONCE    2
+#define NGX_HTTP_ACR_V1_RETRY      20       /* ms */
 
 /* digest, "<size> <media type>", time, attributes, ntags */
 #define NGX_HTTP_ACR_V1_MANIFEST   5
@@ -37,8 +43,11 @@ typedef struct {
     ngx_http_acr_v1_page_t   page;
     ngx_str_t                registry;
     ngx_array_t              items;        /* ngx_http_acr_v1_manifest_t */
-    json_t                  *root;         /* the answer */
+    ngx_uint_t               files;        /* that were read */
+    size_t                   bytes;
+    char                    *text;         /* the answer */
     unsigned                 one:1;        /* not a list */
+    unsigned                 reading:1;    /* counted in the registry */
 } ngx_http_acr_v1_manifests_t;
 
 
@@ -54,14 +63,20 @@ static ngx_int_t ngx_http_acr_v1_manifest_copy(ngx_http_request_t *r,
     ngx_str_t *tags, ngx_uint_t ntags);
 static void ngx_http_acr_v1_manifests_run(ngx_http_request_t *r,
     ngx_http_acr_v1_manifests_t *list);
+static void ngx_http_acr_v1_manifests_wait(ngx_http_request_t *r, void *data,
+    ngx_int_t rc);
 static ngx_int_t ngx_http_acr_v1_manifests_read(void *data, ngx_log_t *log);
+static json_t *ngx_http_acr_v1_manifests_json(
+    ngx_http_acr_v1_manifests_t *list, ngx_log_t *log);
 static json_t *ngx_http_acr_v1_manifest_json(
     ngx_http_acr_v1_manifests_t *list, ngx_http_acr_v1_manifest_t *item,
     ngx_log_t *log);
 static ngx_int_t ngx_http_acr_v1_manifest_about(
     ngx_http_acr_v1_manifests_t *list, ngx_http_acr_v1_manifest_t *item,
     json_t *object, ngx_log_t *log);
-static ngx_int_t ngx_http_acr_v1_about_load(ngx_http_acr_store_t *store,
+static ngx_int_t ngx_http_acr_v1_load(ngx_http_acr_v1_manifests_t *list,
+    acr_digest_t *digest, u_char **p, size_t *n, ngx_log_t *log);
+static ngx_int_t ngx_http_acr_v1_about_load(ngx_http_acr_v1_manifests_t *list,
     acr_digest_t *digest, acr_about_t *about, ngx_log_t *log);
 static ngx_int_t ngx_http_acr_v1_about_children(
     ngx_http_acr_v1_manifests_t *list, acr_about_t *about, ngx_log_t *log);
@@ -172,7 +187,11 @@ ngx_http_acr_v1_manifests_cleanup(void *data)
 {
     ngx_http_acr_v1_manifests_t *list = data;
 
-    json_decref(list->root);
+    free(list->text);
+
+    if (list->reading) {
+        list->ctx->registry->reading--;
+    }
 }
 
 
@@ -354,8 +373,30 @@ ngx_http_acr_v1_manifests_run(ngx_http_request_t *r,
         return;
     }
 
-    ngx_http_acr_run(r, list->ctx->registry->slow,
-                     ngx_http_acr_v1_manifests_read, list,
+    ngx_http_acr_v1_manifests_wait(r, list, NGX_OK);
+}
+
+
+static void
+ngx_http_acr_v1_manifests_wait(ngx_http_request_t *r, void *data,
+    ngx_int_t rc)
+{
+    ngx_http_acr_v1_manifests_t *list = data;
+
+    ngx_http_acr_registry_t  *registry;
+
+    registry = list->ctx->registry;
+
+    if (registry->reading == NGX_HTTP_ACR_V1_AT_ONCE) {
+        ngx_http_acr_later(r, NGX_HTTP_ACR_V1_RETRY,
+                           ngx_http_acr_v1_manifests_wait, list);
+        return;
+    }
+
+    registry->reading++;
+    list->reading = 1;
+
+    ngx_http_acr_run(r, registry->slow, ngx_http_acr_v1_manifests_read, list,
                      ngx_http_acr_v1_manifests_done);
 }
 
@@ -365,29 +406,50 @@ ngx_http_acr_v1_manifests_read(void *data, ngx_log_t *log)
 {
     ngx_http_acr_v1_manifests_t *list = data;
 
-    json_t                      *array;
+    json_t  *root;
+
+    root = ngx_http_acr_v1_manifests_json(list, log);
+
+    if (root) {
+        list->text = json_dumps(root, JSON_COMPACT);
+        json_decref(root);
+    }
+
+    return list->text ? NGX_OK : NGX_ERROR;
+}
+
+
+/* NULL: no memory */
+
+static json_t *
+ngx_http_acr_v1_manifests_json(ngx_http_acr_v1_manifests_t *list,
+    ngx_log_t *log)
+{
+    json_t                      *root, *array;
     ngx_uint_t                   i;
     ngx_http_acr_v1_manifest_t  *item;
 
-    list->root = ngx_http_acr_v1_root(&list->registry,
-                                      &list->ctx->repository);
-    if (list->root == NULL) {
-        return NGX_ERROR;
-    }
-
+    root = ngx_http_acr_v1_root(&list->registry, &list->ctx->repository);
     item = list->items.elts;
 
     if (list->one) {
-        return json_object_set_new(list->root, "manifest",
+
+        if (root == NULL
+            || json_object_set_new(root, "manifest",
                                    ngx_http_acr_v1_manifest_json(list, item,
                                                                  log))
-               == 0 ? NGX_OK : NGX_ERROR;
+               != 0)
+        {
+            goto failed;
+        }
+
+        return root;
     }
 
     array = json_array();
 
-    if (json_object_set_new(list->root, "manifests", array) != 0) {
-        return NGX_ERROR;
+    if (root == NULL || json_object_set_new(root, "manifests", array) != 0) {
+        goto failed;
     }
 
     for (i = 0; i < list->items.nelts; i++) {
@@ -398,11 +460,17 @@ ngx_http_acr_v1_manifests_read(void *data, ngx_log_t *log)
                                                                 log))
             != 0)
         {
-            return NGX_ERROR;
+            goto failed;
         }
     }
 
-    return NGX_OK;
+    return root;
+
+failed:
+
+    json_decref(root);
+
+    return NULL;
 }
 
 
@@ -476,10 +544,17 @@ ngx_http_acr_v1_manifest_about(ngx_http_acr_v1_manifests_t *list,
         return NGX_OK;
     }
 
-    rc = ngx_http_acr_v1_about_load(list->store, &digest, &about, log);
+    rc = ngx_http_acr_v1_about_load(list, &digest, &about, log);
 
     if (rc != NGX_OK) {
         return (rc == NGX_ENOMEM) ? NGX_ERROR : NGX_OK;
+    }
+
+    /* a list of indexes would be of all that they name */
+
+    if (!list->one) {
+        json_decref(about.references);
+        about.references = NULL;
     }
 
     rc = NGX_ERROR;
@@ -520,19 +595,48 @@ done:
 }
 
 
+/* NGX_DECLINED also for what is too much */
+
+static ngx_int_t
+ngx_http_acr_v1_load(ngx_http_acr_v1_manifests_t *list, acr_digest_t *digest,
+    u_char **p, size_t *n, ngx_log_t *log)
+{
+    off_t      size;
+    ngx_int_t  rc;
+
+    rc = ngx_http_acr_store_size(list->store, digest, &size, log);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (list->files == NGX_HTTP_ACR_V1_FILES
+        || (uint64_t) size > NGX_HTTP_ACR_V1_BYTES - list->bytes)
+    {
+        return NGX_DECLINED;
+    }
+
+    list->files++;
+    list->bytes += (size_t) size;
+
+    return ngx_http_acr_store_load(list->store, digest, (size_t) size, p, n,
+                                   log);
+}
+
+
 /* on NGX_OK about is to be freed */
 
 static ngx_int_t
-ngx_http_acr_v1_about_load(ngx_http_acr_store_t *store, acr_digest_t *digest,
-    acr_about_t *about, ngx_log_t *log)
+ngx_http_acr_v1_about_load(ngx_http_acr_v1_manifests_t *list,
+    acr_digest_t *digest, acr_about_t *about, ngx_log_t *log)
 {
     int         found;
     u_char     *p;
     size_t      n;
     ngx_int_t   rc;
 
-    rc = ngx_http_acr_store_load(store, digest, NGX_HTTP_ACR_V1_MAX, &p, &n,
-                                 log);
+    rc = ngx_http_acr_v1_load(list, digest, &p, &n, log);
+
     if (rc != NGX_OK) {
         return rc;
     }
@@ -561,6 +665,12 @@ ngx_http_acr_v1_about_children(ngx_http_acr_v1_manifests_t *list,
     acr_about_t  child;
 
     for (i = 0; i < about->nchildren; i++) {
+
+        if (list->files == NGX_HTTP_ACR_V1_FILES) {
+            about->partial = 1;
+            return NGX_OK;
+        }
+
         rc = ngx_http_acr_store_find_link(list->store,
                                           &list->ctx->repository,
                                           NGX_HTTP_ACR_REVISION,
@@ -569,15 +679,16 @@ ngx_http_acr_v1_about_children(ngx_http_acr_v1_manifests_t *list,
             continue;
         }
 
-        rc = ngx_http_acr_v1_about_load(list->store, &about->children[i],
-                                        &child, log);
+        rc = ngx_http_acr_v1_about_load(list, &about->children[i], &child,
+                                        log);
 
         if (rc == NGX_ENOMEM) {
             return NGX_ERROR;
         }
 
         if (rc != NGX_OK) {
-            continue;
+            about->partial = 1;
+            return NGX_OK;
         }
 
         if (child.partial || about->size > INT64_MAX - child.size) {
@@ -614,8 +725,7 @@ ngx_http_acr_v1_about_platform(ngx_http_acr_v1_manifests_t *list,
         return NGX_OK;
     }
 
-    rc = ngx_http_acr_store_load(list->store, &about->config,
-                                 ACR_ABOUT_CONFIG_MAX, &p, &n, log);
+    rc = ngx_http_acr_v1_load(list, &about->config, &p, &n, log);
     if (rc != NGX_OK) {
         return (rc == NGX_ENOMEM) ? NGX_ERROR : NGX_OK;
     }
@@ -644,16 +754,16 @@ ngx_http_acr_v1_manifests_done(ngx_http_request_t *r, void *data,
 {
     ngx_http_acr_v1_manifests_t *list = data;
 
-    json_t  *root;
-
-    root = list->root;
-    list->root = NULL;
-
     if (rc != NGX_OK) {
-        json_decref(root);
         ngx_http_acr_fail_errno(r, rc);
         return;
     }
 
-    ngx_http_acr_v1_send(r, NGX_HTTP_OK, root);
+    list->ctx->registry->reading--;
+    list->reading = 0;
+
+    /* the text lives as long as the request */
+
+    ngx_http_acr_send_body(r, NGX_HTTP_OK, NGX_HTTP_ACR_JSON_UTF8,
+                           (u_char *) list->text, ngx_strlen(list->text));
 }

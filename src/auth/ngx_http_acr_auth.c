@@ -561,11 +561,11 @@ ngx_http_acr_auth_value(ngx_http_request_t *r, ngx_http_complex_value_t *cv,
     for (i = 0; i < value->len; i++) {
         c = value->data[i];
 
-        if (c < 0x20 || c == 0x7f || c == '"' || c == '\\') {
+        if (c < 0x20 || c >= 0x7f || c == '"' || c == '\\') {
             ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                           "acr: \"acr_service\" or \"acr_realm\" has become "
-                          "a text with a quote, a backslash or a control "
-                          "character");
+                          "a text with a quote, a backslash or what is not "
+                          "printable ASCII");
             ngx_http_acr_fail_errno(r, NGX_ERROR);
             return NGX_DONE;
         }

@@ -1,10 +1,10 @@
 -- KEYS[1] prefix  ARGV repo, last ("" = from the start), n (0 to 100), order
 -- ("", "timeasc" or "timedesc"), time of last in microseconds ("" = not known)
--- Returns {"ok", exists (0|1), more (0|1), last_looked_at, its_time, state,
+-- Returns {"ok", exists (0|1), more (0|1), last, its_time, state,
 -- then of each manifest: digest, "<size> <media type>", time, attributes,
 -- ntags, tag...} | {"behind", state}.
 -- Passes over what is not to be listed: looks at up to 1000.  Of a manifest it
--- tells up to 50 tags.
+-- tells those of 50 tags that may be listed.
 local repo = ARGV[1]
 
 if unsure(repo) then
@@ -18,8 +18,8 @@ local answer = {'ok',
                 head[1], head[2], head[3], STATE}
 for _, digest in ipairs(list) do
     local value, time, attrs = manifest_about(repo, digest)
-    local tags = redis.call('ZRANGE', P .. 'tagsof:' .. repo .. ':' .. digest,
-                            0, 49)
+    local tags = listed(repo, redis.call('ZRANGE', P .. 'tagsof:' .. repo
+                                         .. ':' .. digest, 0, 49), 0, 50)
     reply(answer, {digest, value, time, attrs, tostring(#tags)})
     reply(answer, tags)
 end

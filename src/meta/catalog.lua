@@ -1,7 +1,8 @@
 -- KEYS[1] prefix  ARGV last ("" = from the start), n (0 to 1000)
--- Returns {"ok", more (0|1), state, last_looked_at, name...}
+-- Returns {"ok", more (0|1), state, last, name...}
 -- | {"behind", state}.
 -- Passes over repositories that are not to be listed: looks at up to 1000.
+-- last: the next call starts after it.
 if BEHIND then
     return {'behind', STATE}
 end
@@ -15,15 +16,15 @@ if plain or #list == 0 then
 end
 
 local hidden = redis.call('SMISMEMBER', P .. 'unlisted', unpack(list))
-local found, last = {}, ''
+local found = {}
 for i, name in ipairs(list) do
     if #found == n then
         more = 1
         break
     end
-    last = name
     if hidden[i] == 0 then
         found[#found + 1] = name
     end
 end
-return reply({'ok', tostring(more), STATE, last}, found)
+return reply({'ok', tostring(more), STATE, found[#found] or list[#list]},
+             found)

@@ -198,7 +198,7 @@ local function is_locked(repo, digest)
         return false
     end
 
-    local seen, list, i = {[digest] = true}, {digest}, 1
+    local seen, list, i, looks = {[digest] = true}, {digest}, 1, 0
     while list[i] do
         if redis.call('SISMEMBER', key, list[i]) == 1
            or redis.call('EXISTS', P .. 'lockedtags:' .. repo .. ':'
@@ -210,14 +210,15 @@ local function is_locked(repo, digest)
 
         local above = redis.call('SRANDMEMBER', P .. 'namedby:' .. repo .. ':'
                                                 .. list[i], LIMIT)
+        looks = looks + #above
+        if looks > LIMIT then
+            return true
+        end
         for _, name in ipairs(above) do
             if not seen[name] and is_manifest(repo, name) then
                 seen[name] = true
                 list[#list + 1] = name
             end
-        end
-        if #list > LIMIT then
-            return true
         end
         i = i + 1
     end
@@ -388,6 +389,11 @@ local function set_tag(repo, tag, digest, seq, created)
         redis.call('ZREM', P .. 'tagsof:' .. repo .. ':' .. was, tag)
         redis.call('SREM', P .. 'lockedtags:' .. repo .. ':' .. was, tag)
         note_untagged(repo, was)
+        if not is_manifest(repo, was) then
+            -- its removal is under way, and has not come to this tag yet
+            forget_attributes(repo, tag)
+            first = ''
+        end
     end
     if not first or first == '' then
         first = created or seq
@@ -527,7 +533,8 @@ local function to_look_at(repo, n)
 end
 
 -- Of a page of so many names those that may be listed, up to n; 1 if there may
--- be more; the last name that was looked at.
+-- be more; the name to go on after: the last of these, so that no Link has one
+-- that is not to be listed, unless there was nothing else.
 local function listed(repo, list, more, n)
     if #list == 0
        or redis.call('EXISTS', P .. 'attributes:' .. repo) == 0
@@ -537,17 +544,17 @@ local function listed(repo, list, more, n)
 
     local values = redis.call('HMGET', P .. 'attributes:' .. repo,
                               unpack(list))
-    local found, last = {}, ''
+    local found = {}
     for i, name in ipairs(list) do
         if #found == n then
-            return found, 1, last
+            more = 1
+            break
         end
-        last = name
         if not has_off(values[i], 'l') then
             found[#found + 1] = name
         end
     end
-    return found, more, last
+    return found, more, found[#found] or list[#list]
 end
 
 -- A page of tags or manifests in one of the orders, as an answer has it: more,

@@ -1,7 +1,7 @@
 -- KEYS[1] prefix  ARGV state, repo, digest, age_seconds
 -- Returns {"ok", seq} | {"unknown"} | {"behind"} | {"state"}.
 -- Removes a blob from the repository if it is a candidate that is due and no
--- manifest needs it; unknown: it is not.
+-- manifest needs it; unknown: it is not, or the repository is locked.
 if refused() then
     return {'state'}
 end
@@ -17,7 +17,7 @@ if not is_blob(repo, digest) or (tonumber(refs) or 0) > 0 then
     redis.call('ZREM', P .. 'candidates', entry)
     return {'unknown'}
 end
-if is_unread(repo) then
+if is_unread(repo) or is_off(repo, '', 'w') then
     redis.call('ZADD', P .. 'candidates', now(), entry)
     return {'unknown'}
 end

@@ -13,15 +13,15 @@ if unsure(repo) then
     return {'behind'}
 end
 
+if before == '' and not redis.call('ZSCORE', P .. 'repos', repo) then
+    return {'unknown'}
+end
+if is_off(repo, '', 'dw')
+   or redis.call('EXISTS', P .. 'locked:' .. repo) == 1
+then
+    return {'locked'}
+end
 if before == '' then
-    if not redis.call('ZSCORE', P .. 'repos', repo) then
-        return {'unknown'}
-    end
-    if is_off(repo, '', 'dw')
-       or redis.call('EXISTS', P .. 'locked:' .. repo) == 1
-    then
-        return {'locked'}
-    end
     before = next_seq()
 end
 

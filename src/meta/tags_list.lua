@@ -1,7 +1,8 @@
 -- KEYS[1] prefix  ARGV repo, last ("" = from the start), n (0 to 1000)
--- Returns {"ok", exists (0|1), more (0|1), state, last_looked_at, tag...}
+-- Returns {"ok", exists (0|1), more (0|1), state, last, tag...}
 -- | {"behind", state}.
--- Passes over tags that are not to be listed: looks at up to 1000.
+-- Passes over tags that are not to be listed: looks at up to 1000.  last: the
+-- next call starts after it.
 local repo = ARGV[1]
 
 if unsure(repo) then

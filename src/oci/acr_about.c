@@ -5,6 +5,7 @@
 #include "acr_about.h"
 
 
+static int acr_about_name(const json_t *value);
 static void acr_about_add(acr_about_t *about, const json_t *descriptor);
 static int acr_about_config_read(acr_about_t *about, json_t *config);
 static int acr_about_index(acr_about_t *about, json_t *manifests);
@@ -65,6 +66,19 @@ acr_about_free(acr_about_t *about)
 }
 
 
+/* 1 if it is a string that says something */
+
+static int
+acr_about_name(const json_t *value)
+{
+    size_t  n;
+
+    n = json_string_length(value);
+
+    return n != 0 && n <= ACR_ABOUT_NAME_MAX;
+}
+
+
 static void
 acr_about_add(acr_about_t *about, const json_t *descriptor)
 {
@@ -94,7 +108,7 @@ acr_about_config_read(acr_about_t *about, json_t *config)
 
     type = json_string_value(json_object_get(config, "mediaType"));
 
-    if (type) {
+    if (acr_about_name(json_object_get(config, "mediaType"))) {
         about->config_media_type = malloc(strlen(type) + 1);
 
         if (about->config_media_type == NULL) {
@@ -166,7 +180,7 @@ acr_about_child(acr_about_t *about, json_t *descriptor)
     for (i = 0; fields[i]; i++) {
         value = json_object_get(platform, fields[i]);
 
-        if (json_is_string(value) && json_string_length(value)
+        if (acr_about_name(value)
             && json_object_set(reference, fields[i], value) != 0)
         {
             json_decref(reference);
@@ -227,13 +241,13 @@ acr_about_config(const unsigned char *p, size_t n, json_t **architecture,
 
     value = json_object_get(root, "architecture");
 
-    if (json_is_string(value) && json_string_length(value)) {
+    if (acr_about_name(value)) {
         *architecture = json_incref(value);
     }
 
     value = json_object_get(root, "os");
 
-    if (json_is_string(value) && json_string_length(value)) {
+    if (acr_about_name(value)) {
         *os = json_incref(value);
     }
 

@@ -11,8 +11,10 @@
 #include "acr_digest.h"
 #include "acr_json.h"
 
-/* a config that is larger is not looked at */
+/* a config that is larger is not looked at, nor is a longer name of a platform
+   or media type */
 #define ACR_ABOUT_CONFIG_MAX  (4 * 1024 * 1024)
+#define ACR_ABOUT_NAME_MAX    255
 
 /* so many manifests of an index are looked at for its size */
 #define ACR_ABOUT_CHILDREN    256

@@ -234,6 +234,10 @@ void ngx_http_acr_store_tag_abandon(ngx_http_acr_store_t *store,
 ngx_int_t ngx_http_acr_store_lock(ngx_http_acr_store_t *store,
     ngx_str_t *repository, ngx_str_t *name, int *fd, ngx_log_t *log);
 
+/* the same, but waits up to ten seconds, then EBUSY */
+ngx_int_t ngx_http_acr_store_lock_wait(ngx_http_acr_store_t *store,
+    ngx_str_t *repository, ngx_str_t *name, int *fd, ngx_log_t *log);
+
 /*
  * The lock of a blob, of which there is one for all repositories, without
  * waiting: NGX_OK with *fd set, NGX_AGAIN, or an errno value.  Whoever stores

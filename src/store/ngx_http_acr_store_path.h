@@ -281,11 +281,4 @@ ngx_int_t ngx_http_acr_store_mark_read(ngx_http_acr_store_path_t *path,
 ngx_int_t ngx_http_acr_store_boot_id(const char **boot, ngx_log_t *log);
 
 
-/* --- locks */
-
-/* ngx_http_acr_store_lock(), but waits up to ten seconds, then EBUSY */
-ngx_int_t ngx_http_acr_store_lock_wait(ngx_http_acr_store_t *store,
-    ngx_str_t *scope, ngx_str_t *name, int *fd, ngx_log_t *log);
-
-
 #endif /* NGX_HTTP_ACR_STORE_PATH_H */

@@ -85,7 +85,6 @@ typedef struct {
     ngx_uint_t                    skipped;
     int64_t                       created;   /* of kind 0: microseconds, or 0 */
     unsigned                      last:1;    /* there are no more */
-    unsigned                      details:1; /* there may be attributes */
 } ngx_http_acr_rebuild_batch_t;
 
 

@@ -57,9 +57,6 @@ ngx_http_acr_rebuild_read(void *data, ngx_log_t *log)
     }
 
     if (batch->list == NULL) {
-        batch->details = ngx_http_acr_store_has_details(batch->store,
-                                                        &batch->repository);
-
         batch->list = ngx_http_acr_store_list_open(batch->store,
                                                    &batch->repository,
                                                    batch->kind, log);
@@ -116,22 +113,33 @@ static ngx_int_t
 ngx_http_acr_rebuild_itself(ngx_http_acr_rebuild_batch_t *batch,
     ngx_log_t *log)
 {
+    int                           lock;
     ngx_int_t                     rc;
+    ngx_str_t                     itself;
     ngx_http_acr_rebuild_item_t  *item;
 
     batch->last = 1;
     batch->created = ngx_http_acr_store_created(batch->store,
                                                 &batch->repository);
 
-    if (!batch->details) {
-        return NGX_OK;
-    }
-
     item = &batch->items[0];
 
     ngx_memzero(item, sizeof(ngx_http_acr_rebuild_item_t));
 
+    /* a disk step that has asked before has it until its file is right; for
+       tags and manifests the list has waited for that */
+
+    ngx_str_null(&itself);
+
+    rc = ngx_http_acr_store_lock_wait(batch->store, &batch->repository,
+                                      &itself, &lock, log);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
     rc = ngx_http_acr_rebuild_attributes(batch, item, log);
+
+    ngx_http_acr_store_unlock(&lock, log);
 
     if (rc == NGX_OK) {
         batch->nitems = 1;
@@ -152,7 +160,9 @@ ngx_http_acr_rebuild_attributes(ngx_http_acr_rebuild_batch_t *batch,
     ngx_int_t  rc;
     ngx_str_t  name;
 
-    if (!batch->details) {
+    /* most repositories have none */
+
+    if (!ngx_http_acr_store_has_details(batch->store, &batch->repository)) {
         return NGX_OK;
     }
 
