@@ -98,7 +98,8 @@ struct ngx_http_acr_fetch_s {
                                                  characters */
     ngx_http_acr_fetch_header_t    *headers;
     ngx_uint_t                      nheaders;
-    ngx_str_t                       body;
+    ngx_str_t                       body;     /* whose Content-Type is among
+                                                 the headers */
     size_t                          max;      /* bytes of the answer's body;
                                                  more are an error */
     ngx_msec_t                      timeout;  /* for all of it */
@@ -122,7 +123,7 @@ struct ngx_http_acr_fetch_s {
 
 
 /*
- * Starts a fetch.  NGX_OK: done is called once, unless it is cancelled before;
+ * Starts a fetch; client may be NULL, which is an error.  NGX_OK: done is called once, unless it is cancelled before;
  * the owner may free the fetch or start it again there.  NGX_ERROR: no memory,
  * and done is not called.  A URL that is no good is told by done.
  */

@@ -16,7 +16,7 @@
 
 
 static int ngx_http_acr_fetch_loop_socket(CURL *easy, curl_socket_t fd,
-    int what, void *data, void *socket);
+    int what, void *data, void *watched);
 static ngx_connection_t *ngx_http_acr_fetch_loop_watch(
     ngx_http_acr_fetch_client_t *client, curl_socket_t fd);
 static void ngx_http_acr_fetch_loop_want(ngx_event_t *ev, ngx_int_t event,
@@ -141,9 +141,9 @@ ngx_http_acr_fetch_loop_remove(ngx_http_acr_fetch_transfer_t *t)
 
 static int
 ngx_http_acr_fetch_loop_socket(CURL *easy, curl_socket_t fd, int what,
-    void *data, void *socket)
+    void *data, void *watched)
 {
-    ngx_connection_t             *c = socket;
+    ngx_connection_t             *c = watched;
     ngx_http_acr_fetch_client_t  *client = data;
 
     if (what == CURL_POLL_REMOVE) {
