@@ -141,7 +141,7 @@ ngx_http_acr_fetch_start(ngx_http_acr_fetch_client_t *client,
     ngx_queue_insert_tail(&client->transfers, &t->queue);
     ngx_add_timer(&t->timer, fetch->timeout);
 
-    why = ngx_http_acr_fetch_url(&t->url, &fetch->url);
+    why = ngx_http_acr_fetch_url(&t->url, &fetch->url, NULL);
 
     if (why == NULL) {
         why = ngx_http_acr_fetch_written(t);
@@ -266,8 +266,7 @@ ngx_http_acr_fetch_written(ngx_http_acr_fetch_transfer_t *t)
         return NULL;
     }
 
-    url.handle = NULL;
-    why = ngx_http_acr_fetch_url(&url, &t->fetch->written);
+    why = ngx_http_acr_fetch_url(&url, &t->fetch->written, NULL);
     curl_url_cleanup(url.handle);
 
     if (why == NULL) {
@@ -427,14 +426,7 @@ ngx_http_acr_fetch_redirect(ngx_http_acr_fetch_transfer_t *t, long status,
         return;
     }
 
-    url.handle = curl_url_dup(t->url.handle);
-
-    if (url.handle == NULL) {
-        ngx_http_acr_fetch_fail(t, "no memory");
-        return;
-    }
-
-    why = ngx_http_acr_fetch_url(&url, location);
+    why = ngx_http_acr_fetch_url(&url, location, t->url.handle);
 
     if (why == NULL && t->url.https && !url.https) {
         why = "from https to http";

@@ -72,8 +72,7 @@ ngx_http_acr_set_fetch_proxy(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_OK;
     }
 
-    url.handle = NULL;
-    why = ngx_http_acr_fetch_url(&url, &value[1]);
+    why = ngx_http_acr_fetch_url(&url, &value[1], NULL);
     curl_url_cleanup(url.handle);
 
     if (why == NULL) {

@@ -162,12 +162,12 @@ void ngx_http_acr_fetch_name_forget(ngx_http_acr_fetch_transfer_t *t);
 /* ngx_http_acr_fetch_url.c */
 
 /*
- * Reads a URL, relative to what is in url->handle, if that is not NULL: NULL,
- * or a static text that says what is wrong.  The handle is to be freed with
+ * Reads a URL, which may be relative to base if that is not NULL: NULL, or a
+ * static text that says what is wrong.  url->handle is to be freed with
  * curl_url_cleanup() in any case.
  */
 const char *ngx_http_acr_fetch_url(ngx_http_acr_fetch_url_t *url,
-    ngx_str_t *text);
+    ngx_str_t *text, CURLU *base);
 
 /* whether scheme, host and port are equal */
 ngx_uint_t ngx_http_acr_fetch_same_origin(ngx_http_acr_fetch_url_t *a,
