@@ -292,6 +292,9 @@ ngx_http_acr_fetch_request(ngx_http_acr_fetch_transfer_t *t)
     url = &t->url;
     conf = t->client->conf;
 
+    t->naddresses = 0;
+    t->address = 0;
+
     t->private = (t->written_len == url->len
                   && ngx_memcmp(t->written, url->host, url->len) == 0);
     t->link = t->private && url->literal;
@@ -337,6 +340,11 @@ ngx_http_acr_fetch_request(ngx_http_acr_fetch_transfer_t *t)
 void
 ngx_http_acr_fetch_named(ngx_http_acr_fetch_transfer_t *t)
 {
+    if (t->naddresses && ngx_http_acr_fetch_name_tell(t) != NGX_OK) {
+        ngx_http_acr_fetch_fail(t, "no memory");
+        return;
+    }
+
     if (ngx_http_acr_fetch_easy(t) != NGX_OK) {
         ngx_http_acr_fetch_fail(t, "libcurl does not take the request");
         return;
@@ -357,6 +365,15 @@ ngx_http_acr_fetch_requested(ngx_http_acr_fetch_transfer_t *t, CURLcode rc)
     ngx_http_acr_fetch_loop_remove(t);
 
     if (t->failed.posted) {
+        return;
+    }
+
+    if ((rc == CURLE_COULDNT_CONNECT || rc == CURLE_OPERATION_TIMEDOUT)
+        && !t->refused && t->address + 1 < t->naddresses)
+    {
+        ngx_http_acr_fetch_reset(t);
+        t->address++;
+        ngx_http_acr_fetch_named(t);
         return;
     }
 
