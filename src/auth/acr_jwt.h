@@ -99,9 +99,10 @@ acr_jwt_e acr_jwt_verify(const acr_jwt_keys_t *keys, const unsigned char *p,
 
 /*
  * The issuer ("iss") that a token names, in buf, which has room for *len bytes.
- * Nothing has been verified of it: it is for choosing the keys to try, and has
- * to be compared again with the claims that acr_jwt_verify() gives.  ACR_JWT_OK;
- * ACR_JWT_MALFORMED: no token, no claims, none or a longer one; ACR_JWT_NOMEM.
+ * Nothing of it has been verified: it is for choosing the keys to try, and has
+ * to be compared again with the claims that acr_jwt_verify() gives.
+ * ACR_JWT_OK, with its length in *len; ACR_JWT_MALFORMED: no token, no claims,
+ * no issuer, or a longer one; ACR_JWT_NOMEM.
  */
 acr_jwt_e acr_jwt_issuer(const unsigned char *p, size_t n, unsigned char *buf,
     size_t *len);

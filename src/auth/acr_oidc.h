@@ -9,8 +9,8 @@
  * the letter, so that an issuer whose keys another has too cannot speak for it;
  * "aud" has one of the audiences; "exp" is needed, and times are right; the
  * claims that are required are there.  "azp" says which client got the token,
- * not whom it is for, and is not looked at, nor is "nonce", which is a matter of
- * that client.  A token with "events" is no identity: it tells of one (RFC
+ * not whom it is for, and is not looked at, nor is "nonce", which is that
+ * client's affair.  A token with "events" is no identity: it tells of one (RFC
  * 8417), such as that it has logged out.
  *
  * A claim is named as it is, or by a path with dots, as realm_access.roles of
@@ -72,7 +72,8 @@ const char *acr_oidc_error(acr_oidc_e e);
  * into buf, of ACR_OIDC_BUFFER bytes.  Names are valid ones of acr_access.h,
  * with the prefix in front.  Of the groups (an array of strings, or one string)
  * those that are no names are passed over, and those that are too many: beyond
- * ACR_ACCESS_GROUPS_MAX, or ACR_OIDC_GROUPS_LEN.
+ * ACR_ACCESS_GROUPS_MAX, or ACR_OIDC_GROUPS_LEN.  What principal has is of use
+ * on ACR_OIDC_OK only.
  */
 acr_oidc_e acr_oidc_principal(const acr_oidc_issuer_t *issuer,
     const json_t *claims, int64_t now, unsigned char *buf,

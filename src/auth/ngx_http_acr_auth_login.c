@@ -435,11 +435,17 @@ ngx_http_acr_login_done(ngx_http_request_t *r, void *data, ngx_int_t rc)
     auth = login->registry->auth;
     credential = login->credential;
 
-    if (rc == NGX_AGAIN && !login->renewed) {
-        login->renewed = 1;
-        ngx_http_acr_oidc_renew(r, &login->oidc, ngx_http_acr_login_renewed,
-                                login);
-        return;
+    if (rc == NGX_AGAIN) {
+
+        if (!login->renewed) {
+            login->renewed = 1;
+            ngx_http_acr_oidc_renew(r, &login->oidc,
+                                    ngx_http_acr_login_renewed, login);
+            return;
+        }
+
+        ngx_http_acr_oidc_unknown(&login->oidc, r->connection->log);
+        rc = NGX_DECLINED;
     }
 
     if (rc == NGX_OK) {
@@ -448,9 +454,7 @@ ngx_http_acr_login_done(ngx_http_request_t *r, void *data, ngx_int_t rc)
 
         rc = ngx_http_acr_login_set(r, credential);
 
-    } else if (rc == NGX_DECLINED || rc == NGX_AGAIN) {
-        rc = NGX_DECLINED;
-
+    } else if (rc == NGX_DECLINED) {
         ngx_http_acr_failed(auth, r, &login->user);
 
         /* not the name: a password may have been typed there */

@@ -56,8 +56,8 @@ ngx_int_t ngx_http_acr_oidc_start(ngx_http_acr_auth_t *auth,
     ngx_cycle_t *cycle);
 void ngx_http_acr_oidc_stop(ngx_http_acr_auth_t *auth);
 
-/* the sets, in memory of the pool, each with a reference; those from before are
-   released.  NGX_OK or NGX_ERROR */
+/* the sets, in memory of the pool, each with a reference; once.  NGX_OK or
+   NGX_ERROR */
 ngx_int_t ngx_http_acr_oidc_take(ngx_http_acr_oidc_t *oidc,
     ngx_http_acr_registry_t *registry, ngx_pool_t *pool);
 void ngx_http_acr_oidc_release(ngx_http_acr_oidc_t *oidc);
@@ -79,6 +79,9 @@ ngx_int_t ngx_http_acr_oidc_read(ngx_http_acr_oidc_t *oidc, ngx_str_t *token,
  */
 void ngx_http_acr_oidc_renew(ngx_http_request_t *r, ngx_http_acr_oidc_t *oidc,
     ngx_http_acr_next_pt next, void *data);
+
+/* the log line of a token whose key is not there in the end */
+void ngx_http_acr_oidc_unknown(ngx_http_acr_oidc_t *oidc, ngx_log_t *log);
 
 
 #endif /* NGX_HTTP_ACR_OIDC_H */

@@ -451,9 +451,10 @@ ngx_http_acr_oidc_apart(ngx_conf_t *cf, ngx_array_t *issuers)
                                  &last->mapping.prefix))
         {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "\"acr_oidc_issuer\": names of \"%V\" and \"%V\" "
-                               "could be the same: each needs a \"prefix\" "
-                               "that the other's does not begin with",
+                               "\"acr_oidc_issuer\": names of \"%V\" and "
+                               "\"%V\" could be the same: each needs a "
+                               "\"prefix\" with which the other's does not "
+                               "begin",
                                &issuer[i].source.issuer, name);
             return NGX_ERROR;
         }

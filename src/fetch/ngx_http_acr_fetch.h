@@ -117,15 +117,17 @@ struct ngx_http_acr_fetch_s {
     /* of the client */
 
     ngx_http_acr_fetch_transfer_t  *transfer; /* under way, else NULL */
-    void                           *easy;     /* that has the headers */
+    void                           *easy;     /* that has the headers of the
+                                                 answer, while done runs */
     u_char                          text[256];
 };
 
 
 /*
- * Starts a fetch; client may be NULL, which is an error.  NGX_OK: done is called once, unless it is cancelled before;
+ * Starts a fetch.  NGX_OK: done is called once, unless it is cancelled before;
  * the owner may free the fetch or start it again there.  NGX_ERROR: no memory,
- * and done is not called.  A URL that is no good is told by done.
+ * or client is NULL, and done is not called.  A URL that is no good is told by
+ * done.
  */
 ngx_int_t ngx_http_acr_fetch_start(ngx_http_acr_fetch_client_t *client,
     ngx_http_acr_fetch_t *fetch);

@@ -12,8 +12,10 @@ package Clients;
 use strict;
 use warnings;
 
+use Cwd qw(abs_path);
 use Digest::SHA qw(sha256_hex);
 use Exporter qw(import);
+use Fcntl qw(LOCK_EX);
 use File::Basename qw(dirname);
 use File::Path qw(make_path remove_tree);
 use File::Spec;
@@ -29,7 +31,7 @@ use Clients::Content ();
 
 our @EXPORT = qw(
     registry url work clients layout digests stored absent json slurp spew
-    wait_for
+    npm wait_for
 );
 
 *wait_for = \&ACR::wait_for;
@@ -319,6 +321,33 @@ END {
         remove_tree($work) if defined $work;
         $? = $status;
     }
+}
+
+
+# --- packages of Node.js
+
+# npm(PACKAGE): a directory whose node_modules has it; nothing if there is no
+# node here, or npm cannot get it.
+sub npm {
+    my ($package) = @_;
+
+    my $dir = "$LIB/../../../build/npm/$package";
+
+    make_path($dir);
+    open(my $lock, '>', "$dir/lock") or die "$dir/lock: $!";
+    flock($lock, LOCK_EX) or die "lock: $!";
+
+    return abs_path($dir) if -e "$dir/done";
+
+    spew("$dir/package.json", '{"private":true}');
+
+    system("cd $dir && command -v node > npm.log && timeout 120 npm install"
+           . " --ignore-scripts --no-audit --no-fund --fetch-retries=0"
+           . " $package >> npm.log 2>&1") == 0 or return;
+
+    spew("$dir/done", '');
+
+    return abs_path($dir);
 }
 
 
