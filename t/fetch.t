@@ -260,7 +260,8 @@ sub tls {
     told($acr, "$base/plain", 'its "jwks_uri" is not of https',
          'keys of http');
     told($acr, "https://127.0.0.1:$wrong/tls/wrong",
-         qr/SSL: no alternative certificate .*/, 'a certificate of somebody else');
+         qr/SSL: no alternative certificate .*/,
+         'a certificate of somebody else');
     told($acr, "https://127.0.0.1:$unknown/tls/unknown",
          qr/SSL certificate problem: .*/, 'an unknown authority');
     told($acr, "https://127.0.0.1:$old/tls/old", qr/.*(?:alert|version).*/,
@@ -382,8 +383,8 @@ sub configuration {
         ["$proxy https://proxy.test:3128", qr/"$proxy" cannot be .*http proxy/],
         ["$proxy socks5://proxy.test", qr/"$proxy" cannot be .*neither/],
         ["$proxy http://a:b\@proxy.test", qr/"$proxy" cannot be .*a user/],
-        ["$proxy http://proxy.test/x", qr/"$proxy" cannot be .*host and a port/],
-        ["$proxy http://proxy.test?x", qr/"$proxy" cannot be .*host and a port/],
+        ["$proxy http://proxy.test/x", qr/"$proxy" cannot be .*more than a/],
+        ["$proxy http://proxy.test?x", qr/"$proxy" cannot be .*more than a/],
         ["$proxy http://proxy.test:0", qr/"$proxy" cannot be .*port/],
         ["$proxy http://proxy.test:65536", qr/"$proxy" cannot be/],
         ["$proxy http://", qr/"$proxy" cannot be/],

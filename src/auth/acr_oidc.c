@@ -50,7 +50,7 @@ acr_oidc_member(const json_t *object, const unsigned char *name, size_t n)
 }
 
 
-/* NULL: there is none, or it is null */
+/* NULL: there is none */
 
 static json_t *
 acr_oidc_claim(const json_t *claims, const acr_text_t *name)
@@ -66,7 +66,7 @@ acr_oidc_claim(const json_t *claims, const acr_text_t *name)
         value = acr_oidc_member(claims, p, n);
 
         if (value) {
-            return json_is_null(value) ? NULL : value;
+            return value;
         }
 
         /* a shorter name, and the rest in what it names */

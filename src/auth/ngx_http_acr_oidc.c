@@ -81,16 +81,11 @@ ngx_http_acr_oidc_take(ngx_http_acr_oidc_t *oidc,
     n = registry->issuers->nelts;
 
     oidc->registry = registry;
+    oidc->sets = ngx_palloc(pool, n * sizeof(oidc->sets[0]));
 
     if (oidc->sets == NULL) {
-        oidc->sets = ngx_pcalloc(pool, n * sizeof(oidc->sets[0]));
-
-        if (oidc->sets == NULL) {
-            return NGX_ERROR;
-        }
+        return NGX_ERROR;
     }
-
-    ngx_http_acr_oidc_release(oidc);
 
     for (i = 0; i < n; i++) {
         oidc->sets[i] = ngx_http_acr_oidc_keys_get(registry->auth->oidc[i]);

@@ -56,8 +56,8 @@ ngx_int_t ngx_http_acr_oidc_start(ngx_http_acr_auth_t *auth,
     ngx_cycle_t *cycle);
 void ngx_http_acr_oidc_stop(ngx_http_acr_auth_t *auth);
 
-/* the sets, in memory of the pool, each with a reference; those from before are
-   released.  NGX_OK or NGX_ERROR */
+/* the sets, in memory of the pool, each with a reference; once.  NGX_OK or
+   NGX_ERROR */
 ngx_int_t ngx_http_acr_oidc_take(ngx_http_acr_oidc_t *oidc,
     ngx_http_acr_registry_t *registry, ngx_pool_t *pool);
 void ngx_http_acr_oidc_release(ngx_http_acr_oidc_t *oidc);

@@ -141,7 +141,7 @@ ngx_http_acr_fetch_start(ngx_http_acr_fetch_client_t *client,
     ngx_queue_insert_tail(&client->transfers, &t->queue);
     ngx_add_timer(&t->timer, fetch->timeout);
 
-    why = ngx_http_acr_fetch_url(&t->url, &fetch->url);
+    why = ngx_http_acr_fetch_url(&t->url, &fetch->url, NULL);
 
     if (why == NULL) {
         why = ngx_http_acr_fetch_written(t);
@@ -266,8 +266,7 @@ ngx_http_acr_fetch_written(ngx_http_acr_fetch_transfer_t *t)
         return NULL;
     }
 
-    url.handle = NULL;
-    why = ngx_http_acr_fetch_url(&url, &t->fetch->written);
+    why = ngx_http_acr_fetch_url(&url, &t->fetch->written, NULL);
     curl_url_cleanup(url.handle);
 
     if (why == NULL) {
@@ -291,6 +290,9 @@ ngx_http_acr_fetch_request(ngx_http_acr_fetch_transfer_t *t)
 
     url = &t->url;
     conf = t->client->conf;
+
+    t->naddresses = 0;
+    t->address = 0;
 
     t->private = (t->written_len == url->len
                   && ngx_memcmp(t->written, url->host, url->len) == 0);
@@ -337,6 +339,11 @@ ngx_http_acr_fetch_request(ngx_http_acr_fetch_transfer_t *t)
 void
 ngx_http_acr_fetch_named(ngx_http_acr_fetch_transfer_t *t)
 {
+    if (t->naddresses && ngx_http_acr_fetch_name_tell(t) != NGX_OK) {
+        ngx_http_acr_fetch_fail(t, "no memory");
+        return;
+    }
+
     if (ngx_http_acr_fetch_easy(t) != NGX_OK) {
         ngx_http_acr_fetch_fail(t, "libcurl does not take the request");
         return;
@@ -357,6 +364,15 @@ ngx_http_acr_fetch_requested(ngx_http_acr_fetch_transfer_t *t, CURLcode rc)
     ngx_http_acr_fetch_loop_remove(t);
 
     if (t->failed.posted) {
+        return;
+    }
+
+    if ((rc == CURLE_COULDNT_CONNECT || rc == CURLE_OPERATION_TIMEDOUT)
+        && !t->refused && t->address + 1 < t->naddresses)
+    {
+        ngx_http_acr_fetch_reset(t);
+        t->address++;
+        ngx_http_acr_fetch_named(t);
         return;
     }
 
@@ -410,14 +426,7 @@ ngx_http_acr_fetch_redirect(ngx_http_acr_fetch_transfer_t *t, long status,
         return;
     }
 
-    url.handle = curl_url_dup(t->url.handle);
-
-    if (url.handle == NULL) {
-        ngx_http_acr_fetch_fail(t, "no memory");
-        return;
-    }
-
-    why = ngx_http_acr_fetch_url(&url, location);
+    why = ngx_http_acr_fetch_url(&url, location, t->url.handle);
 
     if (why == NULL && t->url.https && !url.https) {
         why = "from https to http";

@@ -98,7 +98,8 @@ struct ngx_http_acr_fetch_s {
                                                  characters */
     ngx_http_acr_fetch_header_t    *headers;
     ngx_uint_t                      nheaders;
-    ngx_str_t                       body;
+    ngx_str_t                       body;     /* whose Content-Type is among
+                                                 the headers */
     size_t                          max;      /* bytes of the answer's body;
                                                  more are an error */
     ngx_msec_t                      timeout;  /* for all of it */
@@ -116,7 +117,8 @@ struct ngx_http_acr_fetch_s {
     /* of the client */
 
     ngx_http_acr_fetch_transfer_t  *transfer; /* under way, else NULL */
-    void                           *easy;     /* that has the headers */
+    void                           *easy;     /* that has the headers of the
+                                                 answer, while done runs */
     u_char                          text[256];
 };
 
@@ -124,7 +126,8 @@ struct ngx_http_acr_fetch_s {
 /*
  * Starts a fetch.  NGX_OK: done is called once, unless it is cancelled before;
  * the owner may free the fetch or start it again there.  NGX_ERROR: no memory,
- * and done is not called.  A URL that is no good is told by done.
+ * or client is NULL, and done is not called.  A URL that is no good is told by
+ * done.
  */
 ngx_int_t ngx_http_acr_fetch_start(ngx_http_acr_fetch_client_t *client,
     ngx_http_acr_fetch_t *fetch);

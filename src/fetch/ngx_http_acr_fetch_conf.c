@@ -11,6 +11,10 @@
 #define NGX_HTTP_ACR_FETCH_CERTIFICATES  "/etc/ssl/certs/ca-certificates.crt"
 
 
+static const char *ngx_http_acr_fetch_proxy_url(ngx_http_acr_fetch_url_t *url,
+    ngx_str_t *text);
+static char *ngx_http_acr_fetch_proxy(ngx_conf_t *cf,
+    ngx_http_acr_fetch_conf_t *conf, ngx_http_acr_fetch_url_t *url);
 static ngx_int_t ngx_http_acr_fetch_load(ngx_conf_t *cf,
     ngx_http_acr_fetch_conf_t *conf);
 static void ngx_http_acr_fetch_free_store(void *data);
@@ -23,11 +27,11 @@ char *
 ngx_http_acr_set_fetch_certificate(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf)
 {
-    ngx_http_acr_main_conf_t *amcf = conf;
+    ngx_http_acr_main_conf_t *mcf = conf;
 
     ngx_str_t  *value;
 
-    if (amcf->fetch.certificate.data) {
+    if (mcf->fetch.certificate.data) {
         return "is duplicate";
     }
 
@@ -37,9 +41,9 @@ ngx_http_acr_set_fetch_certificate(ngx_conf_t *cf, ngx_command_t *cmd,
         return "is empty";
     }
 
-    amcf->fetch.certificate = value[1];
+    mcf->fetch.certificate = value[1];
 
-    if (ngx_conf_full_name(cf->cycle, &amcf->fetch.certificate, 1) != NGX_OK) {
+    if (ngx_conf_full_name(cf->cycle, &mcf->fetch.certificate, 1) != NGX_OK) {
         return NGX_CONF_ERROR;
     }
 
@@ -47,26 +51,20 @@ ngx_http_acr_set_fetch_certificate(ngx_conf_t *cf, ngx_command_t *cmd,
 }
 
 
-/* libcurl's default is no usual port of a proxy, so it is always told */
-
 char *
 ngx_http_acr_set_fetch_proxy(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
-    ngx_http_acr_main_conf_t *amcf = conf;
+    ngx_http_acr_main_conf_t *mcf = conf;
 
-    size_t                      n;
-    ngx_str_t                  *value;
-    const char                 *why;
-    ngx_http_acr_fetch_url_t    url;
-    ngx_http_acr_fetch_conf_t  *fetch;
+    ngx_str_t                 *value;
+    const char                *why;
+    ngx_http_acr_fetch_url_t   url;
 
-    fetch = &amcf->fetch;
-
-    if (fetch->proxy_set) {
+    if (mcf->fetch.proxy_set) {
         return "is duplicate";
     }
 
-    fetch->proxy_set = 1;
+    mcf->fetch.proxy_set = 1;
 
     value = cf->args->elts;
 
@@ -74,28 +72,11 @@ ngx_http_acr_set_fetch_proxy(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_OK;
     }
 
-    url.handle = NULL;
-    why = ngx_http_acr_fetch_url(&url, &value[1]);
+    why = ngx_http_acr_fetch_url(&url, &value[1], NULL);
     curl_url_cleanup(url.handle);
 
-    if (why == NULL && url.https) {
-        why = "only an http proxy is known";
-    }
-
     if (why == NULL) {
-        n = value[1].len;
-
-        while (n && value[1].data[n - 1] == '/') {
-            n--;
-        }
-
-        if (ngx_strlchr(value[1].data + sizeof("http://") - 1,
-                        value[1].data + n, '/')
-            || ngx_strlchr(value[1].data, value[1].data + n, '?')
-            || ngx_strlchr(value[1].data, value[1].data + n, '#'))
-        {
-            why = "it has more than a host and a port";
-        }
+        why = ngx_http_acr_fetch_proxy_url(&url, &value[1]);
     }
 
     if (why) {
@@ -105,25 +86,63 @@ ngx_http_acr_set_fetch_proxy(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    fetch->proxy_port = url.port;
+    return ngx_http_acr_fetch_proxy(cf, &mcf->fetch, &url);
+}
 
-    fetch->proxy_host.len = url.len;
-    fetch->proxy_host.data = ngx_pstrdup(cf->pool, &(ngx_str_t)
-                                         { url.len, url.host });
 
-    fetch->proxy.data = ngx_pnalloc(cf->pool, url.len
-                                              + sizeof("http://[]:65535"));
+static const char *
+ngx_http_acr_fetch_proxy_url(ngx_http_acr_fetch_url_t *url, ngx_str_t *text)
+{
+    u_char  *p, *last;
 
-    if (fetch->proxy_host.data == NULL || fetch->proxy.data == NULL) {
+    if (url->https) {
+        return "only an http proxy is known";
+    }
+
+    last = text->data + text->len;
+
+    if (last[-1] == '/') {
+        last--;
+    }
+
+    for (p = text->data + sizeof("http://") - 1; p < last; p++) {
+        if (*p == '/' || *p == '?' || *p == '#') {
+            return "it has more than a host and a port";
+        }
+    }
+
+    return NULL;
+}
+
+
+/* libcurl's default is no usual port of a proxy, so it is always told */
+
+static char *
+ngx_http_acr_fetch_proxy(ngx_conf_t *cf, ngx_http_acr_fetch_conf_t *conf,
+    ngx_http_acr_fetch_url_t *url)
+{
+    ngx_str_t  *host, *proxy;
+
+    host = &conf->proxy_host;
+    proxy = &conf->proxy;
+
+    host->data = ngx_pnalloc(cf->pool, url->len);
+    proxy->data = ngx_pnalloc(cf->pool, url->len + sizeof("http://[]:65535"));
+
+    if (host->data == NULL || proxy->data == NULL) {
         return NGX_CONF_ERROR;
     }
 
-    fetch->proxy.len = ngx_sprintf(fetch->proxy.data,
-                                   url.literal == 16 ? "http://[%V]:%ui%Z"
-                                                     : "http://%V:%ui%Z",
-                                   &fetch->proxy_host,
-                                   (ngx_uint_t) url.port)
-                       - fetch->proxy.data - 1;
+    ngx_memcpy(host->data, url->host, url->len);
+    host->len = url->len;
+
+    proxy->len = ngx_sprintf(proxy->data,
+                             url->literal == 16 ? "http://[%V]:%ui%Z"
+                                                : "http://%V:%ui%Z",
+                             host, (ngx_uint_t) url->port)
+                 - proxy->data - 1;
+
+    conf->proxy_port = url->port;
 
     return NGX_CONF_OK;
 }
@@ -132,11 +151,11 @@ ngx_http_acr_set_fetch_proxy(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 void
 ngx_http_acr_fetch_need(ngx_conf_t *cf)
 {
-    ngx_http_acr_main_conf_t  *amcf;
+    ngx_http_acr_main_conf_t  *mcf;
 
-    amcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_acr_module);
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_acr_module);
 
-    amcf->fetch.needed = 1;
+    mcf->fetch.needed = 1;
 }
 
 

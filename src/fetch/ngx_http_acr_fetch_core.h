@@ -5,7 +5,9 @@
  * A transfer is what a fetch is made of, from its start to its end: for each
  * request of it, the first and those that redirects ask for, a name is looked
  * up (state NAME) and then a handle of libcurl is in the client's multi handle
- * (state REQUEST).  No function of an owner is called from within libcurl.
+ * (state REQUEST), for one address after the other until there is a connection:
+ * libcurl 7.88 forgets to go on to the second in time if the first does not
+ * answer.  No function of an owner is called from within libcurl.
  */
 
 #ifndef NGX_HTTP_ACR_FETCH_CORE_H
@@ -90,6 +92,9 @@ struct ngx_http_acr_fetch_transfer_s {
     ngx_uint_t                    redirects;
 
     ngx_http_acr_fetch_lookup_t  *lookup;   /* state NAME */
+    ngx_http_acr_fetch_address_t  addresses[NGX_HTTP_ACR_FETCH_ADDRESSES];
+    ngx_uint_t                    naddresses; /* 0: the host is one */
+    ngx_uint_t                    address;  /* that is tried */
     CURL                         *easy;     /* state REQUEST */
     struct curl_slist            *resolve;
     char                          error[CURL_ERROR_SIZE];
@@ -110,7 +115,7 @@ struct ngx_http_acr_fetch_transfer_s {
 
 /* ngx_http_acr_fetch.c */
 
-/* goes on with a request whose addresses are known; t->resolve is set */
+/* goes on with a request whose addresses are known */
 void ngx_http_acr_fetch_named(ngx_http_acr_fetch_transfer_t *t);
 
 /* goes on, or calls done, after a request; from the drain event */
@@ -146,6 +151,10 @@ void ngx_http_acr_fetch_loop_remove(ngx_http_acr_fetch_transfer_t *t);
  */
 void ngx_http_acr_fetch_name(ngx_http_acr_fetch_transfer_t *t);
 
+/* t->resolve: the address of the name that is to be tried; NGX_ERROR: no
+   memory */
+ngx_int_t ngx_http_acr_fetch_name_tell(ngx_http_acr_fetch_transfer_t *t);
+
 /* for a transfer that ends: it waits no more */
 void ngx_http_acr_fetch_name_forget(ngx_http_acr_fetch_transfer_t *t);
 
@@ -153,12 +162,12 @@ void ngx_http_acr_fetch_name_forget(ngx_http_acr_fetch_transfer_t *t);
 /* ngx_http_acr_fetch_url.c */
 
 /*
- * Reads a URL, relative to what is in url->handle, if that is not NULL: NULL,
- * or a static text that says what is wrong.  The handle is to be freed with
+ * Reads a URL, which may be relative to base if that is not NULL: NULL, or a
+ * static text that says what is wrong.  url->handle is to be freed with
  * curl_url_cleanup() in any case.
  */
 const char *ngx_http_acr_fetch_url(ngx_http_acr_fetch_url_t *url,
-    ngx_str_t *text);
+    ngx_str_t *text, CURLU *base);
 
 /* whether scheme, host and port are equal */
 ngx_uint_t ngx_http_acr_fetch_same_origin(ngx_http_acr_fetch_url_t *a,

@@ -18,6 +18,8 @@ static ngx_int_t ngx_http_acr_fetch_easy_request(
     ngx_http_acr_fetch_transfer_t *t);
 static ngx_int_t ngx_http_acr_fetch_easy_way(
     ngx_http_acr_fetch_transfer_t *t);
+static long ngx_http_acr_fetch_easy_patience(
+    ngx_http_acr_fetch_transfer_t *t);
 static ngx_int_t ngx_http_acr_fetch_easy_trust(
     ngx_http_acr_fetch_transfer_t *t);
 static size_t ngx_http_acr_fetch_easy_write(char *p, size_t size, size_t n,
@@ -110,6 +112,8 @@ ngx_http_acr_fetch_easy_way(ngx_http_acr_fetch_transfer_t *t)
                                                 : "")
         || !ngx_http_acr_fetch_set(t, CURLOPT_NOPROXY, "")
         || !ngx_http_acr_fetch_set(t, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L)
+        || !ngx_http_acr_fetch_set(t, CURLOPT_CONNECTTIMEOUT_MS,
+                                   ngx_http_acr_fetch_easy_patience(t))
         || !ngx_http_acr_fetch_set(t, CURLOPT_HEADEROPT,
                                    (long) CURLHEADER_SEPARATE)
         || !ngx_http_acr_fetch_set(t, CURLOPT_NOSIGNAL, 1L)
@@ -128,6 +132,20 @@ ngx_http_acr_fetch_easy_way(ngx_http_acr_fetch_transfer_t *t)
     }
 
     return NGX_OK;
+}
+
+
+/* the ms for a connection: an address that does not answer leaves time for the
+   others; the last one has half of it all */
+
+static long
+ngx_http_acr_fetch_easy_patience(ngx_http_acr_fetch_transfer_t *t)
+{
+    ngx_uint_t  left;
+
+    left = t->naddresses ? t->naddresses - t->address : 1;
+
+    return (long) (t->fetch->timeout / (left + 1)) + 1;
 }
 
 

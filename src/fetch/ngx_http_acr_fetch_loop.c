@@ -1,7 +1,10 @@
 
 /*
- * libcurl on nginx's event loop.  libcurl owns its sockets: it opens and closes
- * them, reads and writes; nginx tells when, and when its time is up.
+ * libcurl on nginx's event loop.  libcurl owns its sockets: it closes them,
+ * reads and writes; nginx tells when, and when its time is up.
+ *
+ * Some versions (7.88) close a socket whose connection was not made yet before
+ * they say that it is to be watched no more.
  *
  * OpenSSL's queue of errors is of the process: nginx would complain of what
  * libcurl left there.
@@ -13,7 +16,7 @@
 
 
 static int ngx_http_acr_fetch_loop_socket(CURL *easy, curl_socket_t fd,
-    int what, void *data, void *socket);
+    int what, void *data, void *watched);
 static ngx_connection_t *ngx_http_acr_fetch_loop_watch(
     ngx_http_acr_fetch_client_t *client, curl_socket_t fd);
 static void ngx_http_acr_fetch_loop_want(ngx_event_t *ev, ngx_int_t event,
@@ -138,9 +141,9 @@ ngx_http_acr_fetch_loop_remove(ngx_http_acr_fetch_transfer_t *t)
 
 static int
 ngx_http_acr_fetch_loop_socket(CURL *easy, curl_socket_t fd, int what,
-    void *data, void *socket)
+    void *data, void *watched)
 {
-    ngx_connection_t             *c = socket;
+    ngx_connection_t             *c = watched;
     ngx_http_acr_fetch_client_t  *client = data;
 
     if (what == CURL_POLL_REMOVE) {
@@ -214,11 +217,16 @@ ngx_http_acr_fetch_loop_want(ngx_event_t *ev, ngx_int_t event,
 }
 
 
-/* the socket stays open, or libcurl closes it right after this */
+/* the socket stays open, or libcurl closes it right after this, or has done */
 
 static void
 ngx_http_acr_fetch_loop_unwatch(ngx_connection_t *c)
 {
+    if (fcntl(c->fd, F_GETFD) == -1) {
+        c->read->active = 0;
+        c->write->active = 0;
+    }
+
     ngx_http_acr_fetch_loop_want(c->read, NGX_READ_EVENT, 0);
     ngx_http_acr_fetch_loop_want(c->write, NGX_WRITE_EVENT, 0);
 

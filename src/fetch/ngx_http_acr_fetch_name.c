@@ -18,10 +18,6 @@ static ngx_int_t ngx_http_acr_fetch_name_work(void *data, ngx_log_t *log);
 static void ngx_http_acr_fetch_name_done(void *data, ngx_int_t rc);
 static void ngx_http_acr_fetch_name_found(ngx_http_acr_fetch_transfer_t *t,
     ngx_http_acr_fetch_lookup_t *lookup);
-static ngx_int_t ngx_http_acr_fetch_name_resolve(
-    ngx_http_acr_fetch_transfer_t *t, ngx_http_acr_fetch_lookup_t *lookup);
-static u_char *ngx_http_acr_fetch_name_text(u_char *p, u_char *last,
-    ngx_http_acr_fetch_address_t *address);
 
 
 void
@@ -167,7 +163,8 @@ static void
 ngx_http_acr_fetch_name_found(ngx_http_acr_fetch_transfer_t *t,
     ngx_http_acr_fetch_lookup_t *lookup)
 {
-    ngx_int_t  rc;
+    ngx_uint_t                     i;
+    ngx_http_acr_fetch_address_t  *address;
 
     if (lookup->error) {
         ngx_http_acr_fetch_fail(t, "its name was not found: %s",
@@ -175,15 +172,16 @@ ngx_http_acr_fetch_name_found(ngx_http_acr_fetch_transfer_t *t,
         return;
     }
 
-    rc = ngx_http_acr_fetch_name_resolve(t, lookup);
+    for (i = 0; i < lookup->naddresses; i++) {
+        address = &lookup->addresses[i];
 
-    if (rc == NGX_DECLINED) {
-        ngx_http_acr_fetch_fail(t, "its address must not be asked");
-        return;
+        if (ngx_http_acr_fetch_may(t, address->bytes, address->len)) {
+            t->addresses[t->naddresses++] = *address;
+        }
     }
 
-    if (rc != NGX_OK) {
-        ngx_http_acr_fetch_fail(t, "no memory");
+    if (t->naddresses == 0) {
+        ngx_http_acr_fetch_fail(t, "its address must not be asked");
         return;
     }
 
@@ -192,68 +190,28 @@ ngx_http_acr_fetch_name_found(ngx_http_acr_fetch_transfer_t *t,
 
 
 /*
- * "+host:port:address,address...": libcurl is told, so that it need not look
- * for itself.  Without the plus it would never forget.
+ * "+host:port:address": libcurl is told, so that it need not look for itself.
+ * Without the plus it would never forget.
  */
 
-static ngx_int_t
-ngx_http_acr_fetch_name_resolve(ngx_http_acr_fetch_transfer_t *t,
-    ngx_http_acr_fetch_lookup_t *lookup)
+ngx_int_t
+ngx_http_acr_fetch_name_tell(ngx_http_acr_fetch_transfer_t *t)
 {
-    u_char                        *p, *last;
-    ngx_uint_t                     i, n;
+    int                            family;
+    u_char                        *p;
     ngx_http_acr_fetch_address_t  *address;
     u_char                         text[NGX_HTTP_ACR_FETCH_HOST
                                         + sizeof("+:65535:")
-                                        + NGX_HTTP_ACR_FETCH_ADDRESSES
-                                          * (NGX_INET6_ADDRSTRLEN + 3)];
+                                        + NGX_INET6_ADDRSTRLEN];
 
-    last = text + sizeof(text) - 1;
+    address = &t->addresses[t->address];
+    family = (address->len == 4) ? AF_INET : AF_INET6;
 
-    p = ngx_slprintf(text, last, "+%V:%ui:", &t->host, (ngx_uint_t) t->port);
-    n = 0;
-
-    for (i = 0; i < lookup->naddresses; i++) {
-        address = &lookup->addresses[i];
-
-        if (!ngx_http_acr_fetch_may(t, address->bytes, address->len)) {
-            continue;
-        }
-
-        if (n++) {
-            *p++ = ',';
-        }
-
-        p = ngx_http_acr_fetch_name_text(p, last, address);
-    }
-
-    if (n == 0) {
-        return NGX_DECLINED;
-    }
-
+    p = ngx_sprintf(text, "+%V:%ui:", &t->host, (ngx_uint_t) t->port);
+    p += ngx_inet_ntop(family, address->bytes, p, NGX_INET6_ADDRSTRLEN);
     *p = '\0';
 
     t->resolve = curl_slist_append(NULL, (char *) text);
 
     return t->resolve ? NGX_OK : NGX_ERROR;
-}
-
-
-static u_char *
-ngx_http_acr_fetch_name_text(u_char *p, u_char *last,
-    ngx_http_acr_fetch_address_t *address)
-{
-    if (address->len == 4) {
-        return p + ngx_inet_ntop(AF_INET, address->bytes, p, last - p);
-    }
-
-    *p++ = '[';
-
-#if (NGX_HAVE_INET6)
-    p += ngx_inet_ntop(AF_INET6, address->bytes, p, last - p);
-#endif
-
-    *p++ = ']';
-
-    return p;
 }

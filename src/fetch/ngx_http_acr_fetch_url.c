@@ -18,18 +18,17 @@ static ngx_uint_t ngx_http_acr_fetch_url_has(ngx_http_acr_fetch_url_t *url,
 
 
 const char *
-ngx_http_acr_fetch_url(ngx_http_acr_fetch_url_t *url, ngx_str_t *text)
+ngx_http_acr_fetch_url(ngx_http_acr_fetch_url_t *url, ngx_str_t *text,
+    CURLU *base)
 {
     size_t  i;
     u_char  c;
     char    copy[NGX_HTTP_ACR_FETCH_URL + 1];
 
-    if (url->handle == NULL) {
-        url->handle = curl_url();
+    url->handle = base ? curl_url_dup(base) : curl_url();
 
-        if (url->handle == NULL) {
-            return "no memory";
-        }
+    if (url->handle == NULL) {
+        return "no memory";
     }
 
     if (text->len > NGX_HTTP_ACR_FETCH_URL) {
@@ -195,8 +194,7 @@ ngx_http_acr_fetch_check(ngx_str_t *url, ngx_uint_t *https)
     const char                *why;
     ngx_http_acr_fetch_url_t   parts;
 
-    parts.handle = NULL;
-    why = ngx_http_acr_fetch_url(&parts, url);
+    why = ngx_http_acr_fetch_url(&parts, url, NULL);
     curl_url_cleanup(parts.handle);
 
     *https = (why == NULL && parts.https);

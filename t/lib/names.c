@@ -1,8 +1,8 @@
 
 /*
  * A library to be preloaded: names that only a test knows.  ACR_NAMES names a
- * file when the process starts, with lines of a name and what becomes of it: an
- * IP address, "fail", or "stall", which lasts until the line is another.  Other
+ * file when the process starts, with lines of a name and what becomes of it: IP
+ * addresses, "fail", or "stall", which lasts until the line is another.  Other
  * names are looked up as ever.  What was looked up is noted in the file of
  * ACR_NAMES_LOG: "main" if it was by the first thread of a process, which must
  * not wait, or "thread", and the name.
@@ -30,6 +30,8 @@ static int   names_log = -1;
 
 
 static void names_start(void) __attribute__((constructor));
+static int names_list(names_getaddrinfo_pt next, char *value,
+    const char *service, const struct addrinfo *hints, struct addrinfo **res);
 static int names_find(const char *name, char *value, size_t size);
 static void names_note(const char *name);
 
@@ -81,13 +83,41 @@ getaddrinfo(const char *node, const char *service,
         }
 
         if (strcmp(value, "stall") != 0) {
-            return next(value, service, hints, res);
+            return names_list(next, value, service, hints, res);
         }
 
         nanosleep(&pause, NULL);
     }
 
     return next(node, service, hints, res);
+}
+
+
+/* addresses with commas in between; glibc frees each of a list by itself */
+
+static int
+names_list(names_getaddrinfo_pt next, char *value, const char *service,
+    const struct addrinfo *hints, struct addrinfo **res)
+{
+    int    rc;
+    char  *address;
+
+    *res = NULL;
+
+    for (address = strtok(value, ","); address; address = strtok(NULL, ",")) {
+
+        rc = next(address, service, hints, res);
+
+        if (rc != 0) {
+            return rc;
+        }
+
+        while (*res) {
+            res = &(*res)->ai_next;
+        }
+    }
+
+    return 0;
 }
 
 

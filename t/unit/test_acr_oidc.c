@@ -277,6 +277,7 @@ test_paths(void)
     ok(!claim("a", "'a':null") && !claim("a.b", "'a.b':null,'a':{'b':'me'}"),
        "null is none");
     ok(!claim("....", "'x':1"), "only dots");
+    ok(!claim("a/b", "'a':{'b':'me'}"), "what is no dot divides nothing");
     reset();
 }
 

@@ -79,8 +79,8 @@ sub address { return "127.0.0.1:$_[0]->{port}" }
 sub url { return "http://127.0.0.1:$_[0]->{port}" }
 
 
-# answers(TARGET => { status, location, body, blanks, stall }, ...): from now on,
-# beside those of before; blanks: a body of so many
+# answers(TARGET => { status, location, body, blanks, stall }, ...): from now
+# on, beside those of before; blanks: a body of so many
 sub answers {
     my ($self, %rules) = @_;
 
