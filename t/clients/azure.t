@@ -165,11 +165,13 @@ for my $who ('anonymous', 'of a user') {
 
     subtest("Python, $who" => sub {
         plan(skip_all => 'no SDK for Python')
-            if (run($PYTHON, '-c', 'import azure.containerregistry'))[0] != 0;
+            if (run($PYTHON, '-I', '-c', 'import azure.containerregistry'))[0]
+               != 0;
 
         same_steps({ %wanted, $who eq 'anonymous'
                                   ? ('anonymous pull' => $IMAGE) : () },
-                   $PYTHON, "$LIB/azure.py", $endpoint, $ca,
+                   # -I: a script named azure would hide the package azure
+                   $PYTHON, '-I', "$LIB/azure.py", $endpoint, $ca,
                    $who eq 'anonymous' ? () : $token);
     });
 }
@@ -187,7 +189,7 @@ sub cli {
     my $az = "$dir/az";
     my $suffix = "acr.test:$acr->{tls_port}";
     mkdir($az) or die "$az: $!\n";
-    spew("$az/hosts", "127.0.0.1 localhost my-reg.acr.test\n");
+    spew("$az/hosts", "127.0.0.1 localhost myreg.acr.test\n");
 
     local %ENV = (%ENV, AZURE_CONFIG_DIR => $az, REQUESTS_CA_BUNDLE => $ca,
                   HOME => $az, AZURE_CORE_COLLECT_TELEMETRY => 'no',
@@ -219,11 +221,11 @@ sub cli {
         ok($status != 0, $name);
         like($output, $text, 'and says why');
     };
-    my @in = ('-n', 'my-reg');
-    my @of = ('-r', 'my-reg');
+    my @in = ('-n', 'myreg');
+    my @of = ('-r', 'myreg');
     fill();
     my $json = sub { return api($admin, 'GET', "lib/a$_[0]", headers => [
-                         Host => "my-reg.$suffix"])->json() };
+                         Host => "myreg.$suffix"])->json() };
 
     is_deeply($acr_az->('list', 'repository', 'list', @in),
               $expected{repositories}, 'all repositories');

@@ -1,0 +1,137 @@
+#!/usr/bin/perl
+
+# Locks and attributes while others push, delete and change the same: what was
+# acknowledged holds, at all workers of two nodes, in Redis and on the disk.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use ACR;
+use ACR::Api;
+use ACR::Fault;
+use ACR::Index;
+
+my $acr = start(workers => 2, fsync => 'off');
+my $two = node($acr, workers => 2, fsync => 'off');
+my @nodes = ($acr, $two);
+my $config = '{}';
+
+$_->allow(qr/\[alert\].*has lost changes/) for @nodes;
+
+
+# --- a lock while a tag is being pushed
+
+for my $round (1 .. 8) {
+    my $repository = "push/$round";
+    my @images = map { image($config, [], annotations => { n => "$_" }) }
+                 0 .. 19;
+    $acr->push_blob($repository, $config);
+    $acr->push_manifest($repository, 't', $_) for @images;
+
+    # a lock of the tag, or of all of the repository
+    my $what = $round % 2 ? "$repository/_tags/t" : $repository;
+
+    my @answers = parallel(
+        sub {
+            my $node = $nodes[$round / 2 % 2];
+            wait_for(sub { $node->resolve($repository, 'go') }) or return;
+            my $answer = set($node, $what, writeEnabled => 0);
+            return [$answer->status(), $node->resolve($repository, 't')];
+        },
+        map { my $n = $_; sub {
+            my ($node, $pushes) = ($nodes[$n % 2], 0);
+            while ($pushes < 2000) {
+                my $got = $node->put_manifest($repository, 't',
+                                              $images[($pushes + 5 * $n) % 20]);
+                return [$got->status(), $pushes] if $got->status() != 201;
+                $node->put_manifest($repository, 'go', $images[0])
+                    if ++$pushes == 5;
+            }
+            return ['no end'];
+        } } 0 .. 3);
+
+    my ($lock, @pushes) = @answers;
+    is($lock->[0], 200, "$what is locked while it is pushed to");
+    is_deeply([map { $_->[0] } @pushes], [(405) x 4], 'which ends that')
+        or diag(explain(\@answers));
+    cmp_ok($pushes[0][1] + $pushes[1][1] + $pushes[2][1] + $pushes[3][1], '>',
+           4, 'it was under way');
+    is($_->resolve($repository, 't'), $lock->[1],
+       'nothing was pushed after that') for @nodes;
+    ok(wait_for(sub { $acr->tag_on_disk($repository, 't') eq $lock->[1] }),
+       'to the disk neither');
+}
+
+
+# --- all attributes of an object at once, from everywhere
+
+my @attributes = map { "${_}Enabled" } qw(delete write read list);
+my $digest = $acr->push_image('all/a', 't', 'all');
+my @objects = ('all/a', 'all/a/_tags/t', "all/a/_manifests/$digest");
+
+for my $round (1 .. 6) {
+    my $value = $round % 2 ? 0 : 1;
+
+    my @answers = parallel(map {
+        my $n = $_;
+        sub {
+            return join(' ', map {
+                set($nodes[($n + $round) % 2], $_, $attributes[$n] => $value)
+                    ->status()
+            } @objects);
+        }
+    } 0 .. 3);
+    is_deeply(\@answers, [('200 200 200') x 4], 'all are set at once');
+
+    my %all = map { $_ => $value } @attributes;
+    for my $what (@objects) {
+        is_deeply(locks($_, $what), \%all, "each change of $what is there")
+            for @nodes;
+    }
+    next if $round < 5;
+
+    ok(wait_for(sub { !$acr->{redis}->command('ZCARD', key('pending')) }),
+       'all is settled');
+    $acr->{redis}->command('FLUSHALL');
+    is_deeply(locks($acr, $_), \%all, "and on the disk: $_") for @objects;
+    ok(complete($acr), 'the index is complete');
+}
+
+
+# --- a lock or a deletion, but not both
+
+my %outcome;
+for my $round (1 .. 12) {
+    my $repository = "end/$round";
+    my $image = $acr->push_image($repository, 't', 'end');
+    my ($what, $delete) = @{ (
+        ["$repository/_tags/t", "/acr/v1/$repository/_tags/t"],
+        ["$repository/_tags/t", "/v2/$repository/manifests/$image"],
+        ["$repository/_manifests/$image", "/v2/$repository/manifests/$image"],
+        [$repository, "/acr/v1/$repository"],
+        ["$repository/_manifests/$image", "/acr/v1/$repository"],
+        [$repository, "/v2/$repository/manifests/t"])[$round % 6] };
+
+    my ($locked, $deleted) = parallel(
+        sub { set($nodes[0], $what, writeEnabled => 0)->status() },
+        sub { $nodes[$round % 2]->delete($delete)->status() });
+
+    # the lock of a repository outlives one of its tags
+    my $both = $round % 6 == 5;
+    my $fine = $locked eq '200' && $deleted eq '405'
+               || $locked eq ($both ? '200' : '404') && $deleted eq '202';
+    ok($fine, "a lock of $what and DELETE $delete: $locked, $deleted");
+    $outcome{$deleted}++;
+
+    my $there = $acr->head("/v2/$repository/manifests/t")->status();
+    is($there, $deleted eq '202' ? 404 : 200, 'and it is so');
+}
+diag(join(', ', map { "$outcome{$_} times $_" } sort keys %outcome));
+
+ok(wait_for(sub { !differences($acr) }), 'Redis and the disk are equal')
+    or diag(join("\n", differences($acr)));
+
+same_headers();
+finish();
