@@ -18,7 +18,7 @@ my $LIST = 'application/vnd.docker.distribution.manifest.list.v2+json';
 my $DOCKER_CONFIG = 'application/vnd.docker.container.image.v1+json';
 my $none = 'sha256:' . '0' x 64;
 
-my $acr = start(workers => 2);
+my $acr = start(workers => 2, http2 => 1);
 my $began = strftime('%Y-%m-%dT%H:%M:%S', gmtime());
 
 
@@ -272,6 +272,26 @@ for my $object (@objects) {
     $http->close();
     is_deeply(api($acr, 'GET', $what)->json(), $was, 'and back');
 }
+
+# over HTTP/2, with and without a length
+spew(work_dir() . '/change', '{"readEnabled":false}');
+for my $input ('-', work_dir() . '/change') {
+    change($acr, 'lib/a', readEnabled => 1);
+    $answer = curl_from(work_dir() . '/change', '--http2-prior-knowledge',
+                        '-X', 'PATCH', '-T', $input,
+                        "http://127.0.0.1:$acr->{http2_port}/acr/v1/lib/a");
+    answers($answer, 200, 'HTTP/2');
+    is(locks($acr, 'lib/a')->{readEnabled}, 0, 'changes it');
+}
+change($acr, 'lib/a', readEnabled => 1);
+
+# who leaves in the middle has changed nothing
+my $http = $acr->connect();
+$http->begin('PATCH', '/acr/v1/lib/a', headers => ['Content-Length' => 100]);
+$http->send('{"readEnabled":false}');
+$http->close();
+answers($acr->get('/v2/lib/a/manifests/latest'), 200, 'half a body');
+is(locks($acr, 'lib/a')->{readEnabled}, 1, 'is no change');
 
 
 # --- quarantine
