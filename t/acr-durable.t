@@ -33,7 +33,8 @@ for my $repository (qw(free locked unread hidden)) {
         for qw(b a unread hidden kept a);
 }
 my $secret = $acr->push_manifest('free', 'secret',
-                                 image($config, [], annotations => { n => 'x' }));
+                                 image($config, [], annotations =>
+                                       { n => 'x' }));
 $acr->push_manifest('free', 'index', index_of([$image]));
 
 my %set = (
