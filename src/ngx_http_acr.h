@@ -132,6 +132,7 @@ typedef struct {
     ngx_http_acr_credential_t *credential; /* who asks; NULL: acr_auth off */
     ngx_str_t                  identity;   /* their name */
 
+    unsigned                   acr:1;      /* of ACR's own API, /acr/v1 */
     unsigned                   gone:1;     /* nginx has terminated it */
     unsigned                   committing:1; /* goes on although it is gone */
 } ngx_http_acr_ctx_t;

@@ -220,7 +220,7 @@ ngx_http_acr_keeper_ask(ngx_http_acr_keeper_t *keeper, ngx_uint_t script,
 }
 
 
-/* "<repository>:<tag>" or "<repository>@<digest>" */
+/* "<repository>:<tag>", "<repository>@<digest>" or "<repository>:" */
 
 static void
 ngx_http_acr_keeper_pending(void *data, ngx_http_acr_meta_reply_t *reply)
@@ -424,7 +424,8 @@ ngx_http_acr_keeper_split(ngx_str_t *entry, const char *separators,
     name->len = (n < entry->len) ? entry->len - n - 1 : 0;
 
     if (acr_name_valid(repository->data, repository->len)
-        && (acr_tag_valid(name->data, name->len)
+        && ((name->len == 0 && n < entry->len && entry->data[n] == ':')
+            || acr_tag_valid(name->data, name->len)
             || acr_digest_parse(&digest, name->data, name->len) == ACR_OK))
     {
         return NGX_OK;

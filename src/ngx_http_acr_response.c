@@ -57,6 +57,7 @@ ngx_http_acr_fail_status(ngx_http_request_t *r, ngx_uint_t status,
     acr_error_e e, const char *reason, const char *key, ngx_str_t *value)
 {
     ngx_str_t            body;
+    const char          *type;
     ngx_http_acr_ctx_t  *ctx;
     static ngx_str_t     retry_after =
                                      ngx_string(NGX_HTTP_ACR_RETRY_AFTER);
@@ -82,7 +83,31 @@ ngx_http_acr_fail_status(ngx_http_request_t *r, ngx_uint_t status,
         return;
     }
 
-    ngx_http_acr_send_body(r, status, "application/json", body.data, body.len);
+    type = ctx->acr ? NGX_HTTP_ACR_JSON_UTF8 : "application/json";
+
+    ngx_http_acr_send_body(r, status, type, body.data, body.len);
+}
+
+
+/* a 405 has to say what is allowed (RFC 9110 section 15.5.6) */
+
+void
+ngx_http_acr_locked(ngx_http_request_t *r)
+{
+    ngx_str_t         *allow;
+
+    static ngx_str_t   nothing = ngx_string("");
+    static ngx_str_t   reading = ngx_string("GET, HEAD");
+
+    allow = (r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD)) ? &nothing : &reading;
+
+    if (ngx_http_acr_header(r, "Allow", allow) != NGX_OK) {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return;
+    }
+
+    ngx_http_acr_fail(r, ACR_E_REGISTRY_DISALLOWED_OPERATION,
+                      "it is locked by its attributes", NULL, NULL);
 }
 
 

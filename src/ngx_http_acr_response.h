@@ -10,6 +10,10 @@
 #include "ngx_http_acr.h"
 
 
+/* of ACR's own API */
+#define NGX_HTTP_ACR_JSON_UTF8  "application/json; charset=utf-8"
+
+
 /*
  * Sends the error in the form of OCI distribution-spec "Error Codes" and ends
  * the request.  reason (static text, or NULL) goes into detail.reason; value
@@ -29,6 +33,9 @@ void ngx_http_acr_fail_status(ngx_http_request_t *r, ngx_uint_t status,
    back), else 500; NGX_ERROR too is 500.  The log line was written where it
    happened. */
 void ngx_http_acr_fail_errno(ngx_http_request_t *r, ngx_int_t err);
+
+/* fails the request with 405: attributes of what it names forbid it */
+void ngx_http_acr_locked(ngx_http_request_t *r);
 
 /* sends only a status and what headers were added, and ends the request */
 void ngx_http_acr_send_status(ngx_http_request_t *r, ngx_uint_t status);

@@ -23,9 +23,11 @@ typedef struct {
     unsigned                  asked:1;
     int                       lock;
 
-    /* what Redis says: the digest of a tag, or the kinds of a digest */
+    /* what Redis says: the digest of a tag, or the kinds of a digest; and the
+       attributes */
     u_char                    now[ACR_DIGEST_MAX];
     ngx_str_t                 what;
+    ngx_str_t                 attributes;
 
     ngx_http_acr_task_t       task;
     ngx_event_t               timer;
@@ -69,6 +71,8 @@ static void ngx_http_acr_settle_ask(ngx_http_acr_settle_t *settle);
 static void ngx_http_acr_settle_now(void *data,
     ngx_http_acr_meta_reply_t *reply);
 static ngx_int_t ngx_http_acr_settle_apply(void *data, ngx_log_t *log);
+static ngx_int_t ngx_http_acr_settle_name(ngx_http_acr_settle_t *settle,
+    ngx_log_t *log);
 static ngx_int_t ngx_http_acr_settle_links(ngx_http_acr_settle_t *settle,
     acr_digest_t *digest, ngx_uint_t kinds, ngx_log_t *log);
 static void ngx_http_acr_settle_applied(void *data, ngx_int_t rc);
@@ -444,7 +448,14 @@ ngx_http_acr_settle_now(void *data, ngx_http_acr_meta_reply_t *reply)
 
     case NGX_HTTP_ACR_META_OK:
 
-        if (reply->n < 1 || reply->v[0].len > sizeof(settle->now)) {
+        ngx_str_null(&settle->attributes);
+
+        if (reply->n < 2
+            || reply->v[0].len > sizeof(settle->now)
+            || ngx_http_acr_settle_copy(settle->pool, &settle->attributes,
+                                        &reply->v[1])
+               != NGX_OK)
+        {
             ngx_http_acr_settle_end(settle, NGX_ERROR);
             return;
         }
@@ -452,10 +463,6 @@ ngx_http_acr_settle_now(void *data, ngx_http_acr_meta_reply_t *reply)
         settle->what.data = settle->now;
         settle->what.len = reply->v[0].len;
         ngx_memcpy(settle->now, reply->v[0].data, reply->v[0].len);
-        break;
-
-    case NGX_HTTP_ACR_META_MISS:
-        settle->what.len = 0;
         break;
 
     default:
@@ -468,11 +475,31 @@ ngx_http_acr_settle_now(void *data, ngx_http_acr_meta_reply_t *reply)
 }
 
 
+/* the links first: attributes without them are taken for nobody's */
+
 static ngx_int_t
 ngx_http_acr_settle_apply(void *data, ngx_log_t *log)
 {
     ngx_http_acr_settle_t *settle = data;
 
+    ngx_int_t  rc;
+
+    rc = settle->name.len ? ngx_http_acr_settle_name(settle, log) : NGX_OK;
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    return ngx_http_acr_store_attributes_apply(&settle->registry->store,
+                                               &settle->repository,
+                                               &settle->name,
+                                               &settle->attributes, log);
+}
+
+
+static ngx_int_t
+ngx_http_acr_settle_name(ngx_http_acr_settle_t *settle, ngx_log_t *log)
+{
     u_char                 buf[NGX_HTTP_ACR_META_TEXT];
     ngx_str_t             *token, text;
     ngx_uint_t             kinds, i;
@@ -549,7 +576,7 @@ ngx_http_acr_settle_applied(void *data, ngx_int_t rc)
 {
     ngx_http_acr_settle_t *settle = data;
 
-    ngx_str_t  args[3];
+    ngx_str_t  args[4];
 
     if (rc != NGX_OK) {
         ngx_http_acr_settle_end(settle, rc);
@@ -559,9 +586,10 @@ ngx_http_acr_settle_applied(void *data, ngx_int_t rc)
     args[0] = settle->repository;
     args[1] = settle->name;
     args[2] = settle->what;
+    args[3] = settle->attributes;
 
     if (ngx_http_acr_meta_call(settle->registry->meta,
-                               ACR_SCRIPT_PENDING_DONE, args, 3,
+                               ACR_SCRIPT_PENDING_DONE, args, 4,
                                ngx_http_acr_settle_dropped, settle)
         != NGX_OK)
     {

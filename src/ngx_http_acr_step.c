@@ -202,6 +202,9 @@ ngx_http_acr_step_answer(void *data, ngx_http_acr_meta_reply_t *reply)
         {
             ngx_http_acr_step_unavailable(r, reply);
 
+        } else if (reply->status == NGX_HTTP_ACR_META_LOCKED) {
+            ngx_http_acr_locked(r);
+
         } else {
             step->answer(r, step->data, reply);
         }

@@ -26,8 +26,8 @@
 typedef void (*ngx_http_acr_next_pt)(ngx_http_request_t *r, void *data,
     ngx_int_t rc);
 
-/* runs on the event loop with an answer that is neither DOWN nor BEHIND (but
-   see ngx_http_acr_look_up()) */
+/* runs on the event loop with an answer that is none of DOWN, BEHIND and LOCKED
+   (but see ngx_http_acr_look_up()) */
 typedef void (*ngx_http_acr_answer_pt)(ngx_http_request_t *r, void *data,
     ngx_http_acr_meta_reply_t *reply);
 
@@ -43,7 +43,8 @@ void ngx_http_acr_run(ngx_http_request_t *r, ngx_http_acr_pool_t *tp,
 /*
  * Runs a script (ngx_http_acr_meta_call()) and continues with next.  If Redis
  * does not answer, or does not know the repository in time, the request is
- * answered with 503 and next is not called.
+ * answered with 503, and if attributes forbid it with 405; next is not called
+ * then.
  */
 void ngx_http_acr_ask(ngx_http_request_t *r, ngx_uint_t script,
     ngx_str_t *args, ngx_uint_t nargs, ngx_http_acr_answer_pt next,
@@ -51,7 +52,7 @@ void ngx_http_acr_ask(ngx_http_request_t *r, ngx_uint_t script,
 
 /*
  * The same for a lookup that the directory can answer as well, and for a
- * commit: next is called with DOWN and BEHIND, too.
+ * commit: next is called with DOWN, BEHIND and LOCKED, too.
  */
 void ngx_http_acr_look_up(ngx_http_request_t *r, ngx_uint_t script,
     ngx_str_t *args, ngx_uint_t nargs, ngx_http_acr_answer_pt next,

@@ -68,6 +68,28 @@ void ngx_http_acr_referrers_get(ngx_http_request_t *r,
     ngx_http_acr_ctx_t *ctx);
 void ngx_http_acr_catalog_get(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx);
 
+/* ACR's data-plane API: /acr/v1/..., see ngx_http_acr_v1.h */
+ngx_int_t ngx_http_acr_v1_headers(ngx_http_request_t *r,
+    ngx_http_acr_ctx_t *ctx);
+void ngx_http_acr_v1_repository_get(ngx_http_request_t *r,
+    ngx_http_acr_ctx_t *ctx);
+void ngx_http_acr_v1_repository_patch(ngx_http_request_t *r,
+    ngx_http_acr_ctx_t *ctx);
+void ngx_http_acr_v1_repository_delete(ngx_http_request_t *r,
+    ngx_http_acr_ctx_t *ctx);
+void ngx_http_acr_v1_tags_get(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx);
+void ngx_http_acr_v1_tag_get(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx);
+void ngx_http_acr_v1_tag_patch(ngx_http_request_t *r,
+    ngx_http_acr_ctx_t *ctx);
+void ngx_http_acr_v1_tag_delete(ngx_http_request_t *r,
+    ngx_http_acr_ctx_t *ctx);
+void ngx_http_acr_v1_manifests_get(ngx_http_request_t *r,
+    ngx_http_acr_ctx_t *ctx);
+void ngx_http_acr_v1_manifest_get(ngx_http_request_t *r,
+    ngx_http_acr_ctx_t *ctx);
+void ngx_http_acr_v1_manifest_patch(ngx_http_request_t *r,
+    ngx_http_acr_ctx_t *ctx);
+
 /* Docker token authentication and ACR's variant of it: /oauth2/... */
 void ngx_http_acr_token_get(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx);
 void ngx_http_acr_token_post(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx);

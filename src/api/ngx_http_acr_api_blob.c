@@ -70,6 +70,11 @@ ngx_http_acr_blob_found(ngx_http_request_t *r, void *data,
     ngx_http_acr_count(ctx->registry->zone,
                        NGX_HTTP_ACR_C_LOOKUPS + NGX_HTTP_ACR_SOURCE_redis, 1);
 
+    if (reply->status == NGX_HTTP_ACR_META_LOCKED) {
+        ngx_http_acr_locked(r);
+        return;
+    }
+
     if (reply->status == NGX_HTTP_ACR_META_MISS) {
         ngx_http_acr_fail(r, ACR_E_BLOB_UNKNOWN, NULL, "digest",
                           &ctx->digest);

@@ -82,14 +82,20 @@ ngx_http_acr_catalog_found(ngx_http_request_t *r, void *data,
 
     ngx_http_acr_ctx_t  *ctx;
 
-    if (reply->status != NGX_HTTP_ACR_META_OK || reply->n < 1) {
+    if (reply->status != NGX_HTTP_ACR_META_OK || reply->n < 2) {
         ngx_http_acr_manifest_unexpected(r);
         return;
     }
 
     ctx = ngx_http_acr_get_ctx(r);
 
-    ngx_str_set(&catalog->list.path, "/v2/_catalog");
+    if (ctx->acr) {
+        ngx_str_set(&catalog->list.path, "/acr/v1/_catalog");
+
+    } else {
+        ngx_str_set(&catalog->list.path, "/v2/_catalog");
+    }
+
     ngx_str_set(&catalog->list.head, "{\"repositories\":[");
     ngx_str_set(&catalog->list.tail, "]}\n");
 
@@ -99,7 +105,7 @@ ngx_http_acr_catalog_found(ngx_http_request_t *r, void *data,
     }
 
     ngx_http_acr_list_send(r, &catalog->list, &reply->v[0], &reply->v[1],
-                           reply->n - 1);
+                           &reply->v[2], reply->n - 2);
 }
 
 
@@ -113,14 +119,14 @@ static void
 ngx_http_acr_catalog_filter(ngx_http_request_t *r,
     ngx_http_acr_catalog_t *catalog, ngx_http_acr_meta_reply_t *reply)
 {
-    ngx_str_t           *name, more;
+    ngx_str_t           *name, *names, more, last;
     ngx_uint_t           i;
     ngx_http_acr_ctx_t  *ctx;
 
     ctx = ngx_http_acr_get_ctx(r);
     more = reply->v[0];
 
-    for (i = 1; i < reply->n; i++) {
+    for (i = 2; i < reply->n; i++) {
         name = &reply->v[i];
 
         if (!(ngx_http_acr_rights(ctx, &ctx->credential->principal, name)
@@ -140,15 +146,22 @@ ngx_http_acr_catalog_filter(ngx_http_request_t *r,
         }
     }
 
-    if (catalog->names.nelts < catalog->list.n && reply->n > 1
+    if (catalog->names.nelts < catalog->list.n && reply->v[1].len
         && more.len == 1 && more.data[0] == '1')
     {
-        ngx_http_acr_catalog_ask(r, catalog, &reply->v[reply->n - 1],
+        ngx_http_acr_catalog_ask(r, catalog, &reply->v[1],
                                  NGX_HTTP_ACR_CATALOG_MAX);
         return;
     }
 
-    ngx_http_acr_list_send(r, &catalog->list, &more, catalog->names.elts,
+    names = catalog->names.elts;
+    ngx_str_null(&last);
+
+    if (catalog->names.nelts) {
+        last = names[catalog->names.nelts - 1];
+    }
+
+    ngx_http_acr_list_send(r, &catalog->list, &more, &last, names,
                            catalog->names.nelts);
 }
 

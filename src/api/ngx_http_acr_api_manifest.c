@@ -63,6 +63,11 @@ ngx_http_acr_manifest_found(ngx_http_request_t *r, void *data,
     ngx_http_acr_count(ctx->registry->zone,
                        NGX_HTTP_ACR_C_LOOKUPS + NGX_HTTP_ACR_SOURCE_redis, 1);
 
+    if (reply->status == NGX_HTTP_ACR_META_LOCKED) {
+        ngx_http_acr_locked(r);
+        return;
+    }
+
     if (reply->status == NGX_HTTP_ACR_META_MISS) {
         ngx_http_acr_fail(r, ACR_E_MANIFEST_UNKNOWN, NULL, "reference",
                           &ctx->reference);

@@ -2,38 +2,19 @@
 #include "ngx_http_acr_manifest.h"
 
 
-/* tags that one call removes, and that are settled before the next */
-#define NGX_HTTP_ACR_DELETE_TAGS  100
-
-
-/*
- * The deletion of a manifest, or of one tag.  Its tags are worked off in
- * slices, all in this memory, so that their number does not matter.
- */
-
-typedef struct {
-    ngx_http_acr_ctx_t   *ctx;
-    ngx_str_t             names[NGX_HTTP_ACR_DELETE_TAGS];
-    ngx_uint_t            nnames;
-    u_char                text[NGX_HTTP_ACR_DELETE_TAGS][ACR_TAG_MAX];
-    ngx_http_acr_change_t change;
-    ngx_str_t             conditions;
-    unsigned              begun:1;     /* it is hidden: by us */
-    unsigned              more:1;      /* tags are left */
-} ngx_http_acr_delete_t;
-
-
+static ngx_http_acr_delete_t *ngx_http_acr_delete_begin(
+    ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx);
 static void ngx_http_acr_delete_tag(ngx_http_request_t *r,
     ngx_http_acr_delete_t *del);
 static void ngx_http_acr_delete_tag_gone(ngx_http_request_t *r, void *data,
     ngx_http_acr_meta_reply_t *reply);
-static void ngx_http_acr_delete_slice(ngx_http_request_t *r,
-    ngx_http_acr_delete_t *del);
 static void ngx_http_acr_delete_slice_gone(ngx_http_request_t *r, void *data,
     ngx_http_acr_meta_reply_t *reply);
 static void ngx_http_acr_delete_slice_settled(ngx_http_request_t *r,
     void *data, ngx_int_t rc);
 static void ngx_http_acr_delete_settled(ngx_http_request_t *r, void *data,
+    ngx_int_t rc);
+static void ngx_http_acr_delete_ended(ngx_http_request_t *r, void *data,
     ngx_int_t rc);
 static ngx_int_t ngx_http_acr_delete_names(ngx_http_acr_delete_t *del,
     ngx_str_t *tags, ngx_uint_t n);
@@ -56,28 +37,67 @@ ngx_http_acr_manifest_delete(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
         return;
     }
 
-    del = ngx_pcalloc(r->pool, sizeof(ngx_http_acr_delete_t));
+    del = ngx_http_acr_delete_begin(r, ctx);
 
     if (del == NULL) {
         ngx_http_acr_fail_errno(r, NGX_ERROR);
         return;
     }
 
-    del->ctx = ctx;
-
-    if (ngx_http_acr_manifest_conditions(r, ctx, &del->conditions) != NGX_OK) {
-        ngx_http_acr_fail_errno(r, NGX_ERROR);
-        return;
-    }
-
-    ctx->committing = 1;
-
     if (rc == NGX_OK) {
-        ngx_http_acr_delete_slice(r, del);
+        del->digest = ctx->digest;
+        ngx_http_acr_delete_manifest(r, del);
 
     } else {
         ngx_http_acr_delete_tag(r, del);
     }
+}
+
+
+/* DELETE /acr/v1/<name>/_tags/<tag> */
+
+void
+ngx_http_acr_v1_tag_delete(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
+{
+    ngx_http_acr_delete_t  *del;
+
+    if (!acr_tag_valid(ctx->reference.data, ctx->reference.len)) {
+        ngx_http_acr_delete_unknown(r, ctx);
+        return;
+    }
+
+    del = ngx_http_acr_delete_begin(r, ctx);
+
+    if (del == NULL) {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return;
+    }
+
+    ngx_http_acr_delete_tag(r, del);
+}
+
+
+static ngx_http_acr_delete_t *
+ngx_http_acr_delete_begin(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
+{
+    ngx_http_acr_delete_t  *del;
+
+    del = ngx_pcalloc(r->pool, sizeof(ngx_http_acr_delete_t));
+
+    if (del == NULL
+        || ngx_http_acr_manifest_conditions(r, ctx, &del->conditions)
+           != NGX_OK)
+    {
+        return NULL;
+    }
+
+    del->ctx = ctx;
+    del->next = ngx_http_acr_delete_ended;
+    del->data = del;
+
+    ctx->committing = 1;
+
+    return del;
 }
 
 
@@ -125,14 +145,15 @@ ngx_http_acr_delete_tag_gone(ngx_http_request_t *r, void *data,
 }
 
 
-static void
-ngx_http_acr_delete_slice(ngx_http_request_t *r, ngx_http_acr_delete_t *del)
+void
+ngx_http_acr_delete_manifest(ngx_http_request_t *r,
+    ngx_http_acr_delete_t *del)
 {
     u_char     limit[NGX_INT_T_LEN];
     ngx_str_t  args[5];
 
     args[0] = del->ctx->repository;
-    args[1] = del->ctx->digest;
+    args[1] = del->digest;
     ngx_str_null(&args[2]);
 
     args[3].data = limit;
@@ -159,7 +180,7 @@ ngx_http_acr_delete_slice_gone(ngx_http_request_t *r, void *data,
     if (reply->status == NGX_HTTP_ACR_META_UNKNOWN) {
 
         if (!del->begun) {
-            ngx_http_acr_delete_unknown(r, del->ctx);
+            del->next(r, del->data, NGX_DECLINED);
             return;
         }
 
@@ -186,6 +207,11 @@ ngx_http_acr_delete_slice_gone(ngx_http_request_t *r, void *data,
         return;
     }
 
+    if (del->gone && del->gone(del) != NGX_OK) {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return;
+    }
+
     del->begun = 1;
     del->more = (reply->v[1].len == 1 && reply->v[1].data[0] == '1');
 
@@ -203,11 +229,11 @@ ngx_http_acr_delete_slice_settled(ngx_http_request_t *r, void *data,
     ngx_http_acr_delete_t *del = data;
 
     if (del->more) {
-        ngx_http_acr_delete_slice(r, del);
+        ngx_http_acr_delete_manifest(r, del);
         return;
     }
 
-    ngx_http_acr_settle(r, &del->ctx->digest, 1, &del->change, NULL,
+    ngx_http_acr_settle(r, &del->digest, 1, &del->change, NULL,
                         ngx_http_acr_delete_settled, del);
 }
 
@@ -215,6 +241,22 @@ ngx_http_acr_delete_slice_settled(ngx_http_request_t *r, void *data,
 static void
 ngx_http_acr_delete_settled(ngx_http_request_t *r, void *data, ngx_int_t rc)
 {
+    ngx_http_acr_delete_t *del = data;
+
+    del->next(r, del->data, NGX_OK);
+}
+
+
+static void
+ngx_http_acr_delete_ended(ngx_http_request_t *r, void *data, ngx_int_t rc)
+{
+    ngx_http_acr_delete_t *del = data;
+
+    if (rc == NGX_DECLINED) {
+        ngx_http_acr_delete_unknown(r, del->ctx);
+        return;
+    }
+
     ngx_http_acr_send_status(r, NGX_HTTP_ACCEPTED);
 }
 
@@ -252,6 +294,7 @@ ngx_http_acr_delete_names(ngx_http_acr_delete_t *del, ngx_str_t *tags,
 static void
 ngx_http_acr_delete_unknown(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
 {
-    ngx_http_acr_fail(r, ACR_E_MANIFEST_UNKNOWN, NULL, "reference",
-                      &ctx->reference);
+    ngx_http_acr_fail(r, ctx->acr ? ACR_E_TAG_UNKNOWN
+                                  : ACR_E_MANIFEST_UNKNOWN,
+                      NULL, "reference", &ctx->reference);
 }

@@ -455,7 +455,7 @@ ngx_http_acr_put_kind(ngx_http_acr_put_t *put, size_t i)
     }
 
     if (ref->manifest) {
-        return conf->sparse_index ? "o" : "m";
+        return conf->sparse_index ? "n" : "m";
     }
 
     if (conf->sparse_image && i
@@ -479,7 +479,7 @@ ngx_http_acr_put_check(ngx_http_request_t *r, ngx_http_acr_put_t *put)
     head = NGX_HTTP_ACR_PUT_ARGS + put->ntags;
     nrefs = put->nargs - head;
 
-    args = ngx_palloc(r->pool, (2 + nrefs) * sizeof(ngx_str_t));
+    args = ngx_palloc(r->pool, (3 + nrefs) * sizeof(ngx_str_t));
 
     if (args == NULL) {
         ngx_http_acr_fail_errno(r, NGX_ERROR);
@@ -487,11 +487,13 @@ ngx_http_acr_put_check(ngx_http_request_t *r, ngx_http_acr_put_t *put)
     }
 
     args[0] = put->repository;
-    args[1] = put->conditions;
+    args[1] = put->by_digest ? ngx_http_acr_meta_argument(NULL)
+                             : put->names[1];
+    args[2] = put->conditions;
 
-    ngx_memcpy(&args[2], &put->args[head], nrefs * sizeof(ngx_str_t));
+    ngx_memcpy(&args[3], &put->args[head], nrefs * sizeof(ngx_str_t));
 
-    ngx_http_acr_ask(r, ACR_SCRIPT_MANIFEST_CHECK, args, 2 + nrefs,
+    ngx_http_acr_ask(r, ACR_SCRIPT_MANIFEST_CHECK, args, 3 + nrefs,
                      ngx_http_acr_put_checked, put);
 }
 

@@ -48,7 +48,7 @@ ngx_http_acr_tags_found(ngx_http_request_t *r, void *data,
 
     ctx = ngx_http_acr_get_ctx(r);
 
-    if (reply->status != NGX_HTTP_ACR_META_OK || reply->n < 2) {
+    if (reply->status != NGX_HTTP_ACR_META_OK || reply->n < 3) {
         ngx_http_acr_manifest_unexpected(r);
         return;
     }
@@ -73,7 +73,8 @@ ngx_http_acr_tags_found(ngx_http_request_t *r, void *data,
 
     ngx_str_set(&list->tail, "]}\n");
 
-    ngx_http_acr_list_send(r, list, &reply->v[1], &reply->v[2], reply->n - 2);
+    ngx_http_acr_list_send(r, list, &reply->v[1], &reply->v[2], &reply->v[3],
+                           reply->n - 3);
 }
 
 
@@ -95,11 +96,12 @@ ngx_http_acr_tags_format(ngx_http_request_t *r, ngx_str_t *s,
 
 void
 ngx_http_acr_list_send(ngx_http_request_t *r, ngx_http_acr_list_t *list,
-    ngx_str_t *more, ngx_str_t *names, ngx_uint_t nnames)
+    ngx_str_t *more, ngx_str_t *last, ngx_str_t *names, ngx_uint_t nnames)
 {
     u_char      *p, *body;
     size_t       size;
     ngx_uint_t   i;
+    const char  *type;
 
     size = list->head.len + list->tail.len;
 
@@ -122,14 +124,16 @@ ngx_http_acr_list_send(ngx_http_request_t *r, ngx_http_acr_list_t *list,
 
     p = ngx_cpymem(p, list->tail.data, list->tail.len);
 
-    if (nnames && more->len == 1 && more->data[0] == '1'
-        && ngx_http_acr_link_next(r, &list->path, list->n, &names[nnames - 1],
-                                  NULL)
+    if (last->len && more->len == 1 && more->data[0] == '1'
+        && ngx_http_acr_link_next(r, &list->path, list->n, last, NULL)
            != NGX_OK)
     {
         ngx_http_acr_fail_errno(r, NGX_ERROR);
         return;
     }
 
-    ngx_http_acr_send_body(r, NGX_HTTP_OK, "application/json", body, p - body);
+    type = ngx_http_acr_get_ctx(r)->acr ? NGX_HTTP_ACR_JSON_UTF8
+                                        : "application/json";
+
+    ngx_http_acr_send_body(r, NGX_HTTP_OK, type, body, p - body);
 }

@@ -687,6 +687,11 @@ ngx_http_acr_upload_not_ok(ngx_http_request_t *r, ngx_http_acr_upload_t *u,
         return;
     }
 
+    if (status == NGX_HTTP_ACR_META_LOCKED) {
+        ngx_http_acr_locked(r);
+        return;
+    }
+
     ngx_log_error(NGX_LOG_ALERT, r->connection->log, 0,
                   "acr: unexpected answer %d about upload %V",
                   (int) status, &u->uuid);

@@ -35,7 +35,7 @@ void ngx_http_acr_manifest_unexpected(ngx_http_request_t *r);
 /*
  * Sends a page of names, which are safe in JSON by their syntax: head, the
  * names as strings, tail.  n is what was asked for; with more there is a Link
- * to the next page of path.
+ * to the page of path that goes on after last.
  */
 
 typedef struct {
@@ -46,7 +46,42 @@ typedef struct {
 } ngx_http_acr_list_t;
 
 void ngx_http_acr_list_send(ngx_http_request_t *r, ngx_http_acr_list_t *list,
-    ngx_str_t *more, ngx_str_t *names, ngx_uint_t nnames);
+    ngx_str_t *more, ngx_str_t *last, ngx_str_t *names, ngx_uint_t nnames);
+
+
+/*
+ * The deletion of a manifest, or of one tag.  Its tags are worked off in
+ * slices, all in this memory, so that their number does not matter.
+ */
+
+/* tags that one call removes, and that are settled before the next */
+#define NGX_HTTP_ACR_DELETE_TAGS  100
+
+typedef struct ngx_http_acr_delete_s  ngx_http_acr_delete_t;
+
+struct ngx_http_acr_delete_s {
+    ngx_http_acr_ctx_t   *ctx;
+    ngx_str_t             digest;      /* of the manifest */
+    ngx_str_t             names[NGX_HTTP_ACR_DELETE_TAGS];
+    ngx_uint_t            nnames;
+    u_char                text[NGX_HTTP_ACR_DELETE_TAGS][ACR_TAG_MAX];
+    ngx_http_acr_change_t change;
+    ngx_str_t             conditions;
+
+    /* told of each slice of tags (names), unless it is NULL */
+    ngx_int_t           (*gone)(ngx_http_acr_delete_t *del);
+
+    ngx_http_acr_next_pt  next;
+    void                 *data;
+
+    unsigned              begun:1;     /* it is hidden: by us */
+    unsigned              more:1;      /* tags are left */
+};
+
+/* deletes the manifest, and continues with next: NGX_OK, or NGX_DECLINED if
+   there is none.  Failures end the request. */
+void ngx_http_acr_delete_manifest(ngx_http_request_t *r,
+    ngx_http_acr_delete_t *del);
 
 
 /*

@@ -124,7 +124,10 @@ ngx_http_acr_put_committed(ngx_http_request_t *r, void *data,
         return;
     }
 
-    if (reply->n == 0 && reply->status != NGX_HTTP_ACR_META_CHANGED) {
+    if (reply->n == 0
+        && reply->status != NGX_HTTP_ACR_META_CHANGED
+        && reply->status != NGX_HTTP_ACR_META_LOCKED)
+    {
         ngx_http_acr_manifest_unexpected(r);
         return;
     }
@@ -133,6 +136,11 @@ ngx_http_acr_put_committed(ngx_http_request_t *r, void *data,
 
     case NGX_HTTP_ACR_META_CHANGED:
         put->changed = 1;
+        ngx_http_acr_put_refuse(r, put);
+        return;
+
+    case NGX_HTTP_ACR_META_LOCKED:
+        put->error = ACR_E_REGISTRY_DISALLOWED_OPERATION;
         ngx_http_acr_put_refuse(r, put);
         return;
 
@@ -284,6 +292,11 @@ ngx_http_acr_put_refused(ngx_http_request_t *r, void *data, ngx_int_t rc)
 
     if (put->err) {
         ngx_http_acr_fail_errno(r, put->err);
+        return;
+    }
+
+    if (put->error == ACR_E_REGISTRY_DISALLOWED_OPERATION) {
+        ngx_http_acr_locked(r);
         return;
     }
 

@@ -11,12 +11,15 @@ typedef struct {
     u_char                 text[ACR_MEDIA_TYPE_MAX];  /* of the type */
     acr_error_e            unknown;
     unsigned               by_tag:1;
+    unsigned               locked:1;       /* it may not be read */
 } ngx_http_acr_pull_t;
 
 
 static ngx_http_acr_pull_t *ngx_http_acr_pull_create(ngx_http_request_t *r,
     acr_digest_t *digest);
 static ngx_int_t ngx_http_acr_pull_find_blob(void *data, ngx_log_t *log);
+static ngx_int_t ngx_http_acr_pull_readable(ngx_http_acr_pull_t *pull,
+    ngx_str_t *tag, acr_digest_t *digest, ngx_log_t *log);
 static ngx_int_t ngx_http_acr_pull_find_manifest(void *data, ngx_log_t *log);
 static ngx_int_t ngx_http_acr_pull_type(ngx_http_acr_pull_t *pull, u_char *p,
     size_t n, ngx_log_t *log);
@@ -106,8 +109,33 @@ ngx_http_acr_pull_find_blob(void *data, ngx_log_t *log)
         return rc;
     }
 
+    rc = ngx_http_acr_pull_readable(pull, NULL, NULL, log);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
     return ngx_http_acr_store_size(pull->store, &pull->digest, &pull->size,
                                    log);
+}
+
+
+/* NGX_DECLINED, with pull->locked: no */
+
+static ngx_int_t
+ngx_http_acr_pull_readable(ngx_http_acr_pull_t *pull, ngx_str_t *tag,
+    acr_digest_t *digest, ngx_log_t *log)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_http_acr_store_readable(pull->store, &pull->ctx->repository, tag,
+                                     digest, log);
+
+    if (rc == NGX_DECLINED) {
+        pull->locked = 1;
+    }
+
+    return rc;
 }
 
 
@@ -131,6 +159,14 @@ ngx_http_acr_pull_find_manifest(void *data, ngx_log_t *log)
                                           &pull->digest, log);
     }
 
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    rc = ngx_http_acr_pull_readable(pull,
+                                    pull->by_tag ? &pull->ctx->reference
+                                                 : NULL,
+                                    &pull->digest, log);
     if (rc != NGX_OK) {
         return rc;
     }
@@ -196,6 +232,11 @@ ngx_http_acr_pull_found(ngx_http_request_t *r, void *data, ngx_int_t rc)
     ngx_http_acr_ctx_t  *ctx;
 
     ctx = pull->ctx;
+
+    if (pull->locked) {
+        ngx_http_acr_locked(r);
+        return;
+    }
 
     if (rc == NGX_DECLINED) {
         ngx_http_acr_missing(r, pull->unknown, NULL, "reference",

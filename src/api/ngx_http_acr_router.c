@@ -89,6 +89,50 @@ static ngx_http_acr_route_t  ngx_http_acr_routes[] = {
       ACR_MAY_CATALOG, 0,
       "catalog_get", ngx_http_acr_catalog_get },
 
+    { ACR_PATH_ACR_CATALOG, NGX_HTTP_GET|NGX_HTTP_HEAD, 0, 0,
+      ACR_MAY_CATALOG, 0,
+      "acr_catalog_get", ngx_http_acr_catalog_get },
+
+    { ACR_PATH_ACR_REPOSITORY, NGX_HTTP_GET|NGX_HTTP_HEAD, 0, 0,
+      ACR_MAY_METADATA_READ, 0,
+      "acr_repository_get", ngx_http_acr_v1_repository_get },
+
+    { ACR_PATH_ACR_REPOSITORY, NGX_HTTP_PATCH, 1, 0,
+      ACR_MAY_METADATA_WRITE, 0,
+      "acr_repository_patch", ngx_http_acr_v1_repository_patch },
+
+    { ACR_PATH_ACR_REPOSITORY, NGX_HTTP_DELETE, 0, 1,
+      ACR_MAY_DELETE, 0,
+      "acr_repository_delete", ngx_http_acr_v1_repository_delete },
+
+    { ACR_PATH_ACR_TAGS, NGX_HTTP_GET|NGX_HTTP_HEAD, 0, 0,
+      ACR_MAY_METADATA_READ, 0,
+      "acr_tags_get", ngx_http_acr_v1_tags_get },
+
+    { ACR_PATH_ACR_TAG, NGX_HTTP_GET|NGX_HTTP_HEAD, 0, 0,
+      ACR_MAY_METADATA_READ, 0,
+      "acr_tag_get", ngx_http_acr_v1_tag_get },
+
+    { ACR_PATH_ACR_TAG, NGX_HTTP_PATCH, 1, 0,
+      ACR_MAY_METADATA_WRITE, 0,
+      "acr_tag_patch", ngx_http_acr_v1_tag_patch },
+
+    { ACR_PATH_ACR_TAG, NGX_HTTP_DELETE, 0, 1,
+      ACR_MAY_DELETE, 0,
+      "acr_tag_delete", ngx_http_acr_v1_tag_delete },
+
+    { ACR_PATH_ACR_MANIFESTS, NGX_HTTP_GET|NGX_HTTP_HEAD, 0, 0,
+      ACR_MAY_METADATA_READ, 0,
+      "acr_manifests_get", ngx_http_acr_v1_manifests_get },
+
+    { ACR_PATH_ACR_MANIFEST, NGX_HTTP_GET|NGX_HTTP_HEAD, 0, 0,
+      ACR_MAY_METADATA_READ, 0,
+      "acr_manifest_get", ngx_http_acr_v1_manifest_get },
+
+    { ACR_PATH_ACR_MANIFEST, NGX_HTTP_PATCH, 1, 0,
+      ACR_MAY_METADATA_WRITE, 0,
+      "acr_manifest_patch", ngx_http_acr_v1_manifest_patch },
+
     { ACR_PATH_TOKEN, NGX_HTTP_GET|NGX_HTTP_HEAD, 0, 0,
       0, 0,
       "token_get", ngx_http_acr_token_get },
@@ -193,6 +237,13 @@ ngx_http_acr_route(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
     }
 
     acr_path_parse(&path, r->uri.data, r->uri.len);
+
+    if (path.resource >= ACR_PATH_ACR_CATALOG
+        && ngx_http_acr_v1_headers(r, ctx) != NGX_OK)
+    {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return;
+    }
 
     if (path.resource == ACR_PATH_NONE) {
         ngx_http_acr_fail_status(r, NGX_HTTP_NOT_FOUND, ACR_E_UNSUPPORTED,

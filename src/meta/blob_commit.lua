@@ -2,7 +2,7 @@
 -- from ("" or none: the caller has stored the content; a mount: the repository
 -- that has it)
 -- Returns {"ok", seq} | {"lost"} | {"unknown"} | {"collecting", digest}
--- | {"behind"} | {"state"}.
+-- | {"locked"} | {"behind"} | {"state"}.
 -- A session that is gone is no error if the repository has the blob: that is
 -- a repeat of a commit whose answer was lost.  A mount whose source is gone by
 -- now is unknown: its content may have been collected since it was found.
@@ -33,6 +33,9 @@ if from ~= '' and (unsure(from) or not is_blob(from, digest)
                    or is_broken(digest))
 then
     return {'unknown'}
+end
+if is_off(repo, '', 'w') then
+    return {'locked'}
 end
 if collecting(digest) then
     return {'collecting', digest}

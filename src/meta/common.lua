@@ -103,7 +103,10 @@ end
 
 -- The repository holds the digest.
 local function hold(repo, digest)
-    redis.call('ZADD', P .. 'repos', 0, repo)
+    if redis.call('ZADD', P .. 'repos', 0, repo) == 1 then
+        redis.call('HSET', P .. 'repository:' .. repo, 'created',
+                   string.format('%.0f', microseconds()))
+    end
     redis.call('SADD', P .. 'in:' .. digest, repo)
     redis.call('ZREM', P .. 'candidates', digest)
 end
@@ -130,19 +133,114 @@ local function let_go(repo, digest)
     end
 end
 
+-- What the tag names, even if that manifest is being removed.
+local function tag_raw(repo, tag)
+    local value = redis.call('HGET', P .. 'tag:' .. repo, tag)
+    return value and string.match(value, '^(%S+)')
+end
+
+-- Attributes that are not the default: "<off> <state> <details>", where off
+-- has a letter for each that is false (d: deleteEnabled, w: writeEnabled,
+-- l: listEnabled, r: readEnabled), or is "-".  Of a tag, a digest, or "" for
+-- the repository; "" if there are none.
+local function attributes(repo, name)
+    return redis.call('HGET', P .. 'attributes:' .. repo, name) or ''
+end
+
+-- Is one of the letters among those of the value?
+local function has_off(value, letters)
+    local off = string.match(value or '', '^(%S+)')
+    return off and string.find(off, '[' .. letters .. ']') and true or false
+end
+
+local function is_off(repo, name, letters)
+    return has_off(redis.call('HGET', P .. 'attributes:' .. repo, name),
+                   letters)
+end
+
+-- Sets them, and what hangs on them: who is locked, and which tags hold a
+-- manifest.
+local function set_attributes(repo, name, value)
+    local key = P .. 'attributes:' .. repo
+    if value == '' then
+        redis.call('HDEL', key, name)
+    else
+        redis.call('HSET', key, name, value)
+    end
+
+    local add = has_off(value, 'dw') and 'SADD' or 'SREM'
+    if name == '' then
+        redis.call(has_off(value, 'l') and 'SADD' or 'SREM', P .. 'unlisted',
+                   repo)
+        return
+    end
+    redis.call(add, P .. 'locked:' .. repo, name)
+
+    local digest = not string.find(name, ':', 1, true) and tag_raw(repo, name)
+    if digest then
+        redis.call(add, P .. 'lockedtags:' .. repo .. ':' .. digest, name)
+    end
+end
+
+-- What is gone takes its attributes with it.  The names are pending.
+local function forget_attributes(repo, name)
+    if redis.call('HEXISTS', P .. 'attributes:' .. repo, name) == 1 then
+        set_attributes(repo, name, '')
+    end
+end
+
+-- May the manifest not be deleted, because it, a tag of it, or an index that
+-- names it, directly or by another one, is locked?  Where more than LIMIT
+-- would have to be looked at it may not.
+local function is_locked(repo, digest)
+    local key = P .. 'locked:' .. repo
+    if redis.call('EXISTS', key) == 0 then
+        return false
+    end
+
+    local seen, list, i = {[digest] = true}, {digest}, 1
+    while list[i] do
+        if redis.call('SISMEMBER', key, list[i]) == 1
+           or redis.call('EXISTS', P .. 'lockedtags:' .. repo .. ':'
+                                   .. list[i])
+              == 1
+        then
+            return true
+        end
+
+        local above = redis.call('SRANDMEMBER', P .. 'namedby:' .. repo .. ':'
+                                                .. list[i], LIMIT)
+        for _, name in ipairs(above) do
+            if not seen[name] and is_manifest(repo, name) then
+                seen[name] = true
+                list[#list + 1] = name
+            end
+        end
+        if #list > LIMIT then
+            return true
+        end
+        i = i + 1
+    end
+    return false
+end
+
 -- A repository is listed while it has a blob, a manifest or a tag.
 local function tidy(repo)
     if redis.call('EXISTS', P .. 'blobs:' .. repo, P .. 'manifests:' .. repo,
                   P .. 'tags:' .. repo) == 0
     then
         redis.call('ZREM', P .. 'repos', repo)
+        redis.call('DEL', P .. 'repository:' .. repo)
+        if attributes(repo, '') ~= '' then
+            set_attributes(repo, '', '')
+            redis.call('ZADD', P .. 'pending', 'NX', now(), repo .. ':')
+        end
     end
 end
 
--- What the tag names, even if that manifest is being removed.
-local function tag_raw(repo, tag)
-    local value = redis.call('HGET', P .. 'tag:' .. repo, tag)
-    return value and string.match(value, '^(%S+)')
+-- A tag or manifest of the repository has changed.
+local function updated(repo, seq)
+    redis.call('HSET', P .. 'repository:' .. repo, 'updated', seq)
 end
 
 -- What the tag names; a tag of a removed manifest is no tag.
@@ -153,8 +251,11 @@ end
 
 -- What the links on disk of a name have to say: of a tag its digest; of a
 -- digest (which has a colon) "b", "m" or "bm": it is a blob, a manifest of the
--- repository.  "" if there is to be none.
+-- repository.  "" if there is to be none, and for "", the repository.
 local function link(repo, name)
+    if name == '' then
+        return ''
+    end
     if not string.find(name, ':', 1, true) then
         return tag_digest(repo, name) or ''
     end
@@ -183,8 +284,8 @@ local function count_refs(at)
 end
 
 -- The first reference that has to be there and is not, or nil; and the error
--- reply if a kind is wrong.  Kind b: a blob, m: a manifest or blob, o:
--- optional.
+-- reply if a kind is wrong.  Kind b: a blob, m: a manifest or blob, o: a blob
+-- that may be missing, n: a manifest or blob that may be.
 local function missing_ref(repo, at, n)
     local broken = redis.call('EXISTS', P .. 'broken') == 1
     for i = 1, n do
@@ -199,8 +300,8 @@ local function missing_ref(repo, at, n)
             then
                 return ref
             end
-        elseif kind ~= 'o' then
-            return nil, redis.error_reply('ERR a kind is b, m or o')
+        elseif kind ~= 'o' and kind ~= 'n' then
+            return nil, redis.error_reply('ERR a kind is b, m, o or n')
         end
     end
 end
@@ -240,18 +341,24 @@ end
 
 -- What is known of a manifest but its tags.  Its references stand at
 -- ARGV[base], as for count_refs.  Each digest counts once for each manifest,
--- however often it is named.
-local function add_manifest(repo, digest, value, about, base, nrefs)
+-- however often it is named.  time: when it was put, in microseconds, unless
+-- it was there.
+local function add_manifest(repo, digest, value, about, time, base, nrefs)
     local uses = P .. 'uses:' .. repo .. ':' .. digest
     if not is_manifest(repo, digest) then
         -- better one count too many than one too few
         redis.call('DEL', uses)
     end
     redis.call('HSET', P .. 'manifests:' .. repo, digest, value)
+    redis.call('ZADD', P .. 'digests:' .. repo, 0, digest)
+    redis.call('ZADD', P .. 'pushed:' .. repo, 'NX', time, digest)
     hold(repo, digest)
 
     for i = 1, nrefs do
-        local ref = ARGV[base + 2 * i]
+        local kind, ref = ARGV[base + 2 * i - 1], ARGV[base + 2 * i]
+        if kind == 'm' or kind == 'n' then
+            redis.call('SADD', P .. 'namedby:' .. repo .. ':' .. ref, digest)
+        end
         if redis.call('SADD', uses, ref) == 1 then
             redis.call('HINCRBY', P .. 'refs:' .. repo, ref, 1)
             redis.call('ZREM', P .. 'candidates', repo .. ' ' .. ref)
@@ -272,25 +379,40 @@ local function add_manifest(repo, digest, value, about, base, nrefs)
     end
 end
 
--- The tag names the manifest from now on.
-local function set_tag(repo, tag, digest, seq)
-    local was = tag_raw(repo, tag)
+-- The tag names the manifest from now on.  created: its first time, if it was
+-- not there.
+local function set_tag(repo, tag, digest, seq, created)
+    local value = redis.call('HGET', P .. 'tag:' .. repo, tag)
+    local was, first = string.match(value or '', '^(%S+) %S+ ?(%S*)')
     if was and was ~= digest then
         redis.call('ZREM', P .. 'tagsof:' .. repo .. ':' .. was, tag)
+        redis.call('SREM', P .. 'lockedtags:' .. repo .. ':' .. was, tag)
         note_untagged(repo, was)
     end
-    redis.call('HSET', P .. 'tag:' .. repo, tag, digest .. ' ' .. seq)
+    if not first or first == '' then
+        first = created or seq
+    end
+    redis.call('HSET', P .. 'tag:' .. repo, tag,
+               digest .. ' ' .. seq .. ' ' .. first)
     redis.call('ZADD', P .. 'tags:' .. repo, 0, tag)
+    redis.call('ZADD', P .. 'moved:' .. repo, seq, tag)
     redis.call('ZADD', P .. 'tagsof:' .. repo .. ':' .. digest, 0, tag)
+    if redis.call('SISMEMBER', P .. 'locked:' .. repo, tag) == 1 then
+        redis.call('SADD', P .. 'lockedtags:' .. repo .. ':' .. digest, tag)
+    end
 end
 
 -- The first step of a manifest's removal: from here on it is not there.
 local function hide_manifest(seq, repo, digest, actor)
     redis.call('HDEL', P .. 'manifests:' .. repo, digest)
+    redis.call('ZREM', P .. 'digests:' .. repo, digest)
+    redis.call('ZREM', P .. 'pushed:' .. repo, digest)
     redis.call('HSET', P .. 'hidden:' .. repo, digest, now())
     redis.call('ZADD', P .. 'removing', now(), repo .. ' ' .. digest)
     redis.call('ZREM', P .. 'untagged', repo .. ' ' .. digest)
     pending(repo, digest)
+    forget_attributes(repo, digest)
+    updated(repo, seq)
     unlist_referrer(repo, digest)
     event(seq, 'manifest_delete', repo, digest, '', actor)
     publish(seq, 'manifest_delete', repo, digest)
@@ -302,9 +424,9 @@ local function remove_blob(repo, digest, actor)
     redis.call('HDEL', P .. 'blobs:' .. repo, digest)
     pending(repo, digest)
     let_go(repo, digest)
-    tidy(repo)
     event(seq, 'blob_delete', repo, digest, '', actor)
     publish(seq, 'blob_delete', repo, digest)
+    tidy(repo)
     return seq
 end
 
@@ -317,7 +439,12 @@ local function remove_slice(repo, digest, limit)
     if #tags > 0 then
         redis.call('HDEL', P .. 'tag:' .. repo, unpack(tags))
         redis.call('ZREM', P .. 'tags:' .. repo, unpack(tags))
+        redis.call('ZREM', P .. 'moved:' .. repo, unpack(tags))
         redis.call('ZREM', key, unpack(tags))
+        redis.call('HDEL', P .. 'attributes:' .. repo, unpack(tags))
+        redis.call('SREM', P .. 'locked:' .. repo, unpack(tags))
+        redis.call('SREM', P .. 'lockedtags:' .. repo .. ':' .. digest,
+                   unpack(tags))
         for _, tag in ipairs(tags) do
             pending(repo, tag)
         end
@@ -329,6 +456,7 @@ local function remove_slice(repo, digest, limit)
     local uses = P .. 'uses:' .. repo .. ':' .. digest
     local refs = P .. 'refs:' .. repo
     for _, ref in ipairs(redis.call('SMEMBERS', uses)) do
+        redis.call('SREM', P .. 'namedby:' .. repo .. ':' .. ref, digest)
         if redis.call('HINCRBY', refs, ref, -1) <= 0 then
             redis.call('HDEL', refs, ref)
             if is_blob(repo, ref) then
@@ -357,6 +485,104 @@ local function page(key, last, n)
         return list, 1
     end
     return list, 0
+end
+
+-- The same of a zset of times, in that order or backwards; time is that of
+-- last, if the caller knows it: it goes on there although last is gone, or has
+-- another time by now.
+local function page_by_time(key, order, last, time, n)
+    if n == 0 then
+        return {}, 0
+    end
+
+    local down, at = order == 'timedesc', 0
+    if last ~= '' then
+        local score = redis.call('ZSCORE', key, last)
+        if score and (time == '' or tonumber(score) == tonumber(time)) then
+            at = redis.call(down and 'ZREVRANK' or 'ZRANK', key, last) + 1
+        elseif not tonumber(time) then
+            return {}, 0
+        elseif down then
+            at = redis.call('ZCOUNT', key, '(' .. time, '+inf')
+        else
+            at = redis.call('ZCOUNT', key, '-inf', '(' .. time)
+        end
+    end
+
+    local list = redis.call(down and 'ZREVRANGE' or 'ZRANGE', key, at, at + n)
+    if #list > n then
+        list[n + 1] = nil
+        return list, 1
+    end
+    return list, 0
+end
+
+-- How many names of the repository have to be looked at for n that may be
+-- listed.
+local function to_look_at(repo, n)
+    if n == 0 or redis.call('EXISTS', P .. 'attributes:' .. repo) == 0 then
+        return n
+    end
+    return LIMIT
+end
+
+-- Of a page of so many names those that may be listed, up to n; 1 if there may
+-- be more; the last name that was looked at.
+local function listed(repo, list, more, n)
+    if #list == 0
+       or redis.call('EXISTS', P .. 'attributes:' .. repo) == 0
+    then
+        return list, more, list[#list] or ''
+    end
+
+    local values = redis.call('HMGET', P .. 'attributes:' .. repo,
+                              unpack(list))
+    local found, last = {}, ''
+    for i, name in ipairs(list) do
+        if #found == n then
+            return found, 1, last
+        end
+        last = name
+        if not has_off(values[i], 'l') then
+            found[#found + 1] = name
+        end
+    end
+    return found, more, last
+end
+
+-- A page of tags or manifests in one of the orders, as an answer has it: more,
+-- the last one looked at and its time; and the names.
+local function page_of(repo, names, times, order, last, time, n)
+    local list, more
+    if order == 'timeasc' or order == 'timedesc' then
+        list, more = page_by_time(P .. times .. repo, order, last, time,
+                                  to_look_at(repo, n))
+    else
+        list, more = page(P .. names .. repo, last, to_look_at(repo, n))
+    end
+
+    list, more, last = listed(repo, list, more, n)
+    time = last ~= '' and redis.call('ZSCORE', P .. times .. repo, last)
+    time = time and string.format('%.0f', time) or ''
+    return {tostring(more), last, time}, list
+end
+
+-- What an answer says of a tag: digest, times of its last change and its first
+-- one in microseconds, attributes; nil if it is none.
+local function tag_about(repo, tag)
+    local value = redis.call('HGET', P .. 'tag:' .. repo, tag) or ''
+    local digest, time, first = string.match(value, '^(%S+) (%S+) ?(%S*)')
+    if digest and is_manifest(repo, digest) then
+        return digest, time, first ~= '' and first or time,
+               attributes(repo, tag)
+    end
+end
+
+-- And of a manifest: "<size> <media type>", time of its put, attributes.
+local function manifest_about(repo, digest)
+    local value = redis.call('HGET', P .. 'manifests:' .. repo, digest)
+    local time = redis.call('ZSCORE', P .. 'pushed:' .. repo, digest)
+    return value, string.format('%.0f', time or 0), attributes(repo, digest)
 end
 
 -- The time that is age seconds ago.

@@ -1,8 +1,8 @@
 -- KEYS[1] prefix  ARGV state, repo, digest, age_seconds
 -- Returns {"ok", seq} | {"unknown"} | {"behind"} | {"state"}.
 -- Removes a manifest that has had no tag for so long.  One that an index of the
--- repository names or may name, or whose subject is there, is looked at again
--- as late.
+-- repository names or may name, or whose subject is there, or that is locked,
+-- is looked at again as late.
 if refused() then
     return {'state'}
 end
@@ -26,7 +26,7 @@ end
 local refs = redis.call('HGET', P .. 'refs:' .. repo, digest)
 local subject = redis.call('HGET', P .. 'subject:' .. repo, digest)
 if (tonumber(refs) or 0) > 0 or subject and is_manifest(repo, subject)
-   or is_unread(repo)
+   or is_unread(repo) or is_off(repo, '', 'w') or is_locked(repo, digest)
 then
     redis.call('ZADD', P .. 'untagged', now(), entry)
     return {'unknown'}

@@ -1,7 +1,7 @@
 -- KEYS[1] prefix  ARGV state, repo, digest, actor, limit (1 to 1000),
 -- conditions (none: only goes on with a removal that was begun)
 -- Returns {"ok", seq, more (0|1), tag...} | {"unknown"} | {"changed"}
--- | {"behind"} | {"state"}.
+-- | {"locked"} | {"behind"} | {"state"}.
 -- The first call hides the manifest and is the event; each call removes up to
 -- limit of its tags, the last one what it referred to.  more = 1: call again,
 -- without conditions, or a manifest that was put meanwhile would be deleted as
@@ -21,6 +21,9 @@ if first and not ARGV[6]
       and redis.call('HEXISTS', P .. 'hidden:' .. repo, digest) == 0
 then
     return {'unknown'}
+end
+if first and (is_off(repo, '', 'w') or is_locked(repo, digest)) then
+    return {'locked'}
 end
 if first and unexpected(repo, ARGV[6]) then
     return {'changed'}

@@ -1,10 +1,10 @@
 -- KEYS[1] prefix
 -- ARGV state, repo, digest, size, mediaType, subject (""), artifactType (""),
 -- descriptor ("" without subject), conditions, actor, ntags, tag...,
--- nrefs, then for each reference its kind (b, m, o) and digest; which of them
--- must be there is missing_ref's
+-- nrefs, then for each reference its kind (b, m, o, n) and digest; which of
+-- them must be there is missing_ref's
 -- Returns {"ok", seq} | {"missing", digest} | {"collecting", digest}
--- | {"changed"} | {"behind"} | {"state"}.
+-- | {"changed"} | {"locked"} | {"behind"} | {"state"}.
 if refused() then
     return {'state'}
 end
@@ -40,6 +40,15 @@ if collecting(digest) then
     return {'collecting', digest}
 end
 
+if is_off(repo, '', 'w') then
+    return {'locked'}
+end
+for i = 1, ntags do
+    if is_off(repo, ARGV[11 + i], 'w') then
+        return {'locked'}
+    end
+end
+
 if unexpected(repo, conditions) then
     return {'changed'}
 end
@@ -53,7 +62,7 @@ if missing then
 end
 
 local seq = next_seq()
-add_manifest(repo, digest, size .. ' ' .. media, about, base, nrefs)
+add_manifest(repo, digest, size .. ' ' .. media, about, seq, base, nrefs)
 redis.call('SREM', P .. 'broken', digest)
 redis.call('SREM', P .. 'unread', digest)
 pending(repo, digest)
@@ -65,6 +74,7 @@ for i = 1, ntags do
     pending(repo, tags[i])
 end
 note_untagged(repo, digest)
+updated(repo, seq)
 
 event(seq, 'manifest_put', repo, digest, table.concat(tags, ' '), actor)
 publish(seq, 'manifest_put', repo, digest)

@@ -41,6 +41,7 @@ typedef enum {
     NGX_HTTP_ACR_META_MISSING,
     NGX_HTTP_ACR_META_COLLECTING,
     NGX_HTTP_ACR_META_CHANGED,
+    NGX_HTTP_ACR_META_LOCKED,          /* attributes forbid it */
     NGX_HTTP_ACR_META_BUSY,
     NGX_HTTP_ACR_META_CURRENT
 } ngx_http_acr_meta_status_e;

@@ -19,8 +19,8 @@ typedef struct {
     unsigned    waits:1;       /* for its repository, the first argument, to be
                                   rebuilt */
     unsigned    state:8;       /* which element of an "ok" is the state; that
-                                  of a "miss" or "behind" is 1, of a "missing"
-                                  2; 0: it says none */
+                                  of a "miss", "locked" or "behind" is 1, of a
+                                  "missing" 2; 0: it says none */
 } ngx_http_acr_meta_script_t;
 
 
@@ -63,6 +63,12 @@ static ngx_uint_t ngx_http_acr_meta_quiet(ngx_http_acr_meta_t *meta,
 static ngx_http_acr_meta_script_t  ngx_http_acr_meta_scripts[ACR_SCRIPT_MAX]
     =
 {
+    [ACR_SCRIPT_ACR_MANIFEST]    = NGX_HTTP_ACR_META_LIST(4),
+    [ACR_SCRIPT_ACR_MANIFESTS]   = NGX_HTTP_ACR_META_LIST(5),
+    [ACR_SCRIPT_ACR_REPOSITORY]  = NGX_HTTP_ACR_META_LIST(6),
+    [ACR_SCRIPT_ACR_TAG]         = NGX_HTTP_ACR_META_LIST(5),
+    [ACR_SCRIPT_ACR_TAGS]        = NGX_HTTP_ACR_META_LIST(5),
+    [ACR_SCRIPT_ATTRIBUTES_SET]  = NGX_HTTP_ACR_META_CHANGE,
     [ACR_SCRIPT_BLOB_COMMIT]     = NGX_HTTP_ACR_META_NOTE,
     [ACR_SCRIPT_BLOB_DELETE]     = NGX_HTTP_ACR_META_CHANGE,
     [ACR_SCRIPT_BLOB_FIND]       = NGX_HTTP_ACR_META_LIST(3),
@@ -80,13 +86,14 @@ static ngx_http_acr_meta_script_t  ngx_http_acr_meta_scripts[ACR_SCRIPT_MAX]
     [ACR_SCRIPT_GC_REPORT]       = NGX_HTTP_ACR_META_LOOKUP(1),
     [ACR_SCRIPT_GC_UNTAGGED]     = NGX_HTTP_ACR_META_LOOKUP(1),
     [ACR_SCRIPT_JOIN]            = NGX_HTTP_ACR_META_QUESTION,
-    [ACR_SCRIPT_LINK_NOW]        = NGX_HTTP_ACR_META_LOOKUP(2),
+    [ACR_SCRIPT_LINK_NOW]        = NGX_HTTP_ACR_META_LOOKUP(3),
     [ACR_SCRIPT_MANIFEST_CHECK]  = NGX_HTTP_ACR_META_LIST(1),
     [ACR_SCRIPT_MANIFEST_DELETE] = NGX_HTTP_ACR_META_CHANGE,
     [ACR_SCRIPT_MANIFEST_GET]    = NGX_HTTP_ACR_META_LOOKUP(4),
     [ACR_SCRIPT_MANIFEST_PUT]    = NGX_HTTP_ACR_META_NOTE,
     [ACR_SCRIPT_PENDING_DONE]    = NGX_HTTP_ACR_META_NOTE,
     [ACR_SCRIPT_PENDING_LIST]    = NGX_HTTP_ACR_META_QUESTION,
+    [ACR_SCRIPT_REBUILD_ATTRIBUTES] = NGX_HTTP_ACR_META_NOTE,
     [ACR_SCRIPT_REBUILD_BEGIN]   = NGX_HTTP_ACR_META_NOTE,
     [ACR_SCRIPT_REBUILD_BLOBS]   = NGX_HTTP_ACR_META_NOTE,
     [ACR_SCRIPT_REBUILD_DONE]    = NGX_HTTP_ACR_META_NOTE,
@@ -99,6 +106,7 @@ static ngx_http_acr_meta_script_t  ngx_http_acr_meta_scripts[ACR_SCRIPT_MAX]
     [ACR_SCRIPT_REBUILD_WANT]    = NGX_HTTP_ACR_META_NOTE,
     [ACR_SCRIPT_REFERRERS]       = NGX_HTTP_ACR_META_LIST(2),
     [ACR_SCRIPT_REMOVING_LIST]   = NGX_HTTP_ACR_META_QUESTION,
+    [ACR_SCRIPT_REPOSITORY_NEXT] = NGX_HTTP_ACR_META_CHANGE,
     [ACR_SCRIPT_SESSIONS]        = NGX_HTTP_ACR_META_QUESTION,
     [ACR_SCRIPT_STATS]           = NGX_HTTP_ACR_META_QUESTION,
     [ACR_SCRIPT_TAG_DELETE]      = NGX_HTTP_ACR_META_CHANGE,
@@ -127,6 +135,7 @@ static ngx_http_acr_meta_word_t  ngx_http_acr_meta_words[] = {
     { ngx_string("missing"), NGX_HTTP_ACR_META_MISSING },
     { ngx_string("collecting"), NGX_HTTP_ACR_META_COLLECTING },
     { ngx_string("changed"), NGX_HTTP_ACR_META_CHANGED },
+    { ngx_string("locked"), NGX_HTTP_ACR_META_LOCKED },
     { ngx_string("behind"), NGX_HTTP_ACR_META_BEHIND },
     { ngx_string("busy"), NGX_HTTP_ACR_META_BUSY },
     { ngx_string("current"), NGX_HTTP_ACR_META_CURRENT },
@@ -349,6 +358,7 @@ ngx_http_acr_meta_state_at(ngx_uint_t script,
     switch (status) {
 
     case NGX_HTTP_ACR_META_MISS:
+    case NGX_HTTP_ACR_META_LOCKED:
     case NGX_HTTP_ACR_META_BEHIND:
         return 1;
 

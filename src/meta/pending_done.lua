@@ -1,5 +1,6 @@
--- KEYS[1] prefix  ARGV state, repo, name (a tag, or a digest), what its links
--- on disk say now: the digest, the kinds (as link_now), "" = there is none
+-- KEYS[1] prefix  ARGV state, repo, name (a tag, a digest, or ""), what its
+-- links on disk say now (the digest, the kinds, "", as link_now), and its
+-- attributes there
 -- Returns {"ok"} | {"changed"} | {"behind"} | {"state"}.
 if refused() then
     return {'state'}
@@ -9,7 +10,8 @@ local repo, name = ARGV[2], ARGV[3]
 if unsure(repo) then
     return {'behind'}
 end
-if link(repo, name) ~= ARGV[4] then
+if link(repo, name) ~= ARGV[4] or attributes(repo, name) ~= (ARGV[5] or '')
+then
     return {'changed'}
 end
 redis.call('ZREM', P .. 'pending', member(repo, name))

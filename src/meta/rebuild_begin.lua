@@ -43,15 +43,18 @@ local function no_manifest(digest)
     holds_no_more(digest)
     redis.call('ZREM', P .. 'untagged', repo .. ' ' .. digest)
     redis.call('UNLINK', P .. 'uses:' .. repo .. ':' .. digest,
-               P .. 'tagsof:' .. repo .. ':' .. digest)
+               P .. 'tagsof:' .. repo .. ':' .. digest,
+               P .. 'lockedtags:' .. repo .. ':' .. digest,
+               P .. 'namedby:' .. repo .. ':' .. digest)
 end
 
 if fields('blobs', holds_no_more)
    or fields('manifests', no_manifest)
    or fields('hidden', no_manifest)
    or fields('tag', function (_, named)
-          redis.call('UNLINK', P .. 'tagsof:' .. repo .. ':'
-                               .. string.match(named, '^(%S+)'))
+          local digest = string.match(named, '^(%S+)')
+          redis.call('UNLINK', P .. 'tagsof:' .. repo .. ':' .. digest,
+                     P .. 'lockedtags:' .. repo .. ':' .. digest)
       end)
    or fields('subject', function (_, subject)
           redis.call('UNLINK', P .. 'referrers:' .. repo .. ':' .. subject)
@@ -61,6 +64,10 @@ then
 end
 
 redis.call('UNLINK', P .. 'tags:' .. repo, P .. 'refs:' .. repo,
-           P .. 'descriptor:' .. repo, P .. 'atype:' .. repo)
+           P .. 'descriptor:' .. repo, P .. 'atype:' .. repo,
+           P .. 'digests:' .. repo, P .. 'pushed:' .. repo,
+           P .. 'moved:' .. repo, P .. 'attributes:' .. repo,
+           P .. 'locked:' .. repo)
+redis.call('SREM', P .. 'unlisted', repo)
 tidy(repo)
 return {'ok', '0'}

@@ -1,6 +1,6 @@
 -- KEYS[1] prefix  ARGV repo, subject, artifactType ("" = any), last, n
 -- Returns {"ok", more (0|1), state, last_digest_looked_at, descriptor...}
--- | {"behind", state}.
+-- | {"locked", state} (the repository may not be read) | {"behind", state}.
 -- Looks at up to 1000 digests, and finds descriptors of 1 MiB altogether (one
 -- alone may be larger); with more = 1 the next call starts after the last one
 -- looked at, even if this call found nothing.
@@ -10,8 +10,13 @@ if unsure(repo) then
     return {'behind', STATE}
 end
 
+if is_off(repo, '', 'r') then
+    return {'locked', STATE}
+end
+
 local n = bounded(ARGV[5], 0, LIMIT)
-local look = atype == '' and n or n > 0 and LIMIT or 0
+local plain = redis.call('EXISTS', P .. 'attributes:' .. repo) == 0
+local look = atype == '' and plain and n or n > 0 and LIMIT or 0
 local list, more = page(P .. 'referrers:' .. repo .. ':' .. ARGV[2], last,
                         look)
 local types = {}
@@ -22,6 +27,7 @@ end
 local found, room = {}, 1048576
 for i, digest in ipairs(list) do
     local descriptor = (atype == '' or types[i] == atype)
+                       and (plain or not is_off(repo, digest, 'l'))
                        and redis.call('HGET', P .. 'descriptor:' .. repo,
                                       digest)
     room = room - (descriptor and #descriptor or 0)

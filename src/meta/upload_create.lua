@@ -1,8 +1,12 @@
 -- KEYS[1] prefix  ARGV state, uuid, repo, alg, ttl_seconds
--- Returns {"ok"} | {"state"}.
+-- Returns {"ok"} | {"locked"} | {"state"}.
 -- Offset 0, owner 0, not held, hash and file empty.
 if refused() then
     return {'state'}
+end
+
+if is_off(ARGV[3], '', 'w') then
+    return {'locked'}
 end
 
 local key = P .. 'upload:' .. ARGV[2]

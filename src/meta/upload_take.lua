@@ -1,6 +1,6 @@
 -- KEYS[1] prefix  ARGV state, uuid, repo, start ("" = any), ttl_seconds
 -- Returns {"ok", owner, offset, alg, hash, file, clean, doubt}
--- | {"range", offset} | {"unknown"} | {"state"}.
+-- | {"range", offset} | {"unknown"} | {"locked"} | {"state"}.
 -- clean = 1: the owner before let go.  "range" changes nothing.
 -- doubt = 1: the Redis that there was may have known more of the session: a
 -- later offset, or owners that are still at work.  So it is not clean, and the
@@ -14,6 +14,9 @@ local got = redis.call('HMGET', key, 'repository', 'offset', 'alg', 'hash',
                        'file', 'held', 'history', 'doubt', 'owner')
 if got[1] ~= ARGV[3] then
     return {'unknown'}
+end
+if is_off(ARGV[3], '', 'w') then
+    return {'locked'}
 end
 if ARGV[4] ~= '' and ARGV[4] ~= got[2] then
     return {'range', got[2]}

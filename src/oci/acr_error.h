@@ -5,8 +5,9 @@
  * enumeration, the names and the messages all come from it.
  *
  * An answer of 4xx must have a code of the specification, so where it has none
- * that fits, the nearest is used with a status of its own.  The last three are
- * ours, and of 5xx.
+ * that fits, the nearest is used with a status of its own.  Three are ACR's:
+ * clients of its API, and of what its locks refuse, look for them.  The last
+ * three are ours, and of 5xx.
  */
 
 #ifndef ACR_ERROR_H
@@ -25,7 +26,11 @@
     X(MANIFEST_UNKNOWN, 404, "manifest unknown to registry")                 \
     X(NAME_INVALID, 400, "invalid repository name")                          \
     X(NAME_UNKNOWN, 404, "repository name not known to registry")            \
+    X(PAGINATION_NUMBER_INVALID, 400, "invalid number of results requested") \
+    X(REGISTRY_DISALLOWED_OPERATION, 405,                                    \
+      "the operation is disallowed on this registry, repository or image")   \
     X(SIZE_INVALID, 413, "provided length did not match content length")     \
+    X(TAG_UNKNOWN, 404, "the specified tag does not exist")                  \
     X(UNAUTHORIZED, 401, "authentication required")                          \
     X(DENIED, 403, "requested access to the resource is denied")             \
     X(UNSUPPORTED, 405, "the operation is unsupported")                      \

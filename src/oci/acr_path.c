@@ -50,12 +50,66 @@ acr_path_set(acr_path_t *path, acr_path_e resource, const acr_text_t *name,
 }
 
 
+/* what is below /acr/v1/; no component of a name begins with "_" */
+
+static void
+acr_path_parse_acr(acr_path_t *path, acr_text_t *rest)
+{
+    acr_text_t  name, last, kind;
+
+    if (acr_path_is(rest, "_catalog")) {
+        path->resource = ACR_PATH_ACR_CATALOG;
+        return;
+    }
+
+    name = *rest;
+
+    if (!acr_path_last(&name, &last)) {
+        acr_path_set(path, ACR_PATH_ACR_REPOSITORY, rest, NULL);
+        return;
+    }
+
+    if (acr_path_is(&last, "_tags")) {
+        acr_path_set(path, ACR_PATH_ACR_TAGS, &name, NULL);
+        return;
+    }
+
+    if (acr_path_is(&last, "_manifests")) {
+        acr_path_set(path, ACR_PATH_ACR_MANIFESTS, &name, NULL);
+        return;
+    }
+
+    if (acr_path_last(&name, &kind)) {
+
+        if (acr_path_is(&kind, "_tags")) {
+            acr_path_set(path, ACR_PATH_ACR_TAG, &name, &last);
+            return;
+        }
+
+        if (acr_path_is(&kind, "_manifests")) {
+            acr_path_set(path, ACR_PATH_ACR_MANIFEST, &name, &last);
+            return;
+        }
+    }
+
+    acr_path_set(path, ACR_PATH_ACR_REPOSITORY, rest, NULL);
+}
+
+
 void
 acr_path_parse(acr_path_t *path, const unsigned char *p, size_t n)
 {
     acr_text_t  rest, last, kind, before;
 
     memset(path, 0, sizeof(acr_path_t));
+
+    if (n > 8 && memcmp(p, "/acr/v1/", 8) == 0) {
+        rest.data = p + 8;
+        rest.len = n - 8;
+
+        acr_path_parse_acr(path, &rest);
+        return;
+    }
 
     if (n > 8 && memcmp(p, "/oauth2/", 8) == 0) {
         last.data = p + 8;

@@ -24,7 +24,16 @@ typedef enum {
                                   whose name is then set */
     ACR_PATH_TOKEN,            /* /oauth2/token, of Docker's and ACR's */
     ACR_PATH_EXCHANGE,         /* /oauth2/exchange, of ACR's */
-    ACR_PATH_KEYS              /* /oauth2/keys: RFC 7517 */
+    ACR_PATH_KEYS,             /* /oauth2/keys: RFC 7517 */
+
+    /* from here on ACR's API */
+
+    ACR_PATH_ACR_CATALOG,      /* /acr/v1/_catalog */
+    ACR_PATH_ACR_REPOSITORY,   /* /acr/v1/<name> */
+    ACR_PATH_ACR_TAGS,         /* /acr/v1/<name>/_tags */
+    ACR_PATH_ACR_TAG,          /* /acr/v1/<name>/_tags/<tag> */
+    ACR_PATH_ACR_MANIFESTS,    /* /acr/v1/<name>/_manifests */
+    ACR_PATH_ACR_MANIFEST      /* /acr/v1/<name>/_manifests/<digest> */
 } acr_path_e;
 
 typedef struct {

@@ -16,6 +16,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#include "../oci/acr_attributes.h"
 #include "../oci/acr_digest.h"
 #include "../oci/acr_hash.h"
 #include "../oci/acr_media_type.h"
@@ -322,6 +323,46 @@ ngx_int_t ngx_http_acr_store_type_put(ngx_http_acr_store_t *store,
 ngx_int_t ngx_http_acr_store_type_get(ngx_http_acr_store_t *store,
     ngx_str_t *repository, acr_digest_t *digest, u_char *buf, size_t *len,
     ngx_log_t *log);
+
+
+/* --- attributes: acr/repositories/<name>/_attributes.json of the repository,
+       .../_tags/<tag>.json, .../_manifests/<alg>/<hex>.attributes.json */
+
+/*
+ * With the lock of the name held (a tag, a digest, or empty for the
+ * repository): the file becomes what the text says, durably, and goes if that
+ * is empty.  text is as the index has it (acr_attributes.h); EINVAL if it is
+ * none.
+ */
+ngx_int_t ngx_http_acr_store_attributes_apply(ngx_http_acr_store_t *store,
+    ngx_str_t *repository, ngx_str_t *name, ngx_str_t *text, ngx_log_t *log);
+
+/*
+ * Reads them into buf of ACR_ATTRIBUTES_MAX bytes; *len is 0 if there is no
+ * file.  A file that cannot be read or understood, after a log line, counts as
+ * one that forbids everything but lists: EIO with "dwr" in buf.
+ */
+ngx_int_t ngx_http_acr_store_attributes_read(ngx_http_acr_store_t *store,
+    ngx_str_t *repository, ngx_str_t *name, u_char *buf, size_t *len,
+    ngx_log_t *log);
+
+/*
+ * May this be read?  tag and digest may be NULL.  NGX_OK; NGX_DECLINED: the
+ * repository, the tag or the manifest is not to be read; or an errno value.
+ */
+ngx_int_t ngx_http_acr_store_readable(ngx_http_acr_store_t *store,
+    ngx_str_t *repository, ngx_str_t *tag, acr_digest_t *digest,
+    ngx_log_t *log);
+
+/* 1 if anything of the repository may have attributes, so that it is worth
+   looking */
+ngx_uint_t ngx_http_acr_store_has_details(ngx_http_acr_store_t *store,
+    ngx_str_t *repository);
+
+/* when the repository was made, as far as its directories tell: microseconds,
+   0 if they do not */
+int64_t ngx_http_acr_store_created(ngx_http_acr_store_t *store,
+    ngx_str_t *repository);
 
 
 /* --- scrub: is the content still what its digest says? */

@@ -25,6 +25,9 @@ static ngx_int_t ngx_http_acr_store_list_name(ngx_http_acr_store_list_t *list,
     ngx_http_acr_store_entry_t *entry, const char *name, ngx_str_t *lock);
 static ngx_int_t ngx_http_acr_store_list_read(ngx_http_acr_store_list_t *list,
     ngx_http_acr_store_entry_t *entry, ngx_str_t *name, ngx_log_t *log);
+static int64_t ngx_http_acr_store_list_time(struct stat *st);
+static void ngx_http_acr_store_list_created(ngx_http_acr_store_list_t *list,
+    ngx_http_acr_store_entry_t *entry);
 
 
 ngx_http_acr_store_list_t *
@@ -187,6 +190,7 @@ ngx_http_acr_store_list_name(ngx_http_acr_store_list_t *list,
     entry->tag.len = 0;
     entry->tag.data = entry->name;
     entry->mtime = 0;
+    entry->created = 0;
     entry->unread = 0;
 
     ngx_http_acr_store_path_add(&list->path, "/", 1);
@@ -273,9 +277,40 @@ ngx_http_acr_store_list_read(ngx_http_acr_store_list_t *list,
 
     if (rc == NGX_OK) {
         entry->digest = digest;
-        entry->mtime = (int64_t) st.st_mtim.tv_sec * 1000000
-                       + st.st_mtim.tv_nsec / 1000;
+        entry->mtime = ngx_http_acr_store_list_time(&st);
+        entry->created = entry->mtime;
+
+        if (list->kind == NGX_HTTP_ACR_TAG) {
+            ngx_http_acr_store_list_created(list, entry);
+        }
     }
 
     return rc;
+}
+
+
+static int64_t
+ngx_http_acr_store_list_time(struct stat *st)
+{
+    return (int64_t) st->st_mtim.tv_sec * 1000000
+           + st->st_mtim.tv_nsec / 1000;
+}
+
+
+/* what is in the tag's directory is made once, when the tag is */
+
+static void
+ngx_http_acr_store_list_created(ngx_http_acr_store_list_t *list,
+    ngx_http_acr_store_entry_t *entry)
+{
+    struct stat  st;
+
+    ngx_http_acr_store_path_cut(&list->path,
+                                list->path.len
+                                - (sizeof("/current/link") - 1));
+
+    if (stat(list->path.data, &st) == 0) {
+        entry->created = ngx_min(entry->mtime,
+                                 ngx_http_acr_store_list_time(&st));
+    }
 }

@@ -25,6 +25,9 @@
 #define NGX_HTTP_ACR_STORE_BLOBS         "/docker/registry/v2/blobs/"
 #define NGX_HTTP_ACR_STORE_REPOSITORIES  "/docker/registry/v2/repositories/"
 
+/* what the layout of Distribution has no place for */
+#define NGX_HTTP_ACR_STORE_DETAILS       "/acr/repositories/"
+
 /* names in blobs and repositories that prepare tries and removes again */
 #define NGX_HTTP_ACR_STORE_PROBE         "_acr."
 
@@ -193,6 +196,12 @@ ngx_int_t ngx_http_acr_store_hash_part(int fd, off_t offset, off_t end,
    directories that it was alone in */
 ngx_int_t ngx_http_acr_store_type_remove(ngx_http_acr_store_t *store,
     ngx_str_t *repository, acr_digest_t *digest, ngx_log_t *log);
+
+
+/* any file of NGX_HTTP_ACR_STORE_DETAILS, in the same way; what is not there is
+   no error */
+ngx_int_t ngx_http_acr_store_detail_remove(ngx_http_acr_store_t *store,
+    ngx_http_acr_store_path_t *path, ngx_log_t *log);
 
 
 /* --- trees */

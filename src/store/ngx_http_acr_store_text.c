@@ -9,7 +9,7 @@
 #include "ngx_http_acr_store_path.h"
 
 
-/* nothing that is written here has more bytes */
+/* what has more bytes is written again although it may be the same */
 #define NGX_HTTP_ACR_STORE_TEXT_MAX  511
 
 
@@ -118,7 +118,11 @@ ngx_http_acr_store_replace(ngx_http_acr_store_t *store,
 
     for (i = 0; i < NGX_HTTP_ACR_STORE_TRIES; i++) {
 
-        rc = ngx_http_acr_store_says(path, p, n, log);
+        rc = NGX_DECLINED;
+
+        if (n <= NGX_HTTP_ACR_STORE_TEXT_MAX) {
+            rc = ngx_http_acr_store_says(path, p, n, log);
+        }
 
         if (rc == NGX_DECLINED) {
             rc = ngx_http_acr_store_write_temp(store, &temp, p, n, log);

@@ -10,8 +10,6 @@
 #include "../oci/acr_media_type.h"
 
 
-#define NGX_HTTP_ACR_STORE_TYPES      "/acr/repositories/"
-
 #define NGX_HTTP_ACR_STORE_TYPE_HEAD  "{\"mediaType\":\""
 #define NGX_HTTP_ACR_STORE_TYPE_TAIL  "\"}"
 
@@ -129,15 +127,24 @@ ngx_int_t
 ngx_http_acr_store_type_remove(ngx_http_acr_store_t *store,
     ngx_str_t *repository, acr_digest_t *digest, ngx_log_t *log)
 {
-    size_t                     keep;
-    ngx_int_t                  rc;
     ngx_http_acr_store_path_t  path;
 
     ngx_http_acr_store_type_path(&path, store, repository, digest);
 
-    while (unlink(path.data) == -1) {
+    return ngx_http_acr_store_detail_remove(store, &path, log);
+}
 
-        /* most manifests have none */
+
+ngx_int_t
+ngx_http_acr_store_detail_remove(ngx_http_acr_store_t *store,
+    ngx_http_acr_store_path_t *path, ngx_log_t *log)
+{
+    size_t     keep;
+    ngx_int_t  rc;
+
+    while (unlink(path->data) == -1) {
+
+        /* most things have none */
 
         if (ngx_http_acr_store_gone(ngx_errno)) {
             return NGX_OK;
@@ -145,19 +152,19 @@ ngx_http_acr_store_type_remove(ngx_http_acr_store_t *store,
 
         if (ngx_errno != EINTR) {
             return ngx_http_acr_store_failed(log, ngx_errno, "unlink()",
-                                             path.data);
+                                             path->data);
         }
     }
 
-    rc = ngx_http_acr_store_sync_above(store, &path, log);
+    rc = ngx_http_acr_store_sync_above(store, path, log);
 
     if (rc != NGX_OK && rc != NGX_DECLINED) {
         return rc;
     }
 
-    keep = store->root.len + sizeof(NGX_HTTP_ACR_STORE_TYPES) - 2;
+    keep = store->root.len + sizeof(NGX_HTTP_ACR_STORE_DETAILS) - 2;
 
-    return ngx_http_acr_store_prune_above(&path, keep, log);
+    return ngx_http_acr_store_prune_above(path, keep, log);
 }
 
 
@@ -165,7 +172,7 @@ static void
 ngx_http_acr_store_type_path(ngx_http_acr_store_path_t *path,
     ngx_http_acr_store_t *store, ngx_str_t *repository, acr_digest_t *digest)
 {
-    ngx_http_acr_store_path_set(path, store, NGX_HTTP_ACR_STORE_TYPES);
+    ngx_http_acr_store_path_set(path, store, NGX_HTTP_ACR_STORE_DETAILS);
     ngx_http_acr_store_path_add(path, repository->data, repository->len);
     ngx_http_acr_store_path_add(path, "/_manifests/",
                                 sizeof("/_manifests/") - 1);

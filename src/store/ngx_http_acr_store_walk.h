@@ -49,6 +49,7 @@ typedef struct {
     ngx_str_t       tag;       /* of tags; in the buffer below */
     acr_digest_t    digest;
     int64_t         mtime;     /* of the link, microseconds */
+    int64_t         created;   /* of a tag: when it was first made */
     u_char          name[ACR_TAG_MAX];
     unsigned        unread:1;  /* the link could not be read (EIO) */
 } ngx_http_acr_store_entry_t;

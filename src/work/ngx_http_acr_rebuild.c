@@ -17,8 +17,8 @@
 #define NGX_HTTP_ACR_REBUILD_TRIES   300
 
 /* repository, token, digest, size, type, subject, artifact type, descriptor,
-   number of references */
-#define NGX_HTTP_ACR_REBUILD_ARGS    9
+   time, number of references */
+#define NGX_HTTP_ACR_REBUILD_ARGS    10
 
 
 typedef struct {
@@ -58,6 +58,8 @@ static ngx_int_t ngx_http_acr_rebuild_send_unread(
     ngx_http_acr_rebuild_t *rebuild, ngx_http_acr_rebuild_item_t *item);
 static ngx_int_t ngx_http_acr_rebuild_send_manifest(
     ngx_http_acr_rebuild_t *rebuild, ngx_http_acr_rebuild_item_t *item);
+static ngx_int_t ngx_http_acr_rebuild_send_attributes(
+    ngx_http_acr_rebuild_t *rebuild, ngx_http_acr_rebuild_item_t *item);
 static ngx_int_t ngx_http_acr_rebuild_send_links(
     ngx_http_acr_rebuild_t *rebuild);
 static void ngx_http_acr_rebuild_applied(void *data,
@@ -76,8 +78,12 @@ static ngx_uint_t  ngx_http_acr_rebuild_kinds[] = {
     NGX_HTTP_ACR_REVISION,
     NGX_HTTP_ACR_LAYER,
     NGX_HTTP_ACR_TAG,
-    0
+    0                              /* the repository itself */
 };
+
+#define NGX_HTTP_ACR_REBUILD_KINDS                                           \
+    (sizeof(ngx_http_acr_rebuild_kinds)                                      \
+     / sizeof(ngx_http_acr_rebuild_kinds[0]))
 
 
 ngx_int_t
@@ -235,7 +241,8 @@ ngx_http_acr_rebuild_timer(ngx_event_t *ev)
 static void
 ngx_http_acr_rebuild_next_kind(ngx_http_acr_rebuild_t *rebuild)
 {
-    ngx_str_t                      args[2];
+    u_char                         created[NGX_INT64_LEN];
+    ngx_str_t                      args[3];
     ngx_http_acr_rebuild_batch_t  *batch;
 
     batch = &rebuild->batch;
@@ -246,18 +253,20 @@ ngx_http_acr_rebuild_next_kind(ngx_http_acr_rebuild_t *rebuild)
     }
 
     batch->last = 0;
-    batch->kind = ngx_http_acr_rebuild_kinds[rebuild->next];
 
-    if (batch->kind) {
-        rebuild->next++;
+    if (rebuild->next < NGX_HTTP_ACR_REBUILD_KINDS) {
+        batch->kind = ngx_http_acr_rebuild_kinds[rebuild->next++];
         ngx_http_acr_rebuild_next(rebuild);
         return;
     }
 
     args[0] = rebuild->repository;
     args[1] = rebuild->token;
+    args[2].data = created;
+    args[2].len = batch->created
+                  ? ngx_sprintf(created, "%L", batch->created) - created : 0;
 
-    ngx_http_acr_rebuild_call(rebuild, ACR_SCRIPT_REBUILD_FINISH, args, 2,
+    ngx_http_acr_rebuild_call(rebuild, ACR_SCRIPT_REBUILD_FINISH, args, 3,
                               ngx_http_acr_rebuild_finished);
 }
 
@@ -306,8 +315,18 @@ ngx_http_acr_rebuild_have(void *data, ngx_int_t rc)
         }
     }
 
-    if (rebuild->rc == NGX_OK && batch->kind != NGX_HTTP_ACR_REVISION) {
+    if (rebuild->rc == NGX_OK && batch->kind
+        && batch->kind != NGX_HTTP_ACR_REVISION)
+    {
         rebuild->rc = ngx_http_acr_rebuild_send_links(rebuild);
+    }
+
+    for (i = 0; rebuild->rc == NGX_OK && i < batch->nitems; i++) {
+
+        if (batch->items[i].attributes) {
+            rebuild->rc = ngx_http_acr_rebuild_send_attributes(rebuild,
+                                                          &batch->items[i]);
+        }
     }
 
     ngx_http_acr_rebuild_applied(rebuild, NULL);
@@ -360,7 +379,7 @@ ngx_http_acr_rebuild_send_manifest(ngx_http_acr_rebuild_t *rebuild,
 
     args = ngx_alloc((NGX_HTTP_ACR_REBUILD_ARGS + 2 * m->nreferences)
                      * sizeof(ngx_str_t)
-                     + 2 * NGX_INT64_LEN
+                     + 3 * NGX_INT64_LEN
                      + (2 + m->nreferences) * ACR_DIGEST_MAX,
                      ngx_cycle->log);
 
@@ -389,14 +408,15 @@ ngx_http_acr_rebuild_send_manifest(ngx_http_acr_rebuild_t *rebuild,
                                      : 0));
     *arg++ = ngx_http_acr_meta_argument(m->artifact_type);
     *arg++ = ngx_http_acr_meta_argument(item->descriptor);
+    ngx_http_acr_rebuild_arg(ngx_sprintf(text, "%L", item->entry.mtime));
     ngx_http_acr_rebuild_arg(ngx_sprintf(text, "%uz", m->nreferences));
 
     for (i = 0; i < m->nreferences; i++) {
 
         /* whether it is there was checked when the manifest was pushed */
 
-        ngx_str_set(arg, "o");
-        arg++;
+        *arg++ = ngx_http_acr_meta_argument(m->references[i].manifest ? "n"
+                                                                      : "o");
 
         ngx_http_acr_rebuild_arg(text
                                  + acr_digest_print(text,
@@ -420,6 +440,44 @@ ngx_http_acr_rebuild_send_manifest(ngx_http_acr_rebuild_t *rebuild,
 }
 
 
+/* after what they are of: calls are answered in their order */
+
+static ngx_int_t
+ngx_http_acr_rebuild_send_attributes(ngx_http_acr_rebuild_t *rebuild,
+    ngx_http_acr_rebuild_item_t *item)
+{
+    u_char     text[ACR_DIGEST_MAX];
+    ngx_str_t  args[4];
+
+    args[0] = rebuild->repository;
+    args[1] = rebuild->token;
+    ngx_str_null(&args[2]);
+
+    if (rebuild->batch.kind == NGX_HTTP_ACR_TAG) {
+        args[2] = item->entry.tag;
+
+    } else if (rebuild->batch.kind) {
+        args[2].data = text;
+        args[2].len = acr_digest_print(text, &item->entry.digest);
+    }
+
+    args[3].data = item->attributes;
+    args[3].len = item->nattributes;
+
+    if (ngx_http_acr_meta_call(rebuild->registry->meta,
+                               ACR_SCRIPT_REBUILD_ATTRIBUTES, args, 4,
+                               ngx_http_acr_rebuild_applied, rebuild)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    rebuild->calls++;
+
+    return NGX_OK;
+}
+
+
 /* blobs with their sizes, or tags with their digests and times */
 
 static ngx_int_t
@@ -436,8 +494,8 @@ ngx_http_acr_rebuild_send_links(ngx_http_acr_rebuild_t *rebuild)
     tags = (batch->kind == NGX_HTTP_ACR_TAG);
     script = tags ? ACR_SCRIPT_REBUILD_TAGS : ACR_SCRIPT_REBUILD_BLOBS;
 
-    args = ngx_alloc((2 + 3 * batch->nitems) * sizeof(ngx_str_t)
-                     + batch->nitems * (ACR_DIGEST_MAX + NGX_INT64_LEN),
+    args = ngx_alloc((2 + 4 * batch->nitems) * sizeof(ngx_str_t)
+                     + batch->nitems * (ACR_DIGEST_MAX + 2 * NGX_INT64_LEN),
                      ngx_cycle->log);
 
     if (args == NULL) {
@@ -449,7 +507,7 @@ ngx_http_acr_rebuild_send_links(ngx_http_acr_rebuild_t *rebuild)
 
     n = 0;
     arg = &args[2];
-    text = (u_char *) &args[2 + 3 * batch->nitems];
+    text = (u_char *) &args[2 + 4 * batch->nitems];
 
     for (i = 0; i < batch->nitems; i++) {
         item = &batch->items[i];
@@ -474,6 +532,13 @@ ngx_http_acr_rebuild_send_links(ngx_http_acr_rebuild_t *rebuild)
                                             : (int64_t) item->size);
         arg->len = text - arg->data;
         arg++;
+
+        if (tags) {
+            arg->data = text;
+            text = ngx_sprintf(text, "%L", item->entry.created);
+            arg->len = text - arg->data;
+            arg++;
+        }
     }
 
     if (n == 0) {

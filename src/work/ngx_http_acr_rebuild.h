@@ -69,6 +69,8 @@ typedef struct {
     off_t                        size;
     acr_manifest_t               manifest;
     char                        *descriptor; /* if there is a subject */
+    u_char                      *attributes; /* or NULL */
+    size_t                       nattributes;
     unsigned                     unread:1;   /* nothing else is known of it */
 } ngx_http_acr_rebuild_item_t;
 
@@ -76,12 +78,14 @@ typedef struct {
 typedef struct {
     ngx_http_acr_store_t         *store;
     ngx_str_t                     repository;
-    ngx_uint_t                    kind;      /* of link */
+    ngx_uint_t                    kind;      /* of link; 0: the repository */
     ngx_http_acr_store_list_t    *list;      /* or NULL: not begun */
     ngx_http_acr_rebuild_item_t  *items;     /* room for ..._LINKS */
     ngx_uint_t                    nitems;
     ngx_uint_t                    skipped;
+    int64_t                       created;   /* of kind 0: microseconds, or 0 */
     unsigned                      last:1;    /* there are no more */
+    unsigned                      details:1; /* there may be attributes */
 } ngx_http_acr_rebuild_batch_t;
 
 

@@ -14,6 +14,11 @@
 #define NGX_HTTP_ACR_REBUILD_MAX  (64 * 1024 * 1024)
 
 
+static ngx_int_t ngx_http_acr_rebuild_itself(
+    ngx_http_acr_rebuild_batch_t *batch, ngx_log_t *log);
+static ngx_int_t ngx_http_acr_rebuild_attributes(
+    ngx_http_acr_rebuild_batch_t *batch, ngx_http_acr_rebuild_item_t *item,
+    ngx_log_t *log);
 static ngx_int_t ngx_http_acr_rebuild_entry(
     ngx_http_acr_rebuild_batch_t *batch, ngx_http_acr_rebuild_item_t *item,
     ngx_log_t *log);
@@ -47,7 +52,14 @@ ngx_http_acr_rebuild_read(void *data, ngx_log_t *log)
     batch->nitems = 0;
     batch->skipped = 0;
 
+    if (batch->kind == 0) {
+        return ngx_http_acr_rebuild_itself(batch, log);
+    }
+
     if (batch->list == NULL) {
+        batch->details = ngx_http_acr_store_has_details(batch->store,
+                                                        &batch->repository);
+
         batch->list = ngx_http_acr_store_list_open(batch->store,
                                                    &batch->repository,
                                                    batch->kind, log);
@@ -98,6 +110,82 @@ ngx_http_acr_rebuild_read(void *data, ngx_log_t *log)
 }
 
 
+/* what is known of the repository itself: an item without a name */
+
+static ngx_int_t
+ngx_http_acr_rebuild_itself(ngx_http_acr_rebuild_batch_t *batch,
+    ngx_log_t *log)
+{
+    ngx_int_t                     rc;
+    ngx_http_acr_rebuild_item_t  *item;
+
+    batch->last = 1;
+    batch->created = ngx_http_acr_store_created(batch->store,
+                                                &batch->repository);
+
+    if (!batch->details) {
+        return NGX_OK;
+    }
+
+    item = &batch->items[0];
+
+    ngx_memzero(item, sizeof(ngx_http_acr_rebuild_item_t));
+
+    rc = ngx_http_acr_rebuild_attributes(batch, item, log);
+
+    if (rc == NGX_OK) {
+        batch->nitems = 1;
+    }
+
+    return rc;
+}
+
+
+/* what cannot be read is locked until somebody has looked at it */
+
+static ngx_int_t
+ngx_http_acr_rebuild_attributes(ngx_http_acr_rebuild_batch_t *batch,
+    ngx_http_acr_rebuild_item_t *item, ngx_log_t *log)
+{
+    size_t     len;
+    u_char     text[ACR_DIGEST_MAX], buf[ACR_ATTRIBUTES_MAX];
+    ngx_int_t  rc;
+    ngx_str_t  name;
+
+    if (!batch->details) {
+        return NGX_OK;
+    }
+
+    ngx_str_null(&name);
+
+    if (batch->kind == NGX_HTTP_ACR_TAG) {
+        name = item->entry.tag;
+
+    } else if (batch->kind) {
+        name.data = text;
+        name.len = acr_digest_print(text, &item->entry.digest);
+    }
+
+    rc = ngx_http_acr_store_attributes_read(batch->store, &batch->repository,
+                                            &name, buf, &len, log);
+
+    if ((rc != NGX_OK && rc != EIO) || len == 0) {
+        return rc;
+    }
+
+    item->attributes = ngx_alloc(len, log);
+
+    if (item->attributes == NULL) {
+        return NGX_ENOMEM;
+    }
+
+    ngx_memcpy(item->attributes, buf, len);
+    item->nattributes = len;
+
+    return NGX_OK;
+}
+
+
 /* the next name; NGX_DONE: there is none; NGX_DECLINED: it is to be passed
    over */
 
@@ -118,6 +206,8 @@ ngx_http_acr_rebuild_entry(ngx_http_acr_rebuild_batch_t *batch,
 
         rc = ngx_http_acr_store_mend(batch->store, &batch->repository,
                                      batch->kind, &item->entry.digest, log);
+
+        item->entry.mtime = (int64_t) time(NULL) * 1000000;
 
     } else if (rc != NGX_OK) {
         return rc;
@@ -147,7 +237,7 @@ ngx_http_acr_rebuild_item(ngx_http_acr_rebuild_batch_t *batch,
     ngx_int_t  rc;
 
     if (batch->kind == NGX_HTTP_ACR_TAG) {
-        return NGX_OK;
+        return ngx_http_acr_rebuild_attributes(batch, item, log);
     }
 
     /* a collector that has asked holds it until the file is gone */
@@ -173,7 +263,18 @@ ngx_http_acr_rebuild_content(ngx_http_acr_rebuild_batch_t *batch,
     ngx_int_t  rc;
 
     if (batch->kind == NGX_HTTP_ACR_REVISION) {
-        return ngx_http_acr_rebuild_manifest(batch, item, log);
+        rc = ngx_http_acr_rebuild_manifest(batch, item, log);
+
+        if (rc == NGX_OK) {
+            rc = ngx_http_acr_rebuild_attributes(batch, item, log);
+
+            if (rc != NGX_OK) {
+                acr_manifest_free(&item->manifest);
+                free(item->descriptor);
+            }
+        }
+
+        return rc;
     }
 
     rc = ngx_http_acr_store_size(batch->store, &item->entry.digest,
@@ -310,6 +411,10 @@ ngx_http_acr_rebuild_release(ngx_http_acr_rebuild_batch_t *batch)
 
         acr_manifest_free(&item->manifest);
         free(item->descriptor);
+
+        if (item->attributes) {
+            ngx_free(item->attributes);
+        }
     }
 
     batch->nitems = 0;
