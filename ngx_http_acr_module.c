@@ -265,6 +265,27 @@ static ngx_command_t  ngx_http_acr_commands[] = {
       0,
       NULL },
 
+    { ngx_string("acr_oidc_issuer"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_acr_set_oidc_issuer,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("acr_fetch_trusted_certificate"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_acr_set_fetch_certificate,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("acr_fetch_proxy"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_acr_set_fetch_proxy,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
       ngx_null_command
 };
 
@@ -348,14 +369,15 @@ ngx_http_acr_add_variables(ngx_conf_t *cf)
 
 
 /*
- * The log phase, which counts requests; and the directories, once the whole
- * configuration is known to be sound.
+ * The log phase, which counts requests; and files and directories, once the
+ * whole configuration is known to be sound.
  */
 
 static ngx_int_t
 ngx_http_acr_init(ngx_conf_t *cf)
 {
     ngx_http_handler_pt        *handler;
+    ngx_http_acr_main_conf_t   *mcf;
     ngx_http_core_main_conf_t  *cmcf;
 
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
@@ -367,6 +389,12 @@ ngx_http_acr_init(ngx_conf_t *cf)
     }
 
     *handler = ngx_http_acr_metrics_log;
+
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_acr_module);
+
+    if (ngx_http_acr_fetch_prepare(cf, &mcf->fetch) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     return ngx_http_acr_conf_prepare(cf);
 }
@@ -388,6 +416,10 @@ ngx_http_acr_init_process(ngx_cycle_t *cycle)
 
     if (mcf == NULL) {
         return NGX_OK;
+    }
+
+    if (ngx_http_acr_fetch_init(&mcf->fetch, cycle) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     registry = mcf->registries.elts;
@@ -425,6 +457,8 @@ ngx_http_acr_exit_process(ngx_cycle_t *cycle)
     for (i = 0; i < mcf->registries.nelts; i++) {
         ngx_http_acr_registry_stop(registry[i]);
     }
+
+    ngx_http_acr_fetch_exit(&mcf->fetch);
 }
 
 

@@ -7,7 +7,7 @@ umask 022
 TREE=$(cd "$(dirname "$0")/.." && pwd -P)
 MODULE=ngx_http_acr_module.so
 PACKAGES=(nginx nginx-dev redis-server gcc libc6-dev make
-          libhiredis-dev libjansson-dev libssl-dev)
+          libhiredis-dev libjansson-dev libssl-dev libcurl4-openssl-dev)
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 export PATH
 

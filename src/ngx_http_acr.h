@@ -30,6 +30,7 @@
 #include "store/ngx_http_acr_ring.h"
 #include "store/ngx_http_acr_store.h"
 #include "auth/ngx_http_acr_auth_conf.h"
+#include "fetch/ngx_http_acr_fetch.h"
 
 
 typedef struct ngx_http_acr_auth_s        ngx_http_acr_auth_t;
@@ -66,6 +67,7 @@ typedef struct {
 
     ngx_array_t               *key_files;  /* acr_token_key */
     acr_jwt_keys_t            *token_keys; /* NULL: acr_auth is on nowhere */
+    ngx_array_t               *issuers;    /* acr_oidc_issuer, or NULL */
     ngx_http_acr_auth_t       *auth;       /* of this worker, or NULL */
     unsigned                   auth_on:1;
 } ngx_http_acr_registry_t;
@@ -73,6 +75,7 @@ typedef struct {
 
 typedef struct {
     ngx_array_t                registries; /* ngx_http_acr_registry_t * */
+    ngx_http_acr_fetch_conf_t  fetch;
 } ngx_http_acr_main_conf_t;
 
 

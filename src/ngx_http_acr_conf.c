@@ -43,6 +43,12 @@ ngx_http_acr_create_main_conf(ngx_conf_t *cf)
         return NULL;
     }
 
+    /*
+     * set by ngx_pcalloc():
+     *
+     *     mcf->fetch = { no certificate, no proxy, not needed };
+     */
+
     return mcf;
 }
 

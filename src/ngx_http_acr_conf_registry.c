@@ -1,5 +1,6 @@
 
 #include "ngx_http_acr_conf.h"
+#include "auth/ngx_http_acr_oidc.h"
 
 #include <pwd.h>
 #include <grp.h>
@@ -15,6 +16,8 @@ static ngx_http_acr_registry_t *ngx_http_acr_conf_create(ngx_conf_t *cf,
 static char *ngx_http_acr_conf_apart(ngx_conf_t *cf,
     ngx_http_acr_registry_t *registry, ngx_http_acr_loc_conf_t *conf);
 static char *ngx_http_acr_conf_agree(ngx_conf_t *cf,
+    ngx_http_acr_registry_t *registry, ngx_http_acr_loc_conf_t *conf);
+static char *ngx_http_acr_conf_join_auth(ngx_conf_t *cf,
     ngx_http_acr_registry_t *registry, ngx_http_acr_loc_conf_t *conf);
 static ngx_uint_t ngx_http_acr_conf_same_files(ngx_array_t *a,
     ngx_array_t *b);
@@ -42,13 +45,15 @@ ngx_http_acr_conf_join(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf)
 
         if (ngx_http_acr_conf_same(&registry->store.root, &conf->root)) {
 
-            if (ngx_http_acr_conf_agree(cf, registry, conf) != NGX_CONF_OK) {
+            if (ngx_http_acr_conf_agree(cf, registry, conf) != NGX_CONF_OK
+                || ngx_http_acr_conf_join_auth(cf, registry, conf)
+                   != NGX_CONF_OK)
+            {
                 return NGX_CONF_ERROR;
             }
 
             registry->upload_expires = ngx_max(registry->upload_expires,
                                                conf->upload_expires);
-            registry->auth_on |= conf->auth.enable;
             conf->registry = registry;
 
             return ngx_http_acr_conf_join_zone(cf, registry, conf);
@@ -103,6 +108,7 @@ ngx_http_acr_conf_create(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf)
 
     registry->auth_on = conf->auth.enable;
     registry->key_files = conf->auth.key_files;
+    registry->issuers = conf->auth.issuers;
 
     registry->store.root = conf->root;
     registry->store.fsync = conf->fsync;
@@ -180,6 +186,34 @@ ngx_http_acr_conf_agree(ngx_conf_t *cf, ngx_http_acr_registry_t *registry,
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"acr_root\" \"%V\" is used with two different "
                            "\"acr_token_key\"", &conf->root);
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* what locations with access control must have in common; "acr_admin" and so
+   on may be elsewhere, without it */
+
+static char *
+ngx_http_acr_conf_join_auth(ngx_conf_t *cf, ngx_http_acr_registry_t *registry,
+    ngx_http_acr_loc_conf_t *conf)
+{
+    if (!conf->auth.enable) {
+        return NGX_CONF_OK;
+    }
+
+    if (!registry->auth_on) {
+        registry->auth_on = 1;
+        registry->issuers = conf->auth.issuers;
+        return NGX_CONF_OK;
+    }
+
+    if (!ngx_http_acr_oidc_same(registry->issuers, conf->auth.issuers)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"acr_root\" \"%V\" is used with two different "
+                           "\"acr_oidc_issuer\"", &conf->root);
         return NGX_CONF_ERROR;
     }
 
@@ -328,6 +362,10 @@ ngx_http_acr_conf_prepare(ngx_conf_t *cf)
                                                       &registry[i]->store,
                                                       uid, gid);
         if (registry[i]->token_keys == NULL) {
+            return NGX_ERROR;
+        }
+
+        if (ngx_http_acr_oidc_read_files(cf, registry[i]->issuers) != NGX_OK) {
             return NGX_ERROR;
         }
     }

@@ -109,6 +109,116 @@ refused_conf(qr/\bacr\b/, 'acr in a server', server => 'acr;');
 refused_conf(qr/\bacr\b/, 'acr in http', http => 'acr;');
 
 
+# --- OpenID providers
+
+my $jwk = '{"kty":"OKP","crv":"Ed25519",'
+          . '"x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}';
+my %keys = (jwks => "{\"keys\":[$jwk]}", none => '{"keys":[]}',
+            enc => '{"keys":[' . $jwk =~ s/\{/{"use":"enc",/r . ']}',
+            pem => "-----BEGIN PUBLIC KEY-----\n", long => ' ' x 262145);
+spew("$dir/$_", $keys{$_}) for keys %keys;
+
+my $idp = 'https://idp.test/a';
+
+for my $line ("$idp audience=a", "$idp/ audience=a audience=b user=email",
+              "$idp audience=a jwks=$dir/jwks groups=realm_access.roles",
+              "$idp audience=a jwks=https://idp.test:8443/keys prefix=kc:",
+              "$idp audience=a require=x=y=z require=email_verified=true",
+              'https://idp.test audience=a', 'https://[::1]:1/x audience=a',
+              'http://localhost:8080/a audience=a', 'http://[::1] audience=a',
+              'http://127.1.2.3/ audience=a jwks=http://LOCALHOST/keys',
+              "http://idp.test/a audience=a jwks=$dir/jwks",
+              'http://idp.test/a audience=a jwks=https://idp.test/keys')
+{
+    ($said, $fine) = conf(server => "acr_auth on; acr_oidc_issuer $line;");
+    ok($fine, "acr_oidc_issuer $line") or diag($said);
+}
+
+for my $case (['', qr/number of arguments/], [$idp, qr/needs "audience="/],
+              ["$idp audience=", qr/has no value/],
+              ["$idp audience", qr/has no value/],
+              ["$idp a=b audience=a", qr/unknown parameter "a"/],
+              ["$idp =b audience=a", qr/unknown parameter ""/],
+              ["$idp Audience=a", qr/unknown parameter/],
+              ["$idp audience=a jwks=", qr/has no value/],
+              ["$idp audience=a user=", qr/has no value/],
+              ["$idp audience=a groups=", qr/has no value/],
+              ["$idp audience=a prefix=", qr/has no value/],
+              ["$idp audience=a user=a user=b", qr/"user" is duplicate/],
+              ["$idp audience=a groups=a groups=a", qr/"groups" is duplicate/],
+              ["$idp audience=a prefix=a prefix=a", qr/"prefix" is duplicate/],
+              ["$idp audience=a jwks=a jwks=b", qr/"jwks" is duplicate/],
+              ["$idp audience=a require=x", qr/must be "require=claim=/],
+              ["$idp audience=a require==x", qr/must be "require=claim=/],
+              ["$idp audience=a require=x=", qr/must be "require=claim=/],
+              ["$idp audience=a prefix=" . 'a' x 65, qr/prefix/],
+              ["$idp audience=a \"prefix=a\tb\"", qr/prefix/],
+              ["$idp audience=a \"prefix= a\"", qr/prefix/],
+              ["$idp audience=a prefix=\xff", qr/prefix/],
+              ['idp.test audience=a', qr/is not of the form/],
+              ['ftp://idp.test audience=a', qr/is not of the form/],
+              ['https:// audience=a', qr/is not of the form/],
+              ['https:///a audience=a', qr/is not of the form/],
+              ['https://unix:/a audience=a', qr/is not of the form/],
+              ['https://a@idp.test/ audience=a', qr/is not of the form/],
+              ['https://idp.test:x/ audience=a', qr/is not of the form/],
+              ['https://idp.test:99999/ audience=a', qr/is not of the form/],
+              ['https://[::1 audience=a', qr/is not of the form/],
+              ["$idp?b audience=a", qr/has a query or a fragment/],
+              ["$idp#b audience=a", qr/has a query or a fragment/],
+              ["\"$idp b\" audience=a", qr/has a character/],
+              ["\"$idp\\\"\" audience=a", qr/has a character/],
+              ["$idp\xc3\xa9 audience=a", qr/has a character/],
+              [$idp . 'a' x 512 . ' audience=a', qr/is too long/],
+              ['http://idp.test/a audience=a', qr/is for this machine only/],
+              ['http://128.0.0.1/a audience=a', qr/is for this machine only/],
+              ['http://127.0.0.1.test audience=a',
+               qr/is for this machine only/],
+              ['http://localhost.test audience=a', qr/is for this machine/],
+              ["$idp audience=a jwks=http://idp.test/keys", qr/this machine/],
+              ["$idp audience=a jwks=https:///keys", qr/is not of the form/],
+              ["$idp audience=a jwks=https://idp.test/keys?a", qr/a query/],
+              ["$idp audience=a jwks=$dir/missing", qr/No such file/],
+              ["$idp audience=a jwks=$dir", qr/directory/],
+              ["$idp audience=a jwks=missing", qr/No such file/],
+              ["$idp audience=a jwks=$dir/none", qr/has no key/],
+              ["$idp audience=a jwks=$dir/enc", qr/has no key/],
+              ["$idp audience=a jwks=$dir/pem", qr/is no JWK set/],
+              ["$idp audience=a jwks=$dir/long", qr/is no JWK set/],
+              ["$idp audience=a; acr_oidc_issuer $idp audience=b prefix=x:",
+               qr/"\Q$idp\E" is duplicate/],
+              ["$idp audience=a; acr_oidc_issuer ${idp}b audience=a",
+               qr/could be the same/],
+              ["$idp audience=a prefix=a; acr_oidc_issuer ${idp}b audience=a",
+               qr/could be the same/],
+              ["$idp audience=a prefix=ab; acr_oidc_issuer ${idp}b audience=a"
+               . ' prefix=a', qr/could be the same/],
+              [join('; acr_oidc_issuer ', map {
+                  "$idp$_ audience=a prefix=$_:" } 10 .. 26),
+               qr/too many issuers/])
+{
+    my ($line, $pattern) = @$case;
+    my $text = length($line) > 70 ? substr($line, 0, 67) . '...' : $line;
+    $text =~ s/[^ -~]/?/g;
+    refused_conf(qr/acr_oidc_issuer.*$pattern|$pattern.*acr_oidc_issuer/,
+                 "acr_oidc_issuer $text",
+                 server => "acr_auth on; acr_oidc_issuer $line;");
+}
+
+my $issuer = "acr_oidc_issuer $idp audience=a jwks=$dir/jwks;";
+refused_conf(qr/acr_oidc_issuer.*acr_auth on/, 'acr_oidc_issuer alone',
+             server => $issuer);
+($said, $fine) = conf(http => 'acr_auth on;', server => $issuer,
+                      location => $issuer);
+ok($fine, 'acr_oidc_issuer inherited, and again') or diag($said);
+refused_conf(qr/acr_root.*acr_oidc_issuer/, 'two of an acr_root',
+             server => "acr_auth on; $issuer location /x { acr;"
+                       . " acr_oidc_issuer $idp audience=b; }");
+($said, $fine) = conf(server => "location /x { acr_admin; }",
+                      location => "acr_auth on; $issuer");
+ok($fine, 'acr_admin needs none') or diag($said);
+
+
 # --- metrics, health
 
 my $zone = 'acr_zone acr:1m;';

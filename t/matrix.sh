@@ -23,7 +23,7 @@ MODULE=ngx_http_acr_module.so
 # nginx-dev brings what its own modules need.
 PACKAGES=(
     nginx nginx-dev libhiredis-dev libjansson-dev libssl-dev libpcre2-dev
-    zlib1g-dev gcc libc6-dev make perl curl
+    libcurl4-openssl-dev zlib1g-dev gcc libc6-dev make perl curl
 )
 
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin

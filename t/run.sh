@@ -10,7 +10,7 @@ export PATH
 # to build, to test, to check, and the clients that t/clients drives
 PACKAGES=(
     nginx nginx-dev redis-server gcc libc6-dev make
-    libhiredis-dev libjansson-dev libssl-dev
+    libhiredis-dev libjansson-dev libssl-dev libcurl4-openssl-dev
     perl curl ca-certificates openssl python3 procps iproute2 strace
     clang libclang-rt-dev cppcheck valgrind
     docker.io containerd podman buildah skopeo umoci runc debootstrap jq

@@ -35,6 +35,7 @@ typedef struct {
     ngx_str_t             username;
     ngx_str_t             password;
     ngx_str_t             refresh_token;
+    ngx_str_t             given;      /* an "access_token" to be exchanged */
     ngx_str_t             access_type;
     ngx_str_t             offline;
     ngx_str_t             scopes[NGX_HTTP_ACR_TOKEN_SCOPES];
@@ -203,6 +204,7 @@ ngx_http_acr_token_parse(ngx_http_request_t *r, ngx_http_acr_token_t *token)
         { ngx_string("username"), &token->username },
         { ngx_string("password"), &token->password },
         { ngx_string("refresh_token"), &token->refresh_token },
+        { ngx_string("access_token"), &token->given },
         { ngx_string("access_type"), &token->access_type },
         { ngx_string("offline_token"), &token->offline },
         { ngx_null_string, NULL }
@@ -275,12 +277,15 @@ ngx_http_acr_token_form(ngx_http_request_t *r, void *data, ngx_int_t rc)
 
 /*
  * Anonymous clients of ACR send "grant_type=password" with an empty
- * refresh_token and no username.
+ * refresh_token and no username.  Those that exchange a token of an OpenID
+ * provider may have a refresh token of that, too, which is of no use here.
  */
 
 static void
 ngx_http_acr_token_grant(ngx_http_request_t *r, ngx_http_acr_token_t *token)
 {
+    ngx_uint_t  both;
+
     if (ngx_http_acr_token_is(&token->grant_type, "password")
         && !token->exchange)
     {
@@ -295,10 +300,26 @@ ngx_http_acr_token_grant(ngx_http_request_t *r, ngx_http_acr_token_t *token)
         return;
     }
 
-    if (ngx_http_acr_token_is(&token->grant_type, "refresh_token")
-        || ngx_http_acr_token_is(&token->grant_type,
-                                 "access_token_refresh_token"))
+    both = ngx_http_acr_token_is(&token->grant_type,
+                                 "access_token_refresh_token");
+
+    if (token->exchange
+        && (both || ngx_http_acr_token_is(&token->grant_type, "access_token")))
     {
+        if (token->given.len) {
+            ngx_http_acr_login_as(r, token->ctx, NULL, &token->given,
+                                  ngx_http_acr_token_known, token);
+            return;
+        }
+
+        if (!both) {
+            ngx_http_acr_token_refuse(r, "\"access_token\" is missing");
+            return;
+        }
+    }
+
+    if (both || ngx_http_acr_token_is(&token->grant_type, "refresh_token")) {
+
         if (token->refresh_token.len) {
             ngx_http_acr_login_as(r, token->ctx, NULL, &token->refresh_token,
                                   ngx_http_acr_token_known, token);

@@ -119,6 +119,9 @@ int acr_access_anonymous(const acr_access_t *access);
 int acr_access_password(const acr_access_t *access, const acr_text_t *name,
     const acr_text_t *password, int64_t now, acr_principal_t *principal);
 
+/* 1 if it is a principal of a role assignment, of valid UTF-8 */
+int acr_access_principal_valid(const acr_text_t *principal);
+
 /* the rights of a role by its name, in upper or lower case (ACR_MAY_*, with
    ACR_MAY_CATALOG where the role lists the catalog), or 0 if there is none of
    this name; AcrImageSigner and the roles of quarantine exist, but have 0 */

@@ -159,8 +159,7 @@ const char *acr_access_form(json_t *object, const acr_access_form_t *form);
 /* 1 if a token, scope map or role assignment may be called so */
 int acr_access_name_valid(const acr_text_t *name);
 
-/* 1 if it is a principal of a role assignment, or the id of a password */
-int acr_access_principal_valid(const acr_text_t *principal);
+/* 1 if it is the id of a password */
 int acr_access_id_valid(const acr_text_t *id);
 
 /* the place of a password of this name, or -1 */

@@ -34,6 +34,9 @@ acr_jwt_error(acr_jwt_e e)
     case ACR_JWT_MALFORMED:
         return "malformed token";
 
+    case ACR_JWT_TYPE:
+        return "token is of another type";
+
     case ACR_JWT_ALGORITHM:
         return "algorithm of the token is not allowed";
 
@@ -180,6 +183,27 @@ acr_jwt_try(const acr_jwt_keys_t *keys, const acr_text_t *kid,
 }
 
 
+/* a media type, of which "application/" may be left out: RFC 7515 section
+   4.1.9 */
+
+static int
+acr_jwt_typed(const acr_text_t *typ)
+{
+    size_t      n;
+    acr_text_t  type;
+
+    n = sizeof("application/") - 1;
+    type = *typ;
+
+    if (acr_text_begins(&type, "application/")) {
+        type.data += n;
+        type.len -= n;
+    }
+
+    return acr_text_is(&type, "JWT") || acr_text_is(&type, "at+jwt");
+}
+
+
 /*
  * Of the header only what names the key is used, never what brings one ("jwk",
  * "jku", "x5c", "x5u").
@@ -198,6 +222,20 @@ acr_jwt_check(const acr_jwt_keys_t *keys, const acr_jwt_token_t *token,
 
     if (json_object_get(header, "crit")) {
         return ACR_JWT_MALFORMED;
+    }
+
+    value = json_object_get(header, "typ");
+
+    if (value) {
+        text = acr_json_text(value);
+
+        if (!json_is_string(value)) {
+            return ACR_JWT_MALFORMED;
+        }
+
+        if (!acr_jwt_typed(&text)) {
+            return ACR_JWT_TYPE;
+        }
     }
 
     value = json_object_get(header, "alg");
@@ -257,6 +295,41 @@ acr_jwt_verify(const acr_jwt_keys_t *keys, const unsigned char *p, size_t n,
         e = acr_jwt_object(claims, &token.payload);
     }
 
+    free(token.buf);
+
+    return e;
+}
+
+
+acr_jwt_e
+acr_jwt_issuer(const unsigned char *p, size_t n, unsigned char *buf,
+    size_t *len)
+{
+    json_t           *claims, *iss;
+    acr_jwt_e         e;
+    acr_jwt_token_t   token;
+
+    claims = NULL;
+
+    e = acr_jwt_split(&token, p, n);
+
+    if (e == ACR_JWT_OK) {
+        e = acr_jwt_object(&claims, &token.payload);
+    }
+
+    if (e == ACR_JWT_OK) {
+        iss = json_object_get(claims, "iss");
+
+        if (json_is_string(iss) && json_string_length(iss) <= *len) {
+            *len = json_string_length(iss);
+            memcpy(buf, json_string_value(iss), *len);
+
+        } else {
+            e = ACR_JWT_MALFORMED;
+        }
+    }
+
+    json_decref(claims);
     free(token.buf);
 
     return e;

@@ -32,6 +32,7 @@ typedef enum {
     ACR_JWT_NOMEM,
     ACR_JWT_MALFORMED,         /* not three parts of base64url, no JSON object,
                                   duplicate members, too long, "crit" */
+    ACR_JWT_TYPE,              /* it says that it is something else */
     ACR_JWT_ALGORITHM,         /* not one of ours, or not the key's */
     ACR_JWT_KEY,               /* nobody has a key of this name: perhaps a new
                                   one, to be fetched */
@@ -85,6 +86,9 @@ char *acr_jwt_sign(const acr_jwt_keys_t *keys, json_t *claims);
 
 /*
  * Checks the form and the signature; *claims is a new reference on ACR_JWT_OK.
+ * A "typ" that the header has must be "JWT" or "at+jwt" (RFC 9068), so that a
+ * logout token, or whatever else an issuer signs with its keys, is not taken
+ * for one that says who somebody is (RFC 8725 section 3.11).
  * Claims are not looked at here, and are not even parsed unless the signature
  * is good.  If the header has no "kid", each key that fits the algorithm is
  * tried; if none does it is ACR_JWT_ALGORITHM, or ACR_JWT_KEY if the set is
@@ -92,6 +96,16 @@ char *acr_jwt_sign(const acr_jwt_keys_t *keys, json_t *claims);
  */
 acr_jwt_e acr_jwt_verify(const acr_jwt_keys_t *keys, const unsigned char *p,
     size_t n, json_t **claims);
+
+/*
+ * The issuer ("iss") that a token names, in buf, which has room for *len bytes.
+ * Nothing of it has been verified: it is for choosing the keys to try, and has
+ * to be compared again with the claims that acr_jwt_verify() gives.
+ * ACR_JWT_OK, with its length in *len; ACR_JWT_MALFORMED: no token, no claims,
+ * no issuer, or a longer one; ACR_JWT_NOMEM.
+ */
+acr_jwt_e acr_jwt_issuer(const unsigned char *p, size_t n, unsigned char *buf,
+    size_t *len);
 
 /*
  * The times of RFC 7519 section 4.1 (exp is needed, nbf and iat are not), in

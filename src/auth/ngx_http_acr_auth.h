@@ -9,6 +9,7 @@
  *   ngx_http_acr_auth_known.c   those that were verified lately; failures
  *   ngx_http_acr_auth_token.c   tokens that the registry issues, and their keys
  *   ngx_http_acr_auth_conf.c    directives
+ *   ngx_http_acr_oidc*.c        tokens of OpenID providers
  *
  * Rights are asked of access.json and nginx.conf at each request, so what is
  * remembered is only that a credential is genuine: taking a right away holds
@@ -42,13 +43,14 @@ struct ngx_http_acr_credential_s {
     u_char                     key[NGX_HTTP_ACR_KEY_LEN];
     time_t                     until;      /* it ends itself, or is checked
                                               anew */
-    time_t                     ends;       /* "exp" of a token */
+    time_t                     ends;       /* "exp" of a token; 0: none */
     acr_principal_t            principal;
     acr_scope_t               *scopes;     /* a token is for these only */
     ngx_uint_t                 nscopes;
     unsigned                   narrowed:1; /* there are such */
     unsigned                   catalog:1;  /* and the catalog is among them */
-    unsigned                   bearer:1;   /* it is a token */
+    unsigned                   bearer:1;   /* it is a token of ours: what is
+                                              got for it ends with it */
 };
 
 
@@ -77,6 +79,8 @@ struct ngx_http_acr_auth_s {
     ngx_uint_t                 again;      /* it may have been overtaken */
     ngx_http_acr_task_t        task;
     ngx_event_t                timer;
+
+    struct ngx_http_acr_oidc_keys_s  **oidc;   /* of each issuer, or NULL */
 
     ngx_queue_t                order;
     ngx_queue_t                buckets[NGX_HTTP_ACR_AUTH_BUCKETS];
@@ -211,12 +215,12 @@ json_t *ngx_http_acr_token_claims(acr_principal_t *principal,
 
 /*
  * The credential that a token is, in a pool of its own: for a thread.  NGX_OK;
- * after a log line NGX_DECLINED: it is none of ours, or NGX_DONE: it is, but is
- * over, or for something else, which is no guess; NGX_ERROR.
+ * NGX_DECLINED: it is none of ours; NGX_DONE: it is, but is over, or for
+ * something else, which is no guess; *why (static) tells of both.  NGX_ERROR.
  */
 ngx_int_t ngx_http_acr_token_read(ngx_http_acr_registry_t *registry,
     ngx_str_t *token, ngx_str_t *service, ngx_uint_t any, time_t now,
-    ngx_http_acr_credential_t **credential, ngx_log_t *log);
+    ngx_http_acr_credential_t **credential, const char **why);
 
 /* a credential in a pool of its own, with copies of the texts */
 ngx_http_acr_credential_t *ngx_http_acr_credential_create(

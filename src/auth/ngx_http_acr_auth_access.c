@@ -1,5 +1,5 @@
 
-#include "ngx_http_acr_auth.h"
+#include "ngx_http_acr_oidc.h"
 
 #include <openssl/rand.h>
 
@@ -52,6 +52,10 @@ ngx_http_acr_auth_start(ngx_http_acr_registry_t *registry, ngx_cycle_t *cycle)
 
     registry->auth = auth;
 
+    if (ngx_http_acr_oidc_start(auth, cycle) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     /* nothing is served yet, so this may wait */
 
     ngx_http_acr_access_loaded(auth, ngx_http_acr_access_load(auth,
@@ -66,9 +70,15 @@ ngx_http_acr_auth_start(ngx_http_acr_registry_t *registry, ngx_cycle_t *cycle)
 void
 ngx_http_acr_auth_stop(ngx_http_acr_registry_t *registry)
 {
-    if (registry->auth && registry->auth->timer.timer_set) {
+    if (registry->auth == NULL) {
+        return;
+    }
+
+    if (registry->auth->timer.timer_set) {
         ngx_del_timer(&registry->auth->timer);
     }
+
+    ngx_http_acr_oidc_stop(registry->auth);
 }
 
 

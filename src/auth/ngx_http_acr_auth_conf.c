@@ -37,6 +37,7 @@ ngx_http_acr_auth_create_conf(ngx_http_acr_auth_conf_t *auth)
     auth->failures = NGX_CONF_UNSET_UINT;
     auth->key_files = NGX_CONF_UNSET_PTR;
     auth->roles = NGX_CONF_UNSET_PTR;
+    auth->issuers = NGX_CONF_UNSET_PTR;
 }
 
 
@@ -49,6 +50,7 @@ ngx_http_acr_auth_merge_conf(ngx_http_acr_auth_conf_t *prev,
     ngx_conf_merge_uint_value(auth->failures, prev->failures, 20);
     ngx_conf_merge_ptr_value(auth->key_files, prev->key_files, NULL);
     ngx_conf_merge_ptr_value(auth->roles, prev->roles, NULL);
+    ngx_conf_merge_ptr_value(auth->issuers, prev->issuers, NULL);
 
     if (auth->service == NULL) {
         auth->service = prev->service;
@@ -79,6 +81,12 @@ ngx_http_acr_auth_check_conf(ngx_conf_t *cf, ngx_http_acr_auth_conf_t *auth)
     if (!auth->enable && auth->identity) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"acr_identity\" needs \"acr_auth on\"");
+        return NGX_CONF_ERROR;
+    }
+
+    if (!auth->enable && auth->issuers) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"acr_oidc_issuer\" needs \"acr_auth on\"");
         return NGX_CONF_ERROR;
     }
 

@@ -1,8 +1,8 @@
 
 /*
  * Directives of access control: acr_auth, acr_token_key, acr_token_lifetime,
- * acr_service, acr_realm, acr_identity, acr_role, acr_anonymous_pull.
- * docs/directives.md says what they mean.
+ * acr_service, acr_realm, acr_identity, acr_role, acr_anonymous_pull,
+ * acr_oidc_issuer.  docs/directives.md says what they mean.
  */
 
 #ifndef NGX_HTTP_ACR_AUTH_CONF_H
@@ -41,6 +41,8 @@ typedef struct {
     ngx_http_complex_value_t  *realm;      /* NULL: scheme and Host */
     ngx_http_complex_value_t  *identity;   /* NULL: only what clients show */
     ngx_array_t               *roles;      /* ngx_http_acr_role_t, or NULL */
+    ngx_array_t               *issuers;    /* ngx_http_acr_oidc_issuer_t, or
+                                              NULL */
 } ngx_http_acr_auth_conf_t;
 
 
@@ -56,6 +58,8 @@ char *ngx_http_acr_set_token_key(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_acr_set_role(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_acr_set_anonymous_pull(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_acr_set_oidc_issuer(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
 /*

@@ -68,7 +68,7 @@ ngx_http_acr_known_find(ngx_http_acr_auth_t *auth, u_char *key)
         /* a password that is in use is not hashed again, so that it is good
            where others fail, too */
 
-        if (!credential->bearer) {
+        if (credential->ends == 0) {
             credential->until = ngx_time() + NGX_HTTP_ACR_KNOWN_REMEMBER;
         }
 

@@ -1,5 +1,5 @@
 
-#include "ngx_http_acr_auth.h"
+#include "ngx_http_acr_oidc.h"
 #include "../ngx_http_acr_response.h"
 #include "../ngx_http_acr_step.h"
 
@@ -24,9 +24,12 @@ typedef struct {
     time_t                      now;
     u_char                      key[NGX_HTTP_ACR_KEY_LEN];
     ngx_http_acr_credential_t  *credential;
+    ngx_http_acr_oidc_t         oidc;
     ngx_http_acr_next_pt        next;
     void                       *data;
-    unsigned                    any:1;     /* a refresh token will do */
+    unsigned                    any:1;     /* a refresh token will do, or one
+                                              of an OpenID provider */
+    unsigned                    renewed:1; /* keys of that were asked for */
 } ngx_http_acr_login_t;
 
 
@@ -41,6 +44,10 @@ static void ngx_http_acr_login_begin(ngx_http_request_t *r,
     ngx_uint_t any, ngx_http_acr_next_pt next, void *data);
 static ngx_int_t ngx_http_acr_login_work(void *data, ngx_log_t *log);
 static ngx_int_t ngx_http_acr_login_password(ngx_http_acr_login_t *login);
+static ngx_int_t ngx_http_acr_login_token(ngx_http_acr_login_t *login,
+    ngx_log_t *log);
+static void ngx_http_acr_login_renewed(ngx_http_request_t *r, void *data,
+    ngx_int_t rc);
 static void ngx_http_acr_login_done(ngx_http_request_t *r, void *data,
     ngx_int_t rc);
 static ngx_int_t ngx_http_acr_login_set(ngx_http_request_t *r,
@@ -327,6 +334,14 @@ ngx_http_acr_login_begin(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
 
     cln->handler = ngx_http_acr_login_forget;
 
+    if (user == NULL && any && ctx->registry->issuers
+        && ngx_http_acr_oidc_take(&login->oidc, ctx->registry, r->pool)
+           != NGX_OK)
+    {
+        next(r, data, NGX_ERROR);
+        return;
+    }
+
     ngx_http_acr_run(r, ctx->registry->fast, ngx_http_acr_login_work, login,
                      ngx_http_acr_login_done);
 }
@@ -341,9 +356,40 @@ ngx_http_acr_login_work(void *data, ngx_log_t *log)
         return ngx_http_acr_login_password(login);
     }
 
-    return ngx_http_acr_token_read(login->registry, &login->secret,
-                                   &login->service, login->any, login->now,
-                                   &login->credential, log);
+    return ngx_http_acr_login_token(login, log);
+}
+
+
+/*
+ * One of ours has a key of ours, and is never one of a provider; what has none
+ * may be that.
+ */
+
+static ngx_int_t
+ngx_http_acr_login_token(ngx_http_acr_login_t *login, ngx_log_t *log)
+{
+    ngx_int_t    rc, orc;
+    const char  *why;
+
+    rc = ngx_http_acr_token_read(login->registry, &login->secret,
+                                 &login->service, login->any, login->now,
+                                 &login->credential, &why);
+
+    if (rc == NGX_DECLINED && login->oidc.sets) {
+        orc = ngx_http_acr_oidc_read(&login->oidc, &login->secret, login->now,
+                                     &login->credential, log);
+
+        if (orc != NGX_ABORT) {
+            return orc;
+        }
+    }
+
+    if (rc == NGX_DECLINED || rc == NGX_DONE) {
+        ngx_log_error(NGX_LOG_INFO, log, 0, "acr: a token is refused: %s",
+                      why);
+    }
+
+    return rc;
 }
 
 
@@ -389,13 +435,22 @@ ngx_http_acr_login_done(ngx_http_request_t *r, void *data, ngx_int_t rc)
     auth = login->registry->auth;
     credential = login->credential;
 
+    if (rc == NGX_AGAIN && !login->renewed) {
+        login->renewed = 1;
+        ngx_http_acr_oidc_renew(r, &login->oidc, ngx_http_acr_login_renewed,
+                                login);
+        return;
+    }
+
     if (rc == NGX_OK) {
         ngx_memcpy(credential->key, login->key, NGX_HTTP_ACR_KEY_LEN);
         ngx_http_acr_known_add(auth, credential);
 
         rc = ngx_http_acr_login_set(r, credential);
 
-    } else if (rc == NGX_DECLINED) {
+    } else if (rc == NGX_DECLINED || rc == NGX_AGAIN) {
+        rc = NGX_DECLINED;
+
         ngx_http_acr_failed(auth, r, &login->user);
 
         /* not the name: a password may have been typed there */
@@ -412,6 +467,32 @@ ngx_http_acr_login_done(ngx_http_request_t *r, void *data, ngx_int_t rc)
     }
 
     login->next(r, login->data, rc);
+}
+
+
+/* the provider may have a new key */
+
+static void
+ngx_http_acr_login_renewed(ngx_http_request_t *r, void *data, ngx_int_t rc)
+{
+    ngx_http_acr_login_t *login = data;
+
+    if (rc == NGX_ERROR) {
+        ngx_http_acr_fail(r, ACR_E_UNAVAILABLE,
+                          "the keys of the OpenID provider are not there",
+                          NULL, NULL);
+        return;
+    }
+
+    if (rc == NGX_DECLINED) {
+        ngx_http_acr_login_done(r, login, NGX_AGAIN);
+        return;
+    }
+
+    login->now = ngx_time();
+
+    ngx_http_acr_run(r, login->registry->fast, ngx_http_acr_login_work, login,
+                     ngx_http_acr_login_done);
 }
 
 
@@ -466,4 +547,6 @@ ngx_http_acr_login_forget(void *data)
     if (login->credential) {
         ngx_http_acr_credential_release(login->credential);
     }
+
+    ngx_http_acr_oidc_release(&login->oidc);
 }

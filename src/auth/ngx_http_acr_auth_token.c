@@ -19,6 +19,8 @@ static ngx_int_t ngx_http_acr_token_scopes(
     ngx_http_acr_credential_t *credential, json_t *access);
 static ngx_int_t ngx_http_acr_token_copy(ngx_pool_t *pool, acr_text_t *text,
     const json_t *value);
+static ngx_int_t ngx_http_acr_credential_copy(ngx_pool_t *pool,
+    acr_text_t *text);
 
 
 static const char *ngx_http_acr_token_kinds[] = {
@@ -101,17 +103,18 @@ failed:
 ngx_int_t
 ngx_http_acr_token_read(ngx_http_acr_registry_t *registry, ngx_str_t *token,
     ngx_str_t *service, ngx_uint_t any, time_t now,
-    ngx_http_acr_credential_t **credential, ngx_log_t *log)
+    ngx_http_acr_credential_t **credential, const char **why)
 {
     json_t                     *claims, *access;
     acr_jwt_e                   error;
     ngx_int_t                   rc;
     ngx_uint_t                  refresh;
-    const char                 *why, *type, *p;
+    const char                 *type, *p;
     acr_principal_t             nobody;
     ngx_http_acr_credential_t  *c;
     char                        audience[NGX_MAXHOSTNAMELEN + 8];
 
+    *why = NULL;
     *credential = NULL;
 
     error = acr_jwt_verify(registry->token_keys, token->data, token->len,
@@ -122,13 +125,11 @@ ngx_http_acr_token_read(ngx_http_acr_registry_t *registry, ngx_str_t *token,
     }
 
     if (error != ACR_JWT_OK) {
-        ngx_log_error(NGX_LOG_INFO, log, 0, "acr: a token is refused: %s",
-                      acr_jwt_error(error));
+        *why = acr_jwt_error(error);
         return NGX_DECLINED;
     }
 
     c = NULL;
-    why = NULL;
     rc = NGX_DONE;
 
     access = json_object_get(claims, "access");
@@ -137,7 +138,7 @@ ngx_http_acr_token_read(ngx_http_acr_registry_t *registry, ngx_str_t *token,
     refresh = (ngx_strcmp(type, "refresh_token") == 0);
 
     if (service->len >= sizeof(audience)) {
-        why = "its audience is too long";
+        *why = "its audience is too long";
         goto done;
     }
 
@@ -145,19 +146,19 @@ ngx_http_acr_token_read(ngx_http_acr_registry_t *registry, ngx_str_t *token,
     audience[service->len] = '\0';
 
     if (!acr_jwt_in_time(claims, now, NGX_HTTP_ACR_TOKEN_SKEW)) {
-        why = "it is over, or not valid yet";
+        *why = "it is over, or not valid yet";
 
     } else if (!acr_jwt_audience(claims, audience)) {
-        why = "it is for another service";
+        *why = "it is for another service";
 
     } else if (!refresh && ngx_strcmp(type, "access_token") != 0) {
-        why = "it is no token of ours";
+        *why = "it is no token of ours";
 
     } else if (refresh && !any) {
-        why = "it is a refresh token";
+        *why = "it is a refresh token";
     }
 
-    if (why) {
+    if (*why) {
         goto done;
     }
 
@@ -179,7 +180,7 @@ ngx_http_acr_token_read(ngx_http_acr_registry_t *registry, ngx_str_t *token,
     }
 
     if (rc == NGX_DECLINED) {
-        why = "its claims are not those of this registry";
+        *why = "its claims are not those of this registry";
     }
 
     c->bearer = 1;
@@ -189,11 +190,6 @@ ngx_http_acr_token_read(ngx_http_acr_registry_t *registry, ngx_str_t *token,
 done:
 
     json_decref(claims);
-
-    if (why) {
-        ngx_log_error(NGX_LOG_INFO, log, 0, "acr: a token is refused: %s",
-                      why);
-    }
 
     if (rc == NGX_OK) {
         *credential = c;
@@ -370,6 +366,7 @@ ngx_http_acr_credential_create(acr_principal_t *principal)
 {
     u_char                     *p;
     size_t                      n;
+    ngx_uint_t                  i;
     ngx_pool_t                 *pool;
     ngx_http_acr_credential_t  *credential;
 
@@ -389,15 +386,19 @@ ngx_http_acr_credential_create(acr_principal_t *principal)
     credential->refs = 1;
     credential->principal = *principal;
 
-    if (principal->name.len) {
-        p = ngx_pnalloc(pool, principal->name.len);
+    if (ngx_http_acr_credential_copy(pool, &credential->principal.name)
+        != NGX_OK)
+    {
+        goto failed;
+    }
 
-        if (p == NULL) {
+    for (i = 0; i < principal->ngroups; i++) {
+        if (ngx_http_acr_credential_copy(pool,
+                                         &credential->principal.groups[i])
+            != NGX_OK)
+        {
             goto failed;
         }
-
-        ngx_memcpy(p, principal->name.data, principal->name.len);
-        credential->principal.name.data = p;
     }
 
     if (principal->password) {
@@ -419,4 +420,26 @@ failed:
     ngx_destroy_pool(pool);
 
     return NULL;
+}
+
+
+static ngx_int_t
+ngx_http_acr_credential_copy(ngx_pool_t *pool, acr_text_t *text)
+{
+    u_char  *p;
+
+    if (text->len == 0) {
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(pool, text->len);
+
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(p, text->data, text->len);
+    text->data = p;
+
+    return NGX_OK;
 }

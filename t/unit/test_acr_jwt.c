@@ -832,8 +832,19 @@ test_form(void)
 
     is_int(craft(ed, "EdDSA", "{'alg':'EdDSA','typ':'at+jwt'}", "{}"),
            ACR_JWT_OK, "another typ");
-    is_int(craft(ed, "EdDSA", "{'alg':'EdDSA','typ':1}", "{}"), ACR_JWT_OK,
-           "a typ that is none");
+    is_int(craft(ed, "EdDSA", "{'alg':'EdDSA','typ':'application/At+JWT'}",
+                 "{}"),
+           ACR_JWT_OK, "as a media type");
+    is_int(craft(ed, "EdDSA", "{'alg':'EdDSA','typ':'jwt'}", "{}"),
+           ACR_JWT_OK, "in lower case");
+    is_int(craft(ed, "EdDSA", "{'alg':'EdDSA','typ':'logout+jwt'}", "{}"),
+           ACR_JWT_TYPE, "a logout token");
+    is_int(craft(ed, "EdDSA", "{'alg':'EdDSA','typ':''}", "{}"),
+           ACR_JWT_TYPE, "an empty typ");
+    is_int(craft(ed, "EdDSA", "{'alg':'EdDSA','typ':'application/'}", "{}"),
+           ACR_JWT_TYPE, "half a media type");
+    is_int(craft(ed, "EdDSA", "{'alg':'EdDSA','typ':1}", "{}"),
+           ACR_JWT_MALFORMED, "a typ that is none");
     is_int(craft(ed, "EdDSA", " { 'alg' : '\\u0045dDSA' } \n", "{}"),
            ACR_JWT_OK, "other JSON of the same");
 
@@ -1502,6 +1513,75 @@ memory(const char *text)
 }
 
 
+/* what acr_jwt_issuer() says, with room for size bytes */
+
+static acr_jwt_e
+issuer(const char *payload, size_t size, const char *want)
+{
+    char           *token;
+    size_t          len;
+    acr_jwt_e       e;
+    unsigned char  *buf, *copy;
+
+    token = craft_raw(NULL, NULL, "x", 1, quoted(payload, strlen(payload)),
+                      strlen(payload));
+    copy = tap_copy(token, strlen(token));
+    buf = tap_copy("0123456789", size);
+    len = size;
+
+    e = acr_jwt_issuer(copy, strlen(token), buf, &len);
+
+    if (e == ACR_JWT_OK) {
+        ok(len == strlen(want) && memcmp(buf, want, len) == 0, "%s", want);
+    }
+
+    free(token);
+
+    return e;
+}
+
+
+static void
+test_issuer(void)
+{
+    int             i;
+    size_t          len;
+    unsigned char   buf[10];
+
+    static const char  *none[] = {
+        "{}", "{'iss':null}", "{'iss':1}", "{'iss':['abc']}", "'abc'", "[]",
+        "", "{'iss':'abc'", "{'iss':'a','iss':'b'}", "{'iss':'a\\u0000b'}",
+        "{'a':{'iss':'abc'}}", "{'iss':'abc'}{'iss':'abc'}"
+    };
+
+    static const char  *forms[] = { "", ".", "..", "a.b", "x.e30.", "..AA.",
+                                    "e30.eyJpc3MiOiJhIn0",
+                                    "e30.eyJpc3MiOiJhIn0.x.",
+                                    "e30.eyJpc3MiOiJhIn0=.AA" };
+
+    is_int(issuer("{'iss':'abc'}", 10, "abc"), ACR_JWT_OK, "an issuer");
+    is_int(issuer("{'iss':'abc'}", 3, "abc"), ACR_JWT_OK, "that just fits");
+    is_int(issuer("{'iss':'abc'}", 2, NULL), ACR_JWT_MALFORMED, "or not");
+    is_int(issuer("{'iss':''}", 0, ""), ACR_JWT_OK, "an empty one");
+
+    for (i = 0; i < (int) (sizeof(none) / sizeof(none[0])); i++) {
+        is_int(issuer(none[i], 10, NULL), ACR_JWT_MALFORMED, "no issuer %d",
+               i);
+    }
+
+    for (i = 0; i < (int) (sizeof(forms) / sizeof(forms[0])); i++) {
+        len = sizeof(buf);
+        is_int(acr_jwt_issuer(tap_copy(forms[i], strlen(forms[i])),
+                              strlen(forms[i]), buf, &len),
+               ACR_JWT_MALFORMED, "no token %d", i);
+    }
+
+    len = sizeof(buf);
+    is_int(acr_jwt_issuer(tap_copy(forms[0], 0), ACR_JWT_MAX + 1, buf, &len),
+           ACR_JWT_MALFORMED, "a long one is not looked at");
+}
+
+
 int
 main(void)
 {
@@ -1528,6 +1608,7 @@ main(void)
     test_jwks();
     test_times();
     test_audience();
+    test_issuer();
     test_sign();
     test_errors();
 

@@ -1,0 +1,248 @@
+
+/*
+ * What libcurl is told of a request, and what it calls for it.
+ */
+
+#include "ngx_http_acr_fetch_core.h"
+
+
+#define NGX_HTTP_ACR_FETCH_AGENT  "ngx_http_acr_module"
+#define NGX_HTTP_ACR_FETCH_FIRST  4096    /* bytes of an answer's buffer */
+
+
+#define ngx_http_acr_fetch_set(t, option, value)                             \
+    (curl_easy_setopt((t)->easy, option, value) == CURLE_OK)
+
+
+static ngx_int_t ngx_http_acr_fetch_easy_request(
+    ngx_http_acr_fetch_transfer_t *t);
+static ngx_int_t ngx_http_acr_fetch_easy_way(
+    ngx_http_acr_fetch_transfer_t *t);
+static ngx_int_t ngx_http_acr_fetch_easy_trust(
+    ngx_http_acr_fetch_transfer_t *t);
+static size_t ngx_http_acr_fetch_easy_write(char *p, size_t size, size_t n,
+    void *data);
+static ngx_int_t ngx_http_acr_fetch_easy_room(
+    ngx_http_acr_fetch_transfer_t *t, size_t size);
+static curl_socket_t ngx_http_acr_fetch_easy_socket(void *data,
+    curlsocktype purpose, struct curl_sockaddr *address);
+
+
+ngx_int_t
+ngx_http_acr_fetch_easy(ngx_http_acr_fetch_transfer_t *t)
+{
+    t->easy = curl_easy_init();
+
+    if (t->easy == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (!ngx_http_acr_fetch_set(t, CURLOPT_PRIVATE, t)
+        || !ngx_http_acr_fetch_set(t, CURLOPT_ERRORBUFFER, t->error)
+        || !ngx_http_acr_fetch_set(t, CURLOPT_WRITEFUNCTION,
+                                   ngx_http_acr_fetch_easy_write)
+        || !ngx_http_acr_fetch_set(t, CURLOPT_WRITEDATA, t))
+    {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_acr_fetch_easy_request(t) != NGX_OK
+        || ngx_http_acr_fetch_easy_way(t) != NGX_OK
+        || ngx_http_acr_fetch_easy_trust(t) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_acr_fetch_easy_request(ngx_http_acr_fetch_transfer_t *t)
+{
+    if (!ngx_http_acr_fetch_set(t, CURLOPT_CURLU, t->url.handle)
+        || !ngx_http_acr_fetch_set(t, CURLOPT_PROTOCOLS_STR, "http,https")
+        || !ngx_http_acr_fetch_set(t, CURLOPT_HTTP_VERSION,
+                                   (long) CURL_HTTP_VERSION_1_1)
+        || !ngx_http_acr_fetch_set(t, CURLOPT_FOLLOWLOCATION, 0L)
+        || !ngx_http_acr_fetch_set(t, CURLOPT_USERAGENT,
+                                   NGX_HTTP_ACR_FETCH_AGENT)
+        || !ngx_http_acr_fetch_set(t, CURLOPT_HTTPHEADER, t->headers))
+    {
+        return NGX_ERROR;
+    }
+
+    if (t->body
+        && (!ngx_http_acr_fetch_set(t, CURLOPT_POSTFIELDSIZE_LARGE,
+                                    (curl_off_t) t->fetch->body.len)
+            || !ngx_http_acr_fetch_set(t, CURLOPT_POSTFIELDS,
+                                       (char *) t->fetch->body.data)))
+    {
+        return NGX_ERROR;
+    }
+
+    if (ngx_strcmp(t->method, "HEAD") == 0
+        && !ngx_http_acr_fetch_set(t, CURLOPT_NOBODY, 1L))
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_acr_fetch_set(t, CURLOPT_CUSTOMREQUEST, t->method)
+           ? NGX_OK : NGX_ERROR;
+}
+
+
+/*
+ * A connection is made for the request and closed after it, so that each is
+ * vetted when it is made.  Without a proxy of ours libcurl would look for one
+ * in the environment.
+ */
+
+static ngx_int_t
+ngx_http_acr_fetch_easy_way(ngx_http_acr_fetch_transfer_t *t)
+{
+    ngx_http_acr_fetch_conf_t  *conf;
+
+    conf = t->client->conf;
+
+    if (!ngx_http_acr_fetch_set(t, CURLOPT_PROXY,
+                                conf->proxy.len ? (char *) conf->proxy.data
+                                                : "")
+        || !ngx_http_acr_fetch_set(t, CURLOPT_NOPROXY, "")
+        || !ngx_http_acr_fetch_set(t, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L)
+        || !ngx_http_acr_fetch_set(t, CURLOPT_HEADEROPT,
+                                   (long) CURLHEADER_SEPARATE)
+        || !ngx_http_acr_fetch_set(t, CURLOPT_NOSIGNAL, 1L)
+        || !ngx_http_acr_fetch_set(t, CURLOPT_QUICK_EXIT, 1L)
+        || !ngx_http_acr_fetch_set(t, CURLOPT_FRESH_CONNECT, 1L)
+        || !ngx_http_acr_fetch_set(t, CURLOPT_FORBID_REUSE, 1L)
+        || !ngx_http_acr_fetch_set(t, CURLOPT_OPENSOCKETFUNCTION,
+                                   ngx_http_acr_fetch_easy_socket)
+        || !ngx_http_acr_fetch_set(t, CURLOPT_OPENSOCKETDATA, t))
+    {
+        return NGX_ERROR;
+    }
+
+    if (t->resolve && !ngx_http_acr_fetch_set(t, CURLOPT_RESOLVE, t->resolve)) {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * libcurl would read its own certificates for each connection, unless it is
+ * given at least one; then its store is replaced by ours.
+ */
+
+static ngx_int_t
+ngx_http_acr_fetch_easy_trust(ngx_http_acr_fetch_transfer_t *t)
+{
+    struct curl_blob            blob;
+    ngx_http_acr_fetch_conf_t  *conf;
+
+    if (!t->url.https) {
+        return NGX_OK;
+    }
+
+    conf = t->client->conf;
+
+    blob.data = conf->first.data;
+    blob.len = conf->first.len;
+    blob.flags = CURL_BLOB_NOCOPY;
+
+    if (!ngx_http_acr_fetch_set(t, CURLOPT_SSL_VERIFYPEER, 1L)
+        || !ngx_http_acr_fetch_set(t, CURLOPT_SSL_VERIFYHOST, 2L)
+        || !ngx_http_acr_fetch_set(t, CURLOPT_SSLVERSION,
+                                   (long) CURL_SSLVERSION_TLSv1_2)
+        || !ngx_http_acr_fetch_set(t, CURLOPT_SSL_SESSIONID_CACHE, 0L)
+        || !ngx_http_acr_fetch_set(t, CURLOPT_CAPATH, NULL)
+        || !ngx_http_acr_fetch_set(t, CURLOPT_CAINFO_BLOB, &blob)
+        || !ngx_http_acr_fetch_set(t, CURLOPT_SSL_CTX_FUNCTION,
+                                   ngx_http_acr_fetch_trust)
+        || !ngx_http_acr_fetch_set(t, CURLOPT_SSL_CTX_DATA, conf))
+    {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+/* libcurl ends the request with an error if less is taken than was given */
+
+static size_t
+ngx_http_acr_fetch_easy_write(char *p, size_t size, size_t n, void *data)
+{
+    ngx_http_acr_fetch_transfer_t *t = data;
+
+    if (n > t->fetch->max - t->len) {
+        t->large = 1;
+        return 0;
+    }
+
+    if (n > t->size - t->len
+        && ngx_http_acr_fetch_easy_room(t, t->len + n) != NGX_OK)
+    {
+        return 0;
+    }
+
+    ngx_memcpy(t->answer + t->len, p, n);
+    t->len += n;
+
+    return n;
+}
+
+
+static ngx_int_t
+ngx_http_acr_fetch_easy_room(ngx_http_acr_fetch_transfer_t *t, size_t size)
+{
+    u_char  *answer;
+
+    size = ngx_max(size, 2 * t->size);
+    size = ngx_max(size, NGX_HTTP_ACR_FETCH_FIRST);
+    size = ngx_min(size, t->fetch->max);
+
+    answer = ngx_alloc(size, t->client->log);
+
+    if (answer == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (t->answer) {
+        ngx_memcpy(answer, t->answer, t->len);
+        ngx_free(t->answer);
+    }
+
+    t->answer = answer;
+    t->size = size;
+
+    return NGX_OK;
+}
+
+
+/* whatever libcurl has got an address from: it must be one that may be asked */
+
+static curl_socket_t
+ngx_http_acr_fetch_easy_socket(void *data, curlsocktype purpose,
+    struct curl_sockaddr *address)
+{
+    ngx_http_acr_fetch_transfer_t *t = data;
+
+    u_char  *bytes;
+    size_t   n;
+
+    n = ngx_http_acr_fetch_sockaddr(&address->addr, &bytes);
+
+    if (purpose != CURLSOCKTYPE_IPCXN
+        || n == 0
+        || !ngx_http_acr_fetch_may(t, bytes, n))
+    {
+        t->refused = 1;
+        return CURL_SOCKET_BAD;
+    }
+
+    return socket(address->family, address->socktype|SOCK_CLOEXEC,
+                  address->protocol);
+}
