@@ -32,13 +32,20 @@ async function step(name, what) {
         const value = await what();
         line = { step: name, value: value === undefined ? null : value };
     } catch (e) {
-        line = { step: name, error: {
-            status: e.statusCode ?? null,
-            code: e.details?.errors?.[0]?.code ?? e.code ?? e.message,
-        } };
+        line = { step: name, error: { status: e.statusCode ?? null,
+                                      code: code(e) } };
     }
 
     console.log(JSON.stringify(line));
+}
+
+// the code in the body, which is the message where the SDK wanted a stream
+function code(e) {
+    try {
+        return (e.details?.errors ?? JSON.parse(e.message).errors)[0].code;
+    } catch {
+        return e.message;
+    }
 }
 
 async function all(items) {
@@ -68,8 +75,7 @@ const repository = (o) => ({
     rights: rights(o), times: times(o),
 });
 const tag = (o) => ({
-    name: o.name, digest: o.digest, repository: o.repositoryName,
-    rights: rights(o), times: times(o),
+    name: o.name, digest: o.digest, rights: rights(o), times: times(o),
 });
 const manifest = (o) => ({
     digest: o.digest, repository: o.repositoryName, size: o.sizeInBytes,

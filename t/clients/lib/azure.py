@@ -34,8 +34,9 @@ def step(name, what):
         line['value'] = what()
     except HttpResponseError as error:
         try:
+            error.response.read()
             code = json.loads(error.response.text())['errors'][0]['code']
-        except (ValueError, KeyError, AttributeError):
+        except Exception:
             code = str(error)
         line['error'] = {'status': error.status_code, 'code': code}
     except Exception as error:
@@ -66,8 +67,7 @@ def repository(o):
 
 
 def tag(o):
-    return {'name': o.name, 'digest': o.digest,
-            'repository': o.repository_name, 'rights': rights(o),
+    return {'name': o.name, 'digest': o.digest, 'rights': rights(o),
             'times': times(o)}
 
 
