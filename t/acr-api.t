@@ -274,24 +274,25 @@ for my $object (@objects) {
 }
 
 # over HTTP/2, with and without a length
-spew(work_dir() . '/change', '{"readEnabled":false}');
-for my $input ('-', work_dir() . '/change') {
-    change($acr, 'lib/a', readEnabled => 1);
-    $answer = curl_from(work_dir() . '/change', '--http2-prior-knowledge',
-                        '-X', 'PATCH', '-T', $input,
-                        "http://127.0.0.1:$acr->{http2_port}/acr/v1/lib/a");
+my ($latest, $change) = ('lib/a/_tags/latest', work_dir() . '/change');
+spew($change, '{"readEnabled":false}');
+for my $input ('-', $change) {
+    change($acr, $latest, readEnabled => 1);
+    $answer = curl_from($change, '--http2-prior-knowledge', '-X', 'PATCH',
+                        '-T', $input, 'http://127.0.0.1:' . $acr->{http2_port}
+                                      . "/acr/v1/$latest");
     answers($answer, 200, 'HTTP/2');
-    is(locks($acr, 'lib/a')->{readEnabled}, 0, 'changes it');
+    is(locks($acr, $latest)->{readEnabled}, 0, 'changes it');
 }
-change($acr, 'lib/a', readEnabled => 1);
+change($acr, $latest, readEnabled => 1);
 
 # who leaves in the middle has changed nothing
 my $http = $acr->connect();
-$http->begin('PATCH', '/acr/v1/lib/a', headers => ['Content-Length' => 100]);
+$http->begin('PATCH', "/acr/v1/$latest", headers => ['Content-Length' => 100]);
 $http->send('{"readEnabled":false}');
 $http->close();
 answers($acr->get('/v2/lib/a/manifests/latest'), 200, 'half a body');
-is(locks($acr, 'lib/a')->{readEnabled}, 1, 'is no change');
+is(locks($acr, $latest)->{readEnabled}, 1, 'is no change');
 
 
 # --- quarantine

@@ -79,6 +79,7 @@ answers($acr->get('/v2/lib/b/blobs/' . digest($_)), 200, 'nor a blob of it')
 # and once more, after all was forgotten
 $acr->allow(qr/\[alert\].*has lost changes/);
 $redis->command('FLUSHALL');
+answers(admin($acr, 'POST', 'gc'), 202, 'a run is asked for');
 ok(complete($acr), 'the index is made again');
 collected();
 for my $name (qw(write delete index child signature)) {

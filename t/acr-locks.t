@@ -96,11 +96,11 @@ my %do = (
     'put t as it is' => sub { $acr->put_manifest($_[0], 't', $image{image}) },
     'put new' => sub { $acr->put_manifest($_[0], 'new', $image{new}) },
     'put digest' => sub { $acr->put_manifest($_[0], undef, $image{new}) },
-    'put t and new' => sub {
+    'put t and newer' => sub {
         my $answer = $acr->put_manifest(
-            $_[0], digest($image{new}) . '?tag=new&tag=t', $image{new});
+            $_[0], digest($image{new}) . '?tag=newer&tag=t', $image{new});
         # all or nothing
-        return $answer->status() == 201 || !$acr->resolve($_[0], 'new')
+        return $answer->status() == 201 || !$acr->resolve($_[0], 'newer')
                ? $answer : 'half of it';
     },
     'put blob' => sub { $acr->close_upload($_[2], digest('begun'), '') },
@@ -187,7 +187,7 @@ my @tag_lists = ('see t', 'list t', 'list t by time');
 
 # what ends or changes t, and so needs a repository of its own; and all, with
 # deletions in an order in which each finds something
-my %ends = map { $_ => 1 } 'put t', 'put t and new', @tag_ends;
+my %ends = map { $_ => 1 } 'put t', 'put t and newer', @tag_ends;
 my @order = ((sort grep { !$ends{$_} && !/^delete / } keys %do),
              'delete blob', 'delete other', 'delete another', 'delete child',
              'delete index', sort keys %ends);
