@@ -2,8 +2,9 @@
 /*
  * The disk step of every change, (c) of DESIGN "Push": under the lock of the
  * tag or digest, notes the mark, asks Redis what it is now, makes the links and
- * the attributes on disk equal to that, and takes the entry out of "pending".  So the order of
- * writers does not matter, and whoever finds an old entry can do it again.
+ * the attributes on disk equal to that, and takes the entry out of "pending".
+ * So the order of writers does not matter, and whoever finds an old entry can
+ * do it again.
  *
  * The mark comes before the question.  A Redis that answers it in the state of
  * the change has the change; and one that takes its place later is joined by
@@ -43,9 +44,9 @@ ngx_int_t ngx_http_acr_changed(ngx_http_acr_registry_t *registry,
 
 /*
  * Settles n names of the repository in ctx (digests "sha256:...", tags, and the
- * empty one for the repository itself), one after the other, then continues with next(r, data, NGX_OK).  change is
- * NULL if there was none; prepared may be NULL.  What they refer to must live
- * until then.
+ * empty one for the repository itself), one after the other, then continues
+ * with next(r, data, NGX_OK).  change is NULL if there was none; prepared may
+ * be NULL.  What they refer to must live until then.
  *
  * If it cannot be done the request is answered with 503 or the store's error;
  * the entry stays pending and is settled later.  So it is if Redis is another

@@ -12,7 +12,7 @@ use ACR;
 use ACR::Fault;
 use ACR::Index;
 
-my $DELAY = 2;
+my $DELAY = 600;
 
 my $acr = start(workers => 2, http => "acr_gc_delay ${DELAY}s;
                                        acr_gc_interval off;

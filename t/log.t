@@ -60,9 +60,9 @@ $safe->(qr/unfinished work is no name: "\?\[2Jx\?forged"/, 'a name');
 $redis->command('ZADD', key('pending'), 1, 'z' x 5000);
 $safe->(qr/unfinished work is no name: "z{100,1000}"/, 'a long one');
 
-# an answer to rebuild_tags, whose last words are tag, digest and time
+# an answer to rebuild_tags, whose last words are tag, digest and two times
 $acr->allow(qr/\[alert\].*has lost changes/);
-$fake->answers([qr/:behind lib\/a \S+ x sha256:\S+ \d+$/
+$fake->answers([qr/:behind lib\/a \S+ x sha256:\S+ \d+ \d+$/
                 => "*2\r\n\$2\r\nok\r\n\$" . length($evil) . "\r\n$evil\r\n"]);
 $redis->command('FLUSHALL');
 $safe->(qr/rebuild: tag "\?\[2Jx\?forged" of "lib\/a" is passed over/, 'a tag');

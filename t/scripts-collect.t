@@ -79,7 +79,7 @@ subtest links => sub {
               repository => 'r', digest => $A, tag => '', actor => 'gc'},
               'the event');
     reply_is(s_('pending_list', 0, 9), ['ok', "r\@$A"], 'it is pending');
-    reply_is(s_('catalog', '', 9), ['ok', '0', $S, 'q'],
+    reply_is(list_('catalog', '', 9), ['ok', '0', $S, 'q'],
              'nothing is left of its repository');
     ok(!defined candidate($A), 'another one holds it');
     reply_is(gc('link', 'r', $A, 0), ['unknown'], 'twice');
@@ -286,7 +286,7 @@ subtest 'what a rebuild could not read' => sub {
     reply_is(s_('rebuild_unread', $S, 'r', 'y', $C), ['lost'], 'of another');
     reply_is(s_('rebuild_unread', $S, 'r', 'x', $C), ['ok'], 'a manifest');
     reply_is(s_('rebuild_unread', $S, 'r', 'x', ''), ['ok'], 'a tag');
-    s_('rebuild_manifest', $S, 'r', 'x', $M, 1, 'm', '', '', '', 0);
+    s_('rebuild_manifest', $S, 'r', 'x', $M, 1, 'm', '', '', '', 1, 0);
     s_('rebuild_blobs', $S, 'r', 'x', $A, 10);
     whole('r', 'x');
 
@@ -305,7 +305,7 @@ subtest 'what a rebuild could not read' => sub {
 
     behind();
     s_('rebuild_begin', $S, 'r', 'x');
-    s_('rebuild_manifest', $S, 'r', 'x', $M, 1, 'm', '', '', '', 0);
+    s_('rebuild_manifest', $S, 'r', 'x', $M, 1, 'm', '', '', '', 1, 0);
     s_('rebuild_blobs', $S, 'r', 'x', $A, 10);
     whole('r', 'x');
     is(r('EXISTS', key('unread')), '0', 'the next rebuild has read all');

@@ -117,7 +117,7 @@ sub settle {
             $self->{failed} = 1;        # a 503
             return $then;
         }
-        $what = $reply->[0] eq 'ok' ? $reply->[1] : '';
+        $what = $reply->[1];
         return $apply;
     };
     $apply = sub {
@@ -147,7 +147,7 @@ sub rebuilt {
     my ($repo, $then) = @_;
     my $wait;
     $wait = sub {
-        my $reply = s_('tags_list', $repo, '', 1)->[0];
+        my $reply = list_('tags_list', $repo, '', 1)->[0];
         return $then if $reply ne 'behind';
         my $at_it = grep { ($_->{rebuilds} // '') eq $repo } @actors;
         rebuild($repo) if rand() < 0.2 && $at_it < 2;
@@ -353,10 +353,11 @@ sub rebuild {
         my ($self) = @_;
         my @calls = (
             (map { my @refs = map { ('b', $_) } @{$REFS{$_}};
-                   ['manifest', $_, 100, 'm', '', '', '', @refs / 2, @refs] }
+                   ['manifest', $_, 100, 'm', '', '', '', 1, @refs / 2,
+                    @refs] }
              keys %manifests),
             ['blobs', map { ($_, 10) } keys %blobs],
-            ['tags', map { ($_, $tag{$_}, 1) } keys %tag],
+            ['tags', map { ($_, $tag{$_}, 1, 1) } keys %tag],
             ['finish'],
         );
         return each_of(\@calls, sub {

@@ -49,11 +49,16 @@ subtest 'a Redis that is behind knows nothing' => sub {
         blob_find => ['r', $A, ''], blob_stat => ['r', $A, 1],
         catalog => ['', 9], gc_due => [0, 9], gc_report => [0, 0, 9],
         gc_untagged => [0, 9], link_now => ['r', 't'],
-        manifest_check => ['r', '', 0], manifest_get => ['r', 't', 'tag'],
+        acr_repository => ['r'], acr_tag => ['r', 't'],
+        acr_tags => ['r', '', 9, '', '', ''], acr_manifest => ['r', $M],
+        acr_manifests => ['r', '', 9, '', ''],
+        manifest_check => ['r', '', '', 0], manifest_get => ['r', 't', 'tag'],
         referrers => ['r', $N, '', '', 9], tags_list => ['r', '', 9],
     );
     reply_is(s_($_, @{$read{$_}}), ['behind', $S], $_) for sort keys %read;
     my %change = (
+        attributes_set => ['r', 't', 'w', '', '', '', 'bob'],
+        repository_next => ['r', ''],
         blob_commit => ['r', $A, 10, '', '', 'bob'],
         blob_delete => ['r', $A, 'bob'],
         gc_ask => [$A], gc_begin => [$A, 0], gc_link => ['r', $B, 0],
@@ -73,7 +78,7 @@ subtest 'a Redis that is behind knows nothing' => sub {
     is(rebuild_one('r', $model, 'x')->[0], 'ok', 'rebuilt');
     reply_is(get('r', 't', 'tag'), ['ok', $M, '100', 'application/m', $S],
              'it is known');
-    reply_is(s_('tags_list', 'r', '', 9), ['ok', '1', '0', $S, 't'],
+    reply_is(list_('tags_list', 'r', '', 9), ['ok', '1', '0', $S, 't'],
              'with its tags');
     reply_is(s_('referrers', 'r', $N, '', '', 9), ['ok', '0', $S, $M, '{}'],
              'with its referrers');
@@ -83,7 +88,7 @@ subtest 'a Redis that is behind knows nothing' => sub {
              'another one is not known');
     reply_is(s_('blob_find', 'r', $C, ''), ['miss', $S],
              'and has nothing to give');
-    reply_is(s_('catalog', '', 9), ['behind', $S], 'nor is the list');
+    reply_is(list_('catalog', '', 9), ['behind', $S], 'nor is the list');
     reply_is(s_('gc_due', 0, 9), ['behind', $S], 'nothing is collected');
 };
 
@@ -107,18 +112,18 @@ subtest 'one repository' => sub {
 
     my $m = $model->{manifests}{$M};
     my @m = ($M, 100, 'application/m', $m->{subject}, $m->{atype},
-             $m->{descriptor});
+             $m->{descriptor}, 4);
     for (1 .. 2) {
         reply_is(step('manifest', @who, @m, 1, 'b', $A), ['ok'],
                  "the manifest, $_");
         reply_is(step('blobs', @who, $A, 10, $B, 11), ['ok'], 'the blobs');
-        reply_is(step('tags', @who, 't', $M, 5, 'u', $N, 6), ['ok', 'u'],
+        reply_is(step('tags', @who, 't', $M, 5, 3, 'u', $N, 6, 6), ['ok', 'u'],
                  'the tags; one of what is no manifest');
     }
     is(refs('r', $A), '1', 'what is applied twice counts once');
     ok(!defined candidate('r', $A) && candidate('r', $B),
        'what no manifest needs is a candidate');
-    is(r('HGET', key('tag', 'r'), 't'), "$M 5", 'the time of the tag');
+    is(r('HGET', key('tag', 'r'), 't'), "$M 5 3", 'the times of the tag');
     is(r('ZCARD', key('untagged')), '0', 'no manifest is without a tag');
     reply_is(s_('blob_stat', 'r', $A, 0), ['behind', $S], 'not known yet');
     reply_is(step('finish', @who), ['ok'], 'the end');
@@ -129,7 +134,7 @@ subtest 'one repository' => sub {
     is(events(), 3, 'a rebuild is no event');
 
     for (['blobs', $A], ['tags', 't', $M], ['blobs', (1) x 1002],
-         ['tags', (1) x 903], ['manifest', @m, 1], ['manifest', @m, 1, 'b'])
+         ['tags', (1) x 1004], ['manifest', @m, 1], ['manifest', @m, 1, 'b'])
     {
         my ($name, @args) = @$_;
         my $error = step($name, @who, @args);
@@ -143,7 +148,7 @@ subtest 'an empty repository' => sub {
     fresh();
     behind();
     is(rebuild_one('new', {}, 'x')->[0], 'ok', 'one that nobody knew');
-    is_deeply(s_('tags_list', 'new', '', 9), ['ok', '0', '0', $S],
+    is_deeply(list_('tags_list', 'new', '', 9), ['ok', '0', '0', $S],
               'is known not to be there');
     ok_seq(blob('new', $A), 'and may be pushed to');
 };
@@ -172,10 +177,10 @@ subtest 'two rebuilders' => sub {
              'it may be late as long as nobody has taken over');
 
     step('begin', 'r', 'x') for 1 .. 9;
-    step('manifest', 'r', 'x', $N, 1, 'm', $B, '', '', 1, 'b', $A);
-    step('manifest', 'r', 'x', $B, 1, 'm', '', '', '', 0);
+    step('manifest', 'r', 'x', $N, 1, 'm', $B, '', '', 1, 1, 'b', $A);
+    step('manifest', 'r', 'x', $B, 1, 'm', '', '', '', 1, 0);
     step('blobs', 'r', 'x', $A, 1, $C, 1);
-    step('tags', 'r', 'x', 'old', $N, 1);
+    step('tags', 'r', 'x', 'old', $N, 1, 1);
     is(r('ZCARD', key($_)), '1', "one of $_") for qw(candidates untagged);
     r('HSET', key('rebuilding'), 'r', '5 x');
     is(rebuild_one('r', $model, 'y')->[0], 'ok', 'interrupted, begun again');
@@ -239,7 +244,7 @@ subtest 'all repositories' => sub {
     reply_is(s_('join', 'run1', 0, 'e1', 1, 0), ['complete', $S, ''],
              'and find it complete');
     reply_is($done->('w'), ['ok', $S], 'twice is no harm');
-    reply_is(s_('catalog', '', 9), ['ok', '0', $S, qw(a b c d new)],
+    reply_is(list_('catalog', '', 9), ['ok', '0', $S, qw(a b c d new)],
              'the catalog');
     is(r('EXISTS', map { key($_) } qw(current rebuilding)), '0',
        'nothing is left of it');

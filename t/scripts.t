@@ -108,6 +108,7 @@ subtest 'state refused' => sub {
     put('r', $M, tags => ['t']);
     s_('upload_create', $S, 'u', 'r', 'sha256', 60);
     my %call = (
+        attributes_set => ['r', 't', 'w', '', '', '', 'bob'],
         upload_create => ['v', 'r', 'sha256', 60],
         upload_take => ['u', 'r', '', 60],
         upload_save => ['u', 0, 5, 'h', 'f', 1, 60],
@@ -122,11 +123,13 @@ subtest 'state refused' => sub {
         gc_ask => [$A], gc_begin => [$A, 0], gc_end => [$A],
         gc_link => ['r', $A, 0], gc_manifest => ['r', $M, 0],
         gc_orphans => [$B],
+        rebuild_attributes => ['r', 'x', 't', 'w - '],
+        repository_next => ['r', ''],
         rebuild_begin => ['r', 'x'], rebuild_blobs => ['r', 'x', $B, 1],
         rebuild_done => ['x'], rebuild_finish => ['r', 'x'],
         rebuild_leave => ['r', 'x'],
-        rebuild_manifest => ['r', 'x', $N, 1, 'm', '', '', '', 0],
-        rebuild_tags => ['r', 'x', 't', $M, 1],
+        rebuild_manifest => ['r', 'x', $N, 1, 'm', '', '', '', 1, 0],
+        rebuild_tags => ['r', 'x', 't', $M, 1, 1],
         rebuild_unread => ['r', 'x', $A], rebuild_want => [],
         work_end => ['gc', 'x'], work_note => ['gc', 'x', ''],
         work_stop => ['gc'], work_take => ['gc', 'x'],
@@ -150,7 +153,7 @@ subtest 'state refused' => sub {
     is_deeply([sort @{r('KEYS', '*')}], [sort @$before], 'no key changed');
     is(r('GET', key('seq')), $seq, 'nor the sequence');
     r('DEL', key('state'));
-    reply_is(s_('link_now', 'r', 'none'), ['miss', ''],
+    reply_is(s_('link_now', 'r', 'none'), ['ok', '', '', ''],
              'a lookup without a state says so');
 };
 
@@ -245,7 +248,7 @@ subtest blobs => sub {
     reply_is(s_(@commit, 'u', 1, 'bob'), ['collecting', $A],
              'it is being collected');
     r('DEL', key('collecting'));
-    reply_is(s_('catalog', '', 10), ['ok', '0', $S], 'none of it committed');
+    reply_is(list_('catalog', '', 10), ['ok', '0', $S], 'none of it committed');
     is(r('EXISTS', key('upload', 'u')), '1', 'the session is still there');
 
     r('ZADD', key('candidates'), 5, $A);
@@ -257,7 +260,7 @@ subtest blobs => sub {
     reply_is(s_('pending_list', 0, 10), ['ok', "r\@$A"], 'it is pending');
     ok(candidate('r', $A), 'a new link is a candidate');
     ok(!defined candidate($A), 'the digest alone is none any more');
-    reply_is(s_('catalog', '', 10), ['ok', '0', $S, 'r'], 'in the catalog');
+    reply_is(list_('catalog', '', 10), ['ok', '0', $S, 'r'], 'in the catalog');
 
     ok_seq(s_(@commit, 'u', 1, 'bob'), 'a repeated commit');
     ok_seq(s_(@commit, '', 0, 'bob'), 'one without a session');
@@ -287,7 +290,7 @@ subtest blobs => sub {
     reply_is(s_('blob_stat', 'r', $A, 0), ['miss', $S], 'it is gone');
     ok(!defined candidate('r', $A), 'its link is no candidate any more');
     ok(!defined candidate($A), 'nor the digest, which another one holds');
-    reply_is(s_('catalog', '', 10), ['ok', '0', $S, 'q'],
+    reply_is(list_('catalog', '', 10), ['ok', '0', $S, 'q'],
              'a repository without anything is not listed');
     ok_seq(s_('blob_delete', $S, 'q', $A, 'bob'), 'delete the last link');
     ok(candidate($A), 'now the digest is a candidate');
@@ -331,7 +334,7 @@ subtest mount => sub {
     s_('blob_delete', $S, 'new', $A, 'bob');
     s_('blob_delete', $S, 'r', $A, 'bob');
     reply_is($mount->('r'), ['unknown'], 'its source has gone meanwhile');
-    reply_is(s_('catalog', '', 9), ['ok', '0', $S], 'nothing was committed');
+    reply_is(list_('catalog', '', 9), ['ok', '0', $S], 'nothing was committed');
 
     blob('r', $A);
     s_('broken', $S, $A);
@@ -352,7 +355,7 @@ subtest broken => sub {
     reply_is(check('r', '', 'm', $M), ['missing', $M, $S],
              'nor may an index name it');
     reply_is(check('r', '', 'o', $M), ['ok', $S], 'unless it may be missing');
-    reply_is(s_('link_now', 'r', $A), ['ok', 'b', $S], 'its link stays');
+    reply_is(s_('link_now', 'r', $A), ['ok', 'b', '', $S], 'its link stays');
     ok_seq(blob('q', $A), 'it is pushed to another repository');
     reply_is(s_('blob_stat', 'r', $A, 0), ['ok', '10', $S],
              'that heals it here');
@@ -397,7 +400,8 @@ subtest manifests => sub {
              'by digest');
     reply_is(get('r', 't', 'digest'), ['miss', $S], 'a tag is no digest');
     reply_is(get('q', 't', 'tag'), ['miss', $S], 'another repository');
-    is(r('HGET', key('tag', 'r'), 't'), "$M $last", 'the time of the tag');
+    is(r('HGET', key('tag', 'r'), 't'), "$M $last $last",
+       'the times of the tag');
     is_deeply([sort grep { !/\@(?:$A|$B)\z/ }
                @{r('ZRANGE', key('pending'), 0, -1)}],
               ['r:t', 'r:u', "r\@$M"], 'it and its tags are pending');
@@ -499,8 +503,8 @@ subtest tags => sub {
     is_deeply(r('ZRANGE', key('tagsof', 'r', $N), 0, -1), ['t'], 'tags of');
     reply_is([@{s_('manifest_delete', $S, 'r', $M, 'bob', 9, '')}[2, 3]],
              ['0', 'u'], 'delete of the old digest takes only its own');
-    reply_is(s_('link_now', 'r', 't'), ['ok', $N, $S], 'now');
-    reply_is(s_('link_now', 'r', 'u'), ['miss', $S], 'gone');
+    reply_is(s_('link_now', 'r', 't'), ['ok', $N, '', $S], 'now');
+    reply_is(s_('link_now', 'r', 'u'), ['ok', '', '', $S], 'gone');
     reply_is(get('r', 't', 'tag')->[1], $N, 'the moved one stays');
 
     r('DEL', key('pending'));
@@ -556,12 +560,12 @@ subtest 'pending digests' => sub {
     my $now = sub { return s_('link_now', 'r', $_[0]) };
     my $list = sub { return [sort grep { $_ ne 'ok' }
                              @{s_('pending_list', 0, 10)}] };
-    reply_is($now->($A), ['miss', $S], 'nothing yet');
+    reply_is($now->($A), ['ok', '', '', $S], 'nothing yet');
     blob('r', $A);
-    reply_is($now->($A), ['ok', 'b', $S], 'a blob');
-    reply_is(s_('link_now', 'q', $A), ['miss', $S], 'another repository');
+    reply_is($now->($A), ['ok', 'b', '', $S], 'a blob');
+    reply_is(s_('link_now', 'q', $A), ['ok', '', '', $S], 'another repository');
     put('r', $A, tags => ['t']);
-    reply_is($now->($A), ['ok', 'bm', $S], 'and a manifest');
+    reply_is($now->($A), ['ok', 'bm', '', $S], 'and a manifest');
     is_deeply($list->(), ['r:t', "r\@$A"],
               'the digest and the tag');
     is($done->($A, 'b'), 'changed', 'not only a blob');
@@ -573,13 +577,13 @@ subtest 'pending digests' => sub {
 
     s_('blob_delete', $S, 'r', $A, 'bob');
     reply_is(s_('pending_list', 0, 10), ['ok', "r\@$A"], 'blob_delete');
-    reply_is($now->($A), ['ok', 'm', $S], 'a manifest still');
+    reply_is($now->($A), ['ok', 'm', '', $S], 'a manifest still');
     is($done->($A, 'bm'), 'changed', 'no blob any more');
     is($done->($A, 'm'), 'ok', 'done');
     s_('manifest_delete', $S, 'r', $A, 'bob', 9, '');
     is_deeply($list->(), ['r:t', "r\@$A"],
               'manifest_delete');
-    reply_is($now->($A), ['miss', $S], 'gone');
+    reply_is($now->($A), ['ok', '', '', $S], 'gone');
     is($done->($A, 'm'), 'changed', 'no manifest any more');
     is($done->($A, ''), 'ok', 'done as gone');
 };
@@ -630,7 +634,7 @@ subtest manifest_check => sub {
     for ([map { ('o', dig($_)) } 1 .. 1001], ['z', $A], ['o']) {
         is(ref check('r', '', @$_), 'HASH', 'wrong references');
     }
-    is(ref s_('manifest_check', 'r', 0), 'HASH', 'none at all');
+    is(ref s_('manifest_check', 'r', '', 0), 'HASH', 'none at all');
     is_deeply([sort @{r('KEYS', '*')}], [sort @$before], 'it writes nothing');
     is(r('GET', key('seq')), $seq, 'nor takes a sequence');
 };

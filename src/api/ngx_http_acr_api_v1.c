@@ -34,7 +34,7 @@ static void ngx_http_acr_v1_patch_settled(ngx_http_request_t *r, void *data,
     ngx_int_t rc);
 
 
-/* what every answer has; a client's own number is sent back if it is harmless */
+/* what every answer has; a client's own id is sent back if it is harmless */
 
 ngx_int_t
 ngx_http_acr_v1_headers(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
@@ -116,7 +116,7 @@ ngx_http_acr_v1_repository_found(ngx_http_request_t *r, void *data,
         return;
     }
 
-    if (reply->status != NGX_HTTP_ACR_META_OK || reply->n != 6) {
+    if (reply->status != NGX_HTTP_ACR_META_OK || reply->n != 5) {
         ngx_http_acr_manifest_unexpected(r);
         return;
     }

@@ -1,8 +1,8 @@
 
 /*
- * What the index does not have of a manifest (sizes, platform, what an index
- * names) is read from the manifests themselves, in a thread: few ask for it, and
- * the directory is the record.
+ * What the index does not have of a manifest (sizes, platform, what it names)
+ * is read from the manifests themselves, in a thread: few ask for it, and the
+ * directory is the record.
  */
 
 #include "ngx_http_acr_v1.h"

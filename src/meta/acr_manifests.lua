@@ -1,8 +1,8 @@
 -- KEYS[1] prefix  ARGV repo, last ("" = from the start), n (0 to 100), order
 -- ("", "timeasc" or "timedesc"), time of last in microseconds ("" = not known)
--- Returns {"ok", exists (0|1), more (0|1), last_looked_at, its_time, state, then
--- of each manifest: digest, "<size> <media type>", time, attributes, ntags,
--- tag...} | {"behind", state}.
+-- Returns {"ok", exists (0|1), more (0|1), last_looked_at, its_time, state,
+-- then of each manifest: digest, "<size> <media type>", time, attributes,
+-- ntags, tag...} | {"behind", state}.
 -- Passes over what is not to be listed: looks at up to 1000.  Of a manifest it
 -- tells up to 50 tags.
 local repo = ARGV[1]

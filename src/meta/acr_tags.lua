@@ -1,10 +1,11 @@
 -- KEYS[1] prefix  ARGV repo, last ("" = from the start), n (0 to 200), order
 -- ("", "timeasc" or "timedesc"), time of last in microseconds ("" = not known),
 -- digest ("" = of all manifests)
--- Returns {"ok", exists (0|1), more (0|1), last_looked_at, its_time, state, then
--- of each tag: tag, digest, updated, created, attributes} | {"behind", state}.
--- Passes over what is not to be listed: looks at up to 1000.  Tags of one digest
--- are always in the order of their names.
+-- Returns {"ok", exists (0|1), more (0|1), last_looked_at, its_time, state,
+-- then of each tag: tag, digest, updated, created, attributes}
+-- | {"behind", state}.
+-- Passes over what is not to be listed: looks at up to 1000.  Tags of one
+-- digest are always in the order of their names.
 local repo = ARGV[1]
 
 if unsure(repo) then

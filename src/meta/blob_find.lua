@@ -1,7 +1,8 @@
 -- KEYS[1] prefix  ARGV repo, digest, from ("" = any)
 -- Returns {"ok", size, repository, state} | {"miss", state}
 -- | {"behind", state}.
--- For a mount into repo; what may not be read gives nothing.  Without from: repo itself, then up to 100 holders.
+-- For a mount into repo; what may not be read gives nothing.  Without from:
+-- repo itself, then up to 100 holders.
 -- The link that answers is touched, so that it outlives the mount.  "behind" is
 -- of repo; another one that is not known yet has nothing to give.
 local repo, digest, from = ARGV[1], ARGV[2], ARGV[3]

@@ -1,5 +1,5 @@
--- KEYS[1] prefix  ARGV repo, tag ("" = none, or several), conditions, nrefs, then
--- the kind and digest of each reference, as for manifest_put
+-- KEYS[1] prefix  ARGV repo, tag ("" = none, or several), conditions, nrefs,
+-- then the kind and digest of each reference, as for manifest_put
 -- Returns {"ok", state} | {"missing", digest, state} | {"changed", state}
 -- | {"locked", state} | {"behind", state}.
 -- Asked before anything of a manifest is written; manifest_put asks again.

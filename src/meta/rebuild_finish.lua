@@ -21,7 +21,7 @@ end
 if last > 0 then
     updated(repo, string.format('%.0f', last))
 end
-if ARGV[4] ~= '' then
+if (ARGV[4] or '') ~= '' then
     redis.call('HSET', P .. 'repository:' .. repo, 'created', ARGV[4])
 end
 

@@ -40,9 +40,9 @@ int acr_about_manifest(acr_about_t *about, const unsigned char *p, size_t n);
 void acr_about_free(acr_about_t *about);
 
 /*
- * The platform in a config (OCI image-spec "Image Configuration", and Docker's):
- * new references to strings, or NULL where there is none.  ACR_OK also if it is
- * no such JSON; ACR_NOMEM.
+ * The platform in a config (OCI image-spec "Image Configuration", and
+ * Docker's): new references to strings, or NULL where there is none.  ACR_OK
+ * also if it is no such JSON; ACR_NOMEM.
  */
 int acr_about_config(const unsigned char *p, size_t n, json_t **architecture,
     json_t **os);

@@ -70,8 +70,8 @@ typedef struct {
 
 /*
  * Reads the body of a PATCH; quarantine: it may change that.  ACR_OK;
- * ACR_INVALID, with *error (static): it is no object of such members; ACR_NOMEM.
- * To be freed unless ACR_NOMEM.
+ * ACR_INVALID, with *error (static): it is no object of such members;
+ * ACR_NOMEM.  To be freed in any case.
  */
 int acr_attributes_change(acr_attributes_change_t *change,
     const unsigned char *p, size_t n, int quarantine, const char **error);

@@ -15,7 +15,8 @@ is_path(const uint8_t *p, size_t n, const acr_path_t *path,
 
     text = fuzz_alloc(n + 64);
 
-    len = (size_t) sprintf(text, "/v2");
+    len = (size_t) sprintf(text, "%s", path->resource >= ACR_PATH_ACR_CATALOG
+                                       ? "/acr/v1" : "/v2");
 
     if (path->name.len) {
         text[len++] = '/';
@@ -76,6 +77,22 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
         check(path.name.len == 0 && is_path(p, n, &path, "/_catalog", 0));
         return 0;
 
+    case ACR_PATH_ACR_CATALOG:
+        check(path.name.len == 0 && is_path(p, n, &path, "/_catalog", 0));
+        return 0;
+
+    case ACR_PATH_TOKEN:
+        check(fuzz_same(p, n, "/oauth2/token", 13));
+        return 0;
+
+    case ACR_PATH_EXCHANGE:
+        check(fuzz_same(p, n, "/oauth2/exchange", 16));
+        return 0;
+
+    case ACR_PATH_KEYS:
+        check(fuzz_same(p, n, "/oauth2/keys", 12));
+        return 0;
+
     case ACR_PATH_EXTENSIONS:
         check(is_path(p, n, &path, "/_oci/ext/discover", 0));
         return 0;
@@ -110,6 +127,26 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 
     case ACR_PATH_REFERRERS:
         check(is_path(p, n, &path, "/referrers/", 1));
+        break;
+
+    case ACR_PATH_ACR_REPOSITORY:
+        check(is_path(p, n, &path, "", 0));
+        break;
+
+    case ACR_PATH_ACR_TAGS:
+        check(is_path(p, n, &path, "/_tags", 0));
+        break;
+
+    case ACR_PATH_ACR_TAG:
+        check(is_path(p, n, &path, "/_tags/", 1));
+        break;
+
+    case ACR_PATH_ACR_MANIFESTS:
+        check(is_path(p, n, &path, "/_manifests", 0));
+        break;
+
+    case ACR_PATH_ACR_MANIFEST:
+        check(is_path(p, n, &path, "/_manifests/", 1));
         break;
 
     default:

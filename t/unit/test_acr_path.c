@@ -99,8 +99,33 @@ main(void)
     is("/v2/a/blobs/..", BLOB, "a", "..");
     is("/v2/a//blobs/uploads/", UPLOADS, "a/", "");
 
+    /* ACR's API */
+
+    is("/acr/v1/_catalog", ACR_CATALOG, "", "");
+    is("/acr/v1/a", ACR_REPOSITORY, "a", "");
+    is("/acr/v1/a/b", ACR_REPOSITORY, "a/b", "");
+    is("/acr/v1/a/_tags", ACR_TAGS, "a", "");
+    is("/acr/v1/a/b/_tags", ACR_TAGS, "a/b", "");
+    is("/acr/v1/a/b/_tags/t", ACR_TAG, "a/b", "t");
+    is("/acr/v1/a/_tags/_tags", ACR_TAGS, "a/_tags", "");
+    is("/acr/v1/a/_manifests", ACR_MANIFESTS, "a", "");
+    is("/acr/v1/a/b/_manifests/d", ACR_MANIFEST, "a/b", "d");
+    is("/acr/v1/manifests/tags", ACR_REPOSITORY, "manifests/tags", "");
+    is("/acr/v1/_tags", ACR_REPOSITORY, "_tags", "");
+    is("/acr/v1/_tags/t", ACR_REPOSITORY, "_tags/t", "");
+    is("/acr/v1/a/_tags/t/u", ACR_REPOSITORY, "a/_tags/t/u", "");
+    is("/acr/v1/a/_catalog", ACR_REPOSITORY, "a/_catalog", "");
+    is("/acr/v1/a/", ACR_REPOSITORY, "a/", "");
+
     none("");
     none("/");
+    none("/acr/v1");
+    none("/acr/v1/");
+    none("/acr/v2/a");
+    none("/acr/v1/a/_tags/");
+    none("/acr/v1//_tags");
+    none("/acr/v1//_tags/t");
+    none("/acr/v1/a/_manifests/");
     none("/v");
     none("/v1/");
     none("/v2x");

@@ -68,7 +68,8 @@ sub index_of_redis {
             $index{$name} = join(',', @list) if @list;
         } elsif ($type eq 'hash') {
             my %hash = @{ $ask->('HGETALL', $key) };
-            s/ \d+$// for $name =~ /^tag:/ ? values(%hash) : ();
+            s/(?: \d+)+$// for $name =~ /^tag:/ ? values(%hash) : ();
+            s/.*/time/ for $name =~ /^repository:/ ? values(%hash) : ();
             $index{$name} = join(' ', map { "$_=$hash{$_}" } sort keys %hash);
         } else {
             $index{$name} = "$type?";

@@ -21,7 +21,8 @@ use Test::More;
 our $S;
 our $last = 0;                  # the sequence of the last mutation
 
-our @EXPORT = (qw($S $last redis r s_ key dig slurp meta_dir work_dir texts
+our @EXPORT = (qw($S $last redis r s_ list_ key dig slurp meta_dir work_dir
+                  texts
                   fresh behind ok_seq reply_is blob put check get refs candidate
                   last_event events left many shift_time dump_keys
                   rebuild_one rebuild_all), @Test::More::EXPORT);
@@ -99,6 +100,17 @@ sub s_ {
     return { error => $error };
 }
 
+# A list without the last name that was looked at, which is the last one of the
+# list where nothing is hidden.
+sub list_ {
+    my ($name, @args) = @_;
+
+    my $reply = s_($name, @args);
+    splice(@$reply, $name eq 'catalog' ? 3 : 4, 1)
+        if ref $reply eq 'ARRAY' && $reply->[0] eq 'ok';
+    return $reply;
+}
+
 sub dig { return 'sha256:' . sha256_hex($_[0]) }
 sub key { return join(':', $P, @_) }
 
@@ -130,7 +142,7 @@ sub put {
 
 sub check {
     my ($repo, $conditions, @refs) = @_;
-    return s_('manifest_check', $repo, $conditions, @refs / 2, @refs);
+    return s_('manifest_check', $repo, '', $conditions, @refs / 2, @refs);
 }
 
 # a manifest with n tags
@@ -212,7 +224,9 @@ sub dump_keys {
         if ($type eq 'hash') {
             my %fields = @{r('HGETALL', $key)};
             if ($key =~ /^\Q$P\E:tag:/) {
-                s/ \d+\z// for values %fields;
+                s/( \d+)+\z// for values %fields;
+            } elsif ($key =~ /^\Q$P\E:repository:/) {
+                $_ = 'time' for values %fields;
             }
             $all{$key} = \%fields;
 
@@ -250,8 +264,8 @@ sub rebuild_one {
         my @refs = @{$m->{refs} || []};
         $reply = s_('rebuild_manifest', @who, $digest, $m->{size} // 100,
                     $m->{media} // 'application/m', $m->{subject} // '',
-                    $m->{atype} // '', $m->{descriptor} // '', @refs / 2,
-                    @refs);
+                    $m->{atype} // '', $m->{descriptor} // '',
+                    '1700000000000000', @refs / 2, @refs);
         return $reply if $reply->[0] ne 'ok';
     }
 
@@ -261,14 +275,14 @@ sub rebuild_one {
         return $reply if $reply->[0] ne 'ok';
     }
 
-    my @tags = map { ($_, $model->{tags}{$_}, '1700000000000000') }
+    my @tags = map { ($_, $model->{tags}{$_}, ('1700000000000000') x 2) }
                sort keys %{$model->{tags}};
-    while (my @some = splice(@tags, 0, 900)) {
+    while (my @some = splice(@tags, 0, 1000)) {
         $reply = s_('rebuild_tags', @who, @some);
         return $reply if $reply->[0] ne 'ok';
     }
 
-    return s_('rebuild_finish', @who);
+    return s_('rebuild_finish', @who, '');
 }
 
 # rebuild_all(MODEL, FILES): all repositories, then "complete".  The model is

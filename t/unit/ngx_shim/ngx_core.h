@@ -39,6 +39,7 @@ void *ngx_alloc(size_t size, ngx_log_t *log);
 #define ngx_free                 free
 
 #define ngx_string(str)          { sizeof(str) - 1, (u_char *) str }
+#define ngx_str_null(str)        (str)->len = 0; (str)->data = NULL
 
 #define ngx_errno                errno
 #define ngx_set_errno(err)       errno = err
