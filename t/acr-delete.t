@@ -133,10 +133,12 @@ while (my @some = splice(@rest, 0, 100)) {
     $acr->put_manifest('lib/many', digest($many) . '?'
                        . join('&', map { "tag=$_" } @some), $many);
 }
-my @manifests = (digest($many), map {
-    $acr->push_manifest('lib/many', undef,
-                        image($config, [], annotations => { n => "$_" }))
-} 1 .. 1100);
+my @manifests = (digest($many), map { @$_ } parallel(map { my $n = $_; sub {
+    return [map {
+        $acr->push_manifest('lib/many', undef,
+                            image($config, [], annotations => { n => "$_" }))
+    } 275 * $n + 1 .. 275 * $n + 275];
+} } 0 .. 3));
 
 $answer = api($acr, 'DELETE', 'lib/many');
 answers($answer, 202, 'a repository with 1500 tags and 1101 manifests');

@@ -215,7 +215,7 @@ my @table = (
 
     ['repository', 'write', [@pushes, @deletes]],
     ['repository', 'delete', ['delete all']],
-    ['repository', 'read', \@pulls, [], ['delete all']],
+    ['repository', 'read', \@pulls, [], ['delete all', 'list referrer']],
     ['repository', 'list', [], ['see repository', 'list repository']],
 );
 

@@ -100,33 +100,44 @@ for my $round (1 .. 6) {
 }
 
 
-# --- a lock or a deletion, but not both
+# --- a lock or a deletion, but not both, and never half of one
 
+my @tags = map { "t$_" } 1 .. 12;
 my %outcome;
-for my $round (1 .. 12) {
+for my $round (1 .. 24) {
     my $repository = "end/$round";
-    my $image = $acr->push_image($repository, 't', 'end');
-    my ($what, $delete) = @{ (
-        ["$repository/_tags/t", "/acr/v1/$repository/_tags/t"],
-        ["$repository/_tags/t", "/v2/$repository/manifests/$image"],
-        ["$repository/_manifests/$image", "/v2/$repository/manifests/$image"],
-        [$repository, "/acr/v1/$repository"],
-        ["$repository/_manifests/$image", "/acr/v1/$repository"],
-        [$repository, "/v2/$repository/manifests/t"])[$round % 6] };
+    my $image = image($config, [], annotations => { is => 'to end' });
+    my $digest = digest($image);
+    $acr->push_blob($repository, $config);
+    $acr->put_manifest($repository, "$digest?"
+                       . join('&', map { "tag=$_" } @tags), $image);
 
-    my ($locked, $deleted) = parallel(
-        sub { set($nodes[0], $what, writeEnabled => 0)->status() },
-        sub { $nodes[$round % 2]->delete($delete)->status() });
+    my ($lock, $delete, @ended) = @{ (
+        ['/_tags/t1', "/acr/v1/$repository/_tags/t1", 't1'],
+        ['/_tags/t7', "/v2/$repository/manifests/$digest", @tags],
+        ["/_manifests/$digest", "/v2/$repository/manifests/$digest", @tags],
+        ['', "/acr/v1/$repository", @tags],
+        ["/_manifests/$digest", "/acr/v1/$repository", @tags],
+        ['/_tags/t7', "/acr/v1/$repository", @tags],
+        ['', "/v2/$repository/manifests/t1", 't1'])[$round % 7] };
+
+    # either may begin
+    my @do = (sub { set($nodes[0], "$repository$lock", writeEnabled => 0)
+                        ->status() },
+              sub { $nodes[$round % 2]->delete($delete)->status() });
+    my @got = parallel($round % 4 > 1 ? reverse(@do) : @do);
+    my ($locked, $deleted) = $round % 4 > 1 ? reverse(@got) : @got;
 
     # the lock of a repository outlives one of its tags
-    my $both = $round % 6 == 5;
-    my $fine = $locked eq '200' && $deleted eq '405'
-               || $locked eq ($both ? '200' : '404') && $deleted eq '202';
-    ok($fine, "a lock of $what and DELETE $delete: $locked, $deleted");
+    my $both = $round % 7 == 6;
+    ok($locked eq '200' && $deleted eq '405'
+       || $locked eq ($both ? '200' : '404') && $deleted eq '202',
+       "a lock of $repository$lock and DELETE $delete: $locked, $deleted");
     $outcome{$deleted}++;
 
-    my $there = $acr->head("/v2/$repository/manifests/t")->status();
-    is($there, $deleted eq '202' ? 404 : 200, 'and it is so');
+    my @there = grep { $acr->resolve($repository, $_) } @ended;
+    is(scalar(@there), $deleted eq '202' ? 0 : @ended,
+       'all of it is gone, or nothing');
 }
 diag(join(', ', map { "$outcome{$_} times $_" } sort keys %outcome));
 
