@@ -209,7 +209,7 @@ my %acr = map { $_ => 1 } qw(PAGINATION_NUMBER_INVALID
                              REGISTRY_DISALLOWED_OPERATION TAG_UNKNOWN);
 is_deeply([grep { $own{$_} < 500 && !$codes{$_} && !$acr{$_} }
            sort keys %own], [],
-          'no other code is known to the module for 4xx, but ACR\'s');
+          'no other code is known to the module for 4xx');
 
 ask('GET', '/v2/?limited=1');
 my $limited = ask('GET', '/v2/?limited=1');
