@@ -175,44 +175,43 @@ refused(api($acr, 'GET', 'lib/a/_tags?digest=sha256:x'), 400, 'DIGEST_INVALID',
 
 # --- more than a page, and more than any page
 
-my @many = map { sprintf('t%04d', $_) } 1 .. 1500;
+my @many = map { sprintf('t%04d', $_) } 1 .. 1010;
 my @rest = @many;
 $acr->push_blob('lib/many', $config);
 while (my @some = splice(@rest, 0, 100)) {
     $acr->put_manifest('lib/many', digest($image) . '?'
                        . join('&', map { "tag=$_" } @some), $image);
 }
-for my $case (['', 100, 15], ['?n=100', 100, 15], ['?n=1000', 1000, 2],
-              ['?n=1001', 1000, 2], ['?n=100000', 1000, 2],
-              ['?n=700', 700, 3])
+for my $case (['', 100, 11], ['?n=100', 100, 11], ['?n=1000', 1000, 2],
+              ['?n=1001', 1000, 2], ['?n=100000', 1000, 2], ['?n=700', 700, 2])
 {
     my ($query, $size, $count) = @$case;
     my ($all, $pages) = pages($acr, "lib/many/_tags$query", 'tags');
-    is_deeply([map { $_->{name} } @$all], \@many, "1500 tags$query");
+    is_deeply([map { $_->{name} } @$all], \@many, "1010 tags$query");
     is($pages, $count, "on $count pages");
     is(scalar(@{ api($acr, 'GET', "lib/many/_tags$query")->json()->{tags} }),
        $size, "of $size");
 }
 
 my $changed = image($config, [], annotations => { n => 'changed' });
-for my $tag (@many[700, 20, 1400]) {
+for my $tag (@many[700, 20, 1004]) {
     tick();
     $acr->push_manifest('lib/many', $tag, $changed);
 }
 for my $order (qw(timedesc timeasc)) {
     my ($all) = pages($acr, "lib/many/_tags?orderby=$order&n=400", 'tags');
-    is(scalar(@$all), 1500, "all $order");
+    is(scalar(@$all), 1010, "all $order");
     is_deeply([sort map { $_->{name} } @$all], \@many, 'each once');
     my @ends = map { $_->{name} } $order eq 'timedesc' ? @$all[2, 1, 0]
                                                        : @$all[-3 .. -1];
-    is_deeply(\@ends, [@many[700, 20, 1400]], 'and the latest at its end');
+    is_deeply(\@ends, [@many[700, 20, 1004]], 'and the latest at its end');
 }
 is(scalar(@{ api($acr, 'GET', 'lib/many/_manifests/' . digest($image))
-                 ->json()->{manifest}{tags} }), 1497,
+                 ->json()->{manifest}{tags} }), 1007,
    'a manifest names all of its tags');
 is_deeply([map { $_->{name} } @{ (pages($acr, 'lib/many/_tags?digest='
                                         . digest($changed), 'tags'))[0] }],
-          [@many[20, 700, 1400]], 'a few of many, of a digest');
+          [@many[20, 700, 1004]], 'a few of many, of a digest');
 
 
 # --- the catalogue
