@@ -141,8 +141,47 @@ for my $round (1 .. 24) {
 }
 diag(join(', ', map { "$outcome{$_} times $_" } sort keys %outcome));
 
+
+# --- one tag is changed, deleted and pushed, from everywhere
+
+my $image = image($config, []);
+$acr->push_blob('one/a', $config);
+for my $round (1 .. 6) {
+    my @answers = parallel(map { my $n = $_; sub {
+        my ($node, @odd) = ($nodes[$n % 2]);
+        for my $i (0 .. 9) {
+            my $got = $n < 2
+                ? set($node, 'one/a/_tags/t',
+                      $attributes[($i + $n) % 2 + 2] => $i % 3 ? 0 : 1)
+                : $n == 2 ? api($node, 'DELETE', 'one/a/_tags/t')
+                          : $node->put_manifest('one/a', 't', $image);
+            push(@odd, $got->text()) if $got->status() !~ /^(?:20[012]|404)$/;
+        }
+        return join("\n", @odd);
+    } } 0 .. 3);
+    is_deeply(\@answers, [('') x 4], 'nothing goes wrong');
+}
+$acr->push_manifest('one/a', 't', $image);
+
+
+# --- in the end Redis and the disk say the same
+
 ok(wait_for(sub { !differences($acr) }), 'Redis and the disk are equal')
     or diag(join("\n", differences($acr)));
+my $before = attributes();
+$acr->{redis}->command('FLUSHALL');
+$acr->tags('one/a');
+ok(complete($acr), 'the index is made again');
+is_deeply(attributes(), $before, 'with all attributes');
 
 same_headers();
 finish();
+
+
+# all attributes that Redis has
+sub attributes {
+    my $index = index_of_redis($acr);
+
+    return { map { $_ => $index->{$_} } grep { /^attributes:/ }
+             keys %$index };
+}
