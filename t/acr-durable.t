@@ -219,6 +219,24 @@ ok(complete($acr), 'and complete');
 same('with Redis');
 enforced('in the end');
 
+
+
+# --- the first loss that an nginx sees: a tag and its manifest, both with
+# --- attributes, asked for before all is rebuilt
+
+my $young = start();
+$young->allow(qr/\[alert\].*has lost changes/);
+$digest = $young->push_image('lib/a', 't', 'young');
+@objects = ('lib/a', 'lib/a/_tags/t', "lib/a/_manifests/$digest");
+change($young, $_, writeEnabled => 0, listEnabled => 0) for @objects;
+$young->{redis}->command('FLUSHALL');
+for my $when ('at once', 'when it is complete') {
+    is_deeply(locks($young, $_), { %all, writeEnabled => 0, listEnabled => 0 },
+              "attributes of $_, $when") for reverse(@objects);
+    disallowed($young->delete('/v2/lib/a/manifests/t'), 'which hold');
+    ok(complete($young), 'it becomes complete');
+}
+
 same_headers();
 finish();
 

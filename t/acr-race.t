@@ -169,6 +169,7 @@ $acr->push_manifest('one/a', 't', $image);
 ok(wait_for(sub { !differences($acr) }), 'Redis and the disk are equal')
     or diag(join("\n", differences($acr)));
 my $before = attributes();
+ok(scalar(keys %$before), 'there are attributes');
 $acr->{redis}->command('FLUSHALL');
 $acr->tags('one/a');
 ok(complete($acr), 'the index is made again');
