@@ -16,6 +16,9 @@ than what is new.  A copy under way, or one that failed, ends in ".part".
 A copy has all that was there when it began and was not deleted until it ended.
 What is deleted keeps its files for acr_gc_delay; a copy should not take longer.
 
+With access control a copy is secret: it has hashes of passwords, and the key
+that tokens are signed with (acr/access.json, acr/token.key).
+
 Restore one by copying it to an empty directory; docs/recovery.md tells how.
 USAGE
 }
@@ -56,6 +59,19 @@ copy() {
     [ $status = 0 ] || [ $status = 24 ] || exit $status
 }
 
+# copy_file FILE: one that is replaced as a whole, if it is there
+copy_file() {
+    local below
+
+    below=$(dirname "$1")
+    [ -f "$from/$1" ] || return 0
+
+    set -- "$from/$1" "$part/$below/"
+    [ -z "$last" ] || set -- --link-dest="$last/$below" "$@"
+
+    rsync -ctpog "$@"
+}
+
 mkdir "$part" "$part/acr"
 
 # Whatever names something is copied before what it names.  A push writes them
@@ -69,6 +85,10 @@ copy $v2/repositories -c '_manifests/revisions/*/*/link'
 copy acr/repositories -c '*'
 copy $v2/repositories -c '_layers/*/*/link'
 copy $v2/blobs '/*/*/*/data'
+
+# who may do what, and the key of tokens
+copy_file acr/access.json
+copy_file acr/token.key
 
 sync -f "$part"
 mv -T "$part" "$to/$name"

@@ -5,7 +5,7 @@
 #include <time.h>
 
 
-#define NGX_HTTP_ACR_ZONE_VERSION  1
+#define NGX_HTTP_ACR_ZONE_VERSION  2
 
 /* the counters are less than half of this */
 #define NGX_HTTP_ACR_ZONE_MIN      (1024 * 1024)
@@ -71,6 +71,7 @@ ngx_http_acr_zone_conf(ngx_conf_t *cf, ngx_http_acr_zone_t **zone)
 
     *zone = shm_zone->data;
     (*zone)->name = name;
+    (*zone)->size = size;
 
     return NGX_CONF_OK;
 }
@@ -98,7 +99,9 @@ ngx_http_acr_zone_init(ngx_shm_zone_t *shm_zone, void *data)
             return NGX_ERROR;
         }
 
+        zone->shpool = shpool;
         zone->counters = head->counters;
+        zone->credentials = &head->credentials;
 
         return NGX_OK;
     }
@@ -117,7 +120,10 @@ ngx_http_acr_zone_init(ngx_shm_zone_t *shm_zone, void *data)
     }
 
     shpool->data = head;
+
+    zone->shpool = shpool;
     zone->counters = head->counters;
+    zone->credentials = &head->credentials;
 
     return NGX_OK;
 }

@@ -44,6 +44,10 @@
 /* where the answer to a lookup was found */
 #define NGX_HTTP_ACR_SOURCES(X)  X(redis) X(disk) X(memory)
 
+/* what has come of credentials: they were known, have been verified, or were
+   wrong */
+#define NGX_HTTP_ACR_RESULTS(X)  X(known) X(verified) X(refused)
+
 /* why a call of Redis had no useful answer */
 #define NGX_HTTP_ACR_KINDS(X)    X(down) X(error) X(deadline)
 
@@ -72,6 +76,8 @@
       "Open upload sessions of the registry, on all nodes.")                 \
     X(LOOKUPS, COUNTER, SOURCE, NOTHING, "acr_lookups_total",                \
       "Lookups of tags, manifests and blobs, by what answered them.")        \
+    X(LOGINS, COUNTER, RESULT, NOTHING, "acr_logins_total",                  \
+      "Credentials that requests had, by what has come of them.")            \
     X(BEHIND, GAUGE, NOTHING, NOTHING, "acr_index_behind",                   \
       "Whether Redis has lost something that is to be rebuilt.")             \
     X(PENDING_AGE, GAUGE, NOTHING, NOTHING, "acr_pending_age_seconds",       \
@@ -156,6 +162,7 @@ enum {
     NGX_HTTP_ACR_N_OPERATION = 0 NGX_HTTP_ACR_OPERATIONS(NGX_HTTP_ACR_ONE),
     NGX_HTTP_ACR_N_STATUS = 0 NGX_HTTP_ACR_STATUSES(NGX_HTTP_ACR_ONE),
     NGX_HTTP_ACR_N_SOURCE = 0 NGX_HTTP_ACR_SOURCES(NGX_HTTP_ACR_ONE),
+    NGX_HTTP_ACR_N_RESULT = 0 NGX_HTTP_ACR_RESULTS(NGX_HTTP_ACR_ONE),
     NGX_HTTP_ACR_N_KIND = 0 NGX_HTTP_ACR_KINDS(NGX_HTTP_ACR_ONE),
     NGX_HTTP_ACR_N_POOL = 0 NGX_HTTP_ACR_POOLS(NGX_HTTP_ACR_ONE),
     NGX_HTTP_ACR_N_NOTHING = 1,
@@ -167,6 +174,10 @@ enum {
 
 #define NGX_HTTP_ACR_LABEL(value)  NGX_HTTP_ACR_SOURCE_##value,
 enum { NGX_HTTP_ACR_SOURCES(NGX_HTTP_ACR_LABEL) };
+#undef NGX_HTTP_ACR_LABEL
+
+#define NGX_HTTP_ACR_LABEL(value)  NGX_HTTP_ACR_RESULT_##value,
+enum { NGX_HTTP_ACR_RESULTS(NGX_HTTP_ACR_LABEL) };
 #undef NGX_HTTP_ACR_LABEL
 
 #define NGX_HTTP_ACR_LABEL(value)  NGX_HTTP_ACR_KIND_##value,
@@ -230,11 +241,15 @@ typedef struct {
 typedef struct {
     ngx_uint_t                    version;
     ngx_http_acr_counters_t      *counters;
+    void                         *credentials;  /* of src/auth, or NULL */
 } ngx_http_acr_zone_head_t;
 
 typedef struct {
     ngx_str_t                     name;
+    size_t                        size;
     void                         *owner;     /* the registry that it is of */
+    ngx_slab_pool_t              *shpool;    /* NULL: not there yet */
+    void                        **credentials;  /* in the head */
     ngx_http_acr_counters_t      *counters;  /* in shared memory */
     ngx_http_acr_zone_worker_t   *worker;    /* of this worker, or NULL */
 } ngx_http_acr_zone_t;

@@ -274,6 +274,19 @@ for my $case (['PUT', 'tokens/x', { scopeMap => 'none' }],
 }
 refused(fresh($acr, 'PUT', '/acr/admin/access/admin', body => '[1'), 400, undef,
         'what is no JSON');
+for my $case (['POST', 'admin', 'GET, HEAD, PUT'],
+              ['POST', 'tokens', 'GET, HEAD'],
+              ['PATCH', 'tokens/x', 'GET, HEAD, PUT, DELETE'],
+              ['POST', 'role-assignments/x', 'GET, HEAD, PUT, DELETE'],
+              ['PUT', 'tokens/x/passwords/password1', 'POST'],
+              ['GET', 'admin/passwords/password', 'POST'],
+              ['POST', 'who?repository=lib/a', 'GET, HEAD'])
+{
+    my ($method, $what, $allow) = @$case;
+    my $got = request($method, $what, {});
+    refused($got, 405, 'UNSUPPORTED', "$method $what");
+    is($got->header('Allow'), $allow, 'which methods there are');
+}
 
 
 # --- without Redis

@@ -10,6 +10,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use ACR;
 use ACR::Fault;
+use JSON::PP qw(encode_json);
 
 plan(skip_all => 'there is no rsync') if system('rsync --version > /dev/null');
 
@@ -65,8 +66,61 @@ is((stat(blob_in($first, $digest)))[1], (stat(blob_in($second, $digest)))[1],
 ok(!-e "$second/acr/epoch" && !-e "$second/acr/nodes",
    'what belongs to the running registry is not copied');
 is_deeply([glob("$backups/*.part")], [], 'and nothing is left over');
+ok(!-e "$second/acr/access.json" && !-e "$second/acr/token.key",
+   'nor is who may do what, without access control');
+
+
+# --- who may do what
+
+my $closed = start(fsync => 'off', http => 'acr_auth on;', server =>
+                   'location /acr/admin/ { acr_admin; }');
+my $password = access($closed, 'PUT', 'admin', { enabled => JSON::PP::true })
+               ->{passwords}[0]{value};
+my $admin = $closed->as('admin', $password);
+my $pushed = $admin->push_image('lib/a', 'v1', 'a');
+my $token = $admin->get('/oauth2/token?scope=repository:lib/a:pull')
+                  ->json()->{token};
+
+# one that has the same size and time as the copy before
+my $key = "$closed->{root}/acr/token.key";
+my $kept = backup($closed);
+utime(1e9, 1e9, $key, "$kept/acr/token.key") == 2 or die "utime: $!\n";
+spew($key, slurp($key) =~ s/[a-z](?=\w+\n)/0/r);
+utime(1e9, 1e9, $key) or die "utime: $!\n";
+isnt(slurp(backup($closed) . '/acr/token.key'), slurp("$kept/acr/token.key"),
+     'what it has is compared by content');
+
+for my $name (qw(access.json token.key)) {
+    my ($mode, $uid) = (stat("$kept/acr/$name"))[2, 4];
+    is($mode & 0777, 0600, "only its owner reads $name");
+    is($uid, (stat("$closed->{root}/acr/$name"))[4], 'who is the same');
+}
+is((stat($kept))[2] & 0777, 0700, 'and nobody else gets to it');
+
+# on another machine
+my $other = work_dir() . '/other';
+mkdir($other) && chmod(0755, $other) or die "$other: $!\n";
+system("cp -a $kept/* $other") == 0 or die "cp: $?\n";
+system('chown', '-R', ACR::Node::worker_user() . ':', glob("$other/*")) == 0
+    or die "chown: $?\n" if $> == 0;
+my $restored = start(fsync => 'off', root => $other, http => 'acr_auth on;',
+                     server => 'location /acr/admin/ { acr_admin; }');
+
+is($restored->as('admin', $password)->resolve('lib/a', 'v1'), $pushed,
+   'a copy that is restored knows the passwords');
+answers($restored->as($token)->get('/v2/lib/a/manifests/v1'), 200,
+        'and the tokens that were issued');
+answers($restored->get('/v2/lib/a/manifests/v1'), 401, 'and nobody else');
 
 finish();
+
+
+sub access {
+    my ($node, $method, $what, $body) = @_;
+
+    return fresh($node, $method, "/acr/admin/access/$what",
+                 body => encode_json($body))->json();
+}
 
 
 # busy(NUMBER): pushes, moves and deletes until it is to stop
@@ -92,9 +146,13 @@ sub busy {
 
 
 sub backup {
-    my $out = `$script $acr->{root} $backups 2>&1`;
+    my ($node) = @_;
+
+    my $from = ($node || $acr)->{root};
+    my $to = $node ? "$backups-of-another" : $backups;
+    my $out = `$script $from $to 2>&1`;
     chomp($out);
-    like($out, qr{\A\Q$backups/\E\S+\z}, 'a copy is made');
+    like($out, qr{\A\Q$to/\E\S+\z}, 'a copy is made');
 
     return $out;
 }

@@ -205,6 +205,20 @@ for my $case (['', qr/number of arguments/], [$idp, qr/needs "audience="/],
                  server => "acr_auth on; acr_oidc_issuer $line;");
 }
 
+# what the documentation shows is fine
+for my $name ('access.md', 'directives.md') {
+    my $text = slurp("$ACR::Node::TREE/docs/$name");
+    my @lines = $text =~ /^    (acr_oidc_issuer\b[^;]*;)/mg;
+
+    for my $line (@lines) {
+        $line =~ s{jwks=/\S+}{jwks=$dir/jwks};
+        ($said, $fine) = conf(server => "acr_auth on; $line");
+        ok($fine, "$name: " . ($line =~ /(https\S+)/)[0]) or diag($said);
+    }
+
+    ok(@lines >= 1, "$name has examples");
+}
+
 my $issuer = "acr_oidc_issuer $idp audience=a jwks=$dir/jwks;";
 refused_conf(qr/acr_oidc_issuer.*acr_auth on/, 'acr_oidc_issuer alone',
              server => $issuer);

@@ -146,6 +146,11 @@ ok(wait_for(sub {
 }), 'nor is a group left out');
 
 
+# one that is remembered is so until its end, which is some seconds away
+my $short = $acr->as($NOBODY, $kc->token({ %alice, exp => time() - 22 }));
+answers($short->get('/v2/'), 200, 'one that ends soon');
+
+
 # --- who is refused
 
 my %no = (
@@ -256,12 +261,29 @@ for my $case (
 }
 
 
+# --- what ends
+
+ok(wait_for(sub { $short->get('/v2/')->status() == 401 }),
+   'what is over is forgotten');
+
+$acr->reload(http => <<'CONF');
+    acr_auth on;
+    acr_role user:kc:alice AcrPull team/*;
+CONF
+answers($acr->as($NOBODY, $kc->token(\%alice))->get('/v2/'), 401,
+        'an issuer that was removed');
+answers($acr->as($NOBODY, $refresh)->get('/v2/team/app/manifests/v1'), 200,
+        'a refresh token of one goes on');
+
+
 # --- no other credentials
 
 unlike($acr->log_text(), qr/\Q$token\E|\Q$refresh\E/, 'no token is in the log');
 like($acr->log_text(),
      qr/a token of "\Q$KC\E" is refused: it is for another audience/,
      'but why one was refused');
+like($acr->log_text(), qr/a token of "\Q$KC\E" is refused: no such key/,
+     'also if nobody has its key');
 unlike($acr->log_text(), qr/evil\.test/, 'not what others have written');
 
 

@@ -30,6 +30,8 @@ typedef struct {
 } ngx_http_acr_admin_access_t;
 
 
+static void ngx_http_acr_admin_access_method(ngx_http_request_t *r,
+    ngx_http_acr_admin_access_t *a);
 static const char *ngx_http_acr_admin_access_kind(ngx_str_t *rest);
 static ngx_http_acr_admin_access_t *ngx_http_acr_admin_access_create(
     ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx);
@@ -152,9 +154,39 @@ ngx_http_acr_admin_access(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
         break;
     }
 
-    ngx_http_acr_fail(r, ACR_E_UNSUPPORTED, NULL, "method", &r->method_name);
+    ngx_http_acr_admin_access_method(r, a);
 
     return 1;
+}
+
+
+/* 405 */
+
+static void
+ngx_http_acr_admin_access_method(ngx_http_request_t *r,
+    ngx_http_acr_admin_access_t *a)
+{
+    ngx_str_t  allow;
+
+    if (a->sub.len) {
+        ngx_str_set(&allow, "POST");
+
+    } else if (ngx_strcmp(a->kind, "admin") == 0) {
+        ngx_str_set(&allow, "GET, HEAD, PUT");
+
+    } else if (a->name.len == 0) {
+        ngx_str_set(&allow, "GET, HEAD");
+
+    } else {
+        ngx_str_set(&allow, "GET, HEAD, PUT, DELETE");
+    }
+
+    if (ngx_http_acr_header(r, "Allow", &allow) != NGX_OK) {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return;
+    }
+
+    ngx_http_acr_fail(r, ACR_E_UNSUPPORTED, NULL, "method", &r->method_name);
 }
 
 

@@ -75,6 +75,10 @@ static const char  *ngx_http_acr_statuses[] = {
     NGX_HTTP_ACR_STATUSES(NGX_HTTP_ACR_VALUE)
 };
 
+static const char  *ngx_http_acr_results[] = {
+    NGX_HTTP_ACR_RESULTS(NGX_HTTP_ACR_VALUE)
+};
+
 static const char  *ngx_http_acr_sources[] = {
     NGX_HTTP_ACR_SOURCES(NGX_HTTP_ACR_VALUE)
 };
@@ -97,6 +101,9 @@ static ngx_http_acr_label_t  ngx_http_acr_label_OPERATION =
 
 static ngx_http_acr_label_t  ngx_http_acr_label_STATUS =
     { "status", ngx_http_acr_statuses, NGX_HTTP_ACR_N_STATUS };
+
+static ngx_http_acr_label_t  ngx_http_acr_label_RESULT =
+    { "result", ngx_http_acr_results, NGX_HTTP_ACR_N_RESULT };
 
 static ngx_http_acr_label_t  ngx_http_acr_label_SOURCE =
     { "source", ngx_http_acr_sources, NGX_HTTP_ACR_N_SOURCE };

@@ -72,7 +72,8 @@ const char *acr_oidc_error(acr_oidc_e e);
  * into buf, of ACR_OIDC_BUFFER bytes.  Names are valid ones of acr_access.h,
  * with the prefix in front.  Of the groups (an array of strings, or one string)
  * those that are no names are passed over, and those that are too many: beyond
- * ACR_ACCESS_GROUPS_MAX, or ACR_OIDC_GROUPS_LEN.
+ * ACR_ACCESS_GROUPS_MAX, or ACR_OIDC_GROUPS_LEN.  What principal has is of use
+ * on ACR_OIDC_OK only.
  */
 acr_oidc_e acr_oidc_principal(const acr_oidc_issuer_t *issuer,
     const json_t *claims, int64_t now, unsigned char *buf,

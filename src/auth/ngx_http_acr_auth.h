@@ -7,6 +7,7 @@
  *   ngx_http_acr_auth_login.c   credentials of a request: Basic, Bearer, those
  *                               that nginx has verified, none
  *   ngx_http_acr_auth_known.c   those that were verified lately; failures
+ *   ngx_http_acr_auth_shared.c  what workers tell one another of both
  *   ngx_http_acr_auth_token.c   tokens that the registry issues, and their keys
  *   ngx_http_acr_auth_conf.c    directives
  *   ngx_http_acr_oidc*.c        tokens of OpenID providers
@@ -23,7 +24,8 @@
 #include "../ngx_http_acr_step.h"
 
 
-#define NGX_HTTP_ACR_KEY_LEN  64
+#define NGX_HTTP_ACR_KEY_LEN   64
+#define NGX_HTTP_ACR_SALT_LEN  32
 
 /* rights at one time; several requests and threads may use them */
 
@@ -59,13 +61,8 @@ struct ngx_http_acr_credential_s {
 #define NGX_HTTP_ACR_KNOWN_REMEMBER  600
 
 #define NGX_HTTP_ACR_AUTH_BUCKETS   1024
-#define NGX_HTTP_ACR_AUTH_FAILURES  1024
 
-typedef struct {
-    ngx_uint_t                 count;
-    time_t                     until;
-    u_char                     key[NGX_HTTP_ACR_KEY_LEN];
-} ngx_http_acr_failures_t;
+typedef struct ngx_http_acr_shared_s  ngx_http_acr_shared_t;
 
 
 /* of a registry in a worker */
@@ -85,9 +82,9 @@ struct ngx_http_acr_auth_s {
     ngx_queue_t                order;
     ngx_queue_t                buckets[NGX_HTTP_ACR_AUTH_BUCKETS];
     ngx_uint_t                 known;
-    u_char                     salt[32];
 
-    ngx_http_acr_failures_t    failures[NGX_HTTP_ACR_AUTH_FAILURES];
+    ngx_http_acr_shared_t     *shared;
+    ngx_slab_pool_t           *shpool;     /* NULL: it is not shared */
 };
 
 
@@ -162,9 +159,11 @@ void ngx_http_acr_access_release(ngx_http_acr_access_t *access);
 /* --- credentials */
 
 /*
- * Whose request this is, from its headers: next(r, data, rc) with
- * ctx->credential set.  rc: NGX_OK; NGX_DECLINED: they are wrong; NGX_BUSY: too
- * many were wrong lately; NGX_ERROR.
+ * Whose request this is, from its headers and what nginx has verified:
+ * next(r, data, rc) with ctx->credential set.  A token of ours comes before a
+ * user of nginx, since who sends one wants no more than that.  rc: NGX_OK;
+ * NGX_DECLINED: they are wrong; NGX_BUSY: too many were wrong lately;
+ * NGX_ERROR.
  */
 void ngx_http_acr_login(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
     ngx_http_acr_next_pt next, void *data);
@@ -215,8 +214,9 @@ json_t *ngx_http_acr_token_claims(acr_principal_t *principal,
 
 /*
  * The credential that a token is, in a pool of its own: for a thread.  NGX_OK;
- * NGX_DECLINED: it is none of ours; NGX_DONE: it is, but is over, or for
- * something else, which is no guess; *why (static) tells of both.  NGX_ERROR.
+ * NGX_DECLINED: it is wrong; NGX_ABORT: it does not even name a key of ours;
+ * NGX_DONE: it is ours, but is over, or for something else, which is no guess;
+ * *why (static) tells of all three.  NGX_ERROR.
  */
 ngx_int_t ngx_http_acr_token_read(ngx_http_acr_registry_t *registry,
     ngx_str_t *token, ngx_str_t *service, ngx_uint_t any, time_t now,

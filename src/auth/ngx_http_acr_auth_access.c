@@ -1,7 +1,6 @@
 
+#include "ngx_http_acr_auth_shared.h"
 #include "ngx_http_acr_oidc.h"
-
-#include <openssl/rand.h>
 
 
 /* milliseconds between two looks: what was taken away ends within a second */
@@ -27,13 +26,11 @@ ngx_http_acr_auth_start(ngx_http_acr_registry_t *registry, ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
-    if (RAND_bytes(auth->salt, sizeof(auth->salt)) != 1) {
-        ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
-                      "acr: RAND_bytes() failed");
+    auth->registry = registry;
+
+    if (ngx_http_acr_shared_start(auth, cycle) != NGX_OK) {
         return NGX_ERROR;
     }
-
-    auth->registry = registry;
 
     ngx_queue_init(&auth->order);
 

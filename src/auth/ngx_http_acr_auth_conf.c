@@ -13,6 +13,8 @@ static ngx_http_acr_role_t *ngx_http_acr_auth_push_role(ngx_conf_t *cf,
     ngx_http_acr_auth_conf_t *auth, ngx_str_t *scope);
 static ngx_int_t ngx_http_acr_auth_key_file(ngx_conf_t *cf, ngx_str_t *name,
     acr_jwt_keys_t *keys);
+static ngx_int_t ngx_http_acr_auth_read_key(ngx_conf_t *cf, ngx_str_t *name,
+    char *buf, size_t size, size_t *len);
 static ngx_int_t ngx_http_acr_auth_own_key(ngx_conf_t *cf,
     ngx_http_acr_store_t *store, uid_t uid, gid_t gid, acr_jwt_keys_t *keys);
 static char *ngx_http_acr_auth_generate(void);
@@ -316,10 +318,47 @@ static ngx_int_t
 ngx_http_acr_auth_key_file(ngx_conf_t *cf, ngx_str_t *name,
     acr_jwt_keys_t *keys)
 {
-    ssize_t    n;
-    ngx_fd_t   fd;
-    ngx_int_t  rc;
-    char       buf[NGX_HTTP_ACR_STORE_KEY_MAX];
+    char       *buf;
+    size_t      len;
+    ngx_int_t   rc;
+
+    /* one byte more tells a file that is too long */
+
+    buf = ngx_alloc(ACR_JWT_PEM_MAX + 1, cf->log);
+
+    if (buf == NULL) {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_http_acr_auth_read_key(cf, name, buf, ACR_JWT_PEM_MAX + 1, &len);
+
+    if (rc == NGX_OK && len > ACR_JWT_PEM_MAX) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"acr_token_key\": \"%V\" is longer than %d "
+                           "bytes", name, ACR_JWT_PEM_MAX);
+        rc = NGX_ERROR;
+    }
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_acr_auth_add_key(cf, (char *) name->data, buf, len,
+                                       keys);
+    }
+
+    ngx_explicit_memzero(buf, ACR_JWT_PEM_MAX + 1);
+    ngx_free(buf);
+
+    return rc;
+}
+
+
+/* the first size bytes of a file, or all that it has */
+
+static ngx_int_t
+ngx_http_acr_auth_read_key(ngx_conf_t *cf, ngx_str_t *name, char *buf,
+    size_t size, size_t *len)
+{
+    ssize_t   n;
+    ngx_fd_t  fd;
 
     fd = ngx_open_file(name->data, NGX_FILE_RDONLY, NGX_FILE_OPEN, 0);
 
@@ -329,27 +368,27 @@ ngx_http_acr_auth_key_file(ngx_conf_t *cf, ngx_str_t *name,
         return NGX_ERROR;
     }
 
-    n = ngx_read_fd(fd, buf, sizeof(buf));
+    *len = 0;
 
-    if (n == -1) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
-                           ngx_read_fd_n " \"%V\" failed", name);
-    }
+    do {
+        n = ngx_read_fd(fd, buf + *len, size - *len);
+
+        if (n == -1) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
+                               ngx_read_fd_n " \"%V\" failed", name);
+            break;
+        }
+
+        *len += n;
+
+    } while (n > 0 && *len < size);
 
     if (ngx_close_file(fd) == NGX_FILE_ERROR) {
         ngx_log_error(NGX_LOG_ALERT, cf->log, ngx_errno,
                       ngx_close_file_n " \"%V\" failed", name);
     }
 
-    if (n == -1) {
-        return NGX_ERROR;
-    }
-
-    rc = ngx_http_acr_auth_add_key(cf, (char *) name->data, buf, n, keys);
-
-    ngx_explicit_memzero(buf, sizeof(buf));
-
-    return rc;
+    return (n == -1) ? NGX_ERROR : NGX_OK;
 }
 
 

@@ -1,15 +1,17 @@
 
-#include "ngx_http_acr_auth.h"
+#include "ngx_http_acr_auth_shared.h"
 
 
 #define NGX_HTTP_ACR_KNOWN_MAX         4096
-
-#define NGX_HTTP_ACR_FAILURES_PERIOD   60    /* seconds */
 
 /* how many times those of an account an address may have */
 #define NGX_HTTP_ACR_FAILURES_ADDRESS  10
 
 
+static ngx_http_acr_credential_t *ngx_http_acr_known_here(
+    ngx_http_acr_auth_t *auth, u_char *key);
+static void ngx_http_acr_known_keep(ngx_http_acr_auth_t *auth,
+    ngx_http_acr_credential_t *credential);
 static void ngx_http_acr_known_remove(ngx_http_acr_auth_t *auth,
     ngx_http_acr_credential_t *credential);
 static ngx_queue_t *ngx_http_acr_known_bucket(ngx_http_acr_auth_t *auth,
@@ -29,7 +31,8 @@ ngx_http_acr_known_key(ngx_http_acr_auth_t *auth, u_char *key,
     acr_digest_t  digest;
 
     acr_hash_init(&hash, acr_algorithm_by_id(ACR_SHA256));
-    acr_hash_update(&hash, auth->salt, sizeof(auth->salt));
+    acr_hash_update(&hash, ngx_http_acr_shared_salt(auth),
+                    NGX_HTTP_ACR_SALT_LEN);
 
     for (i = 0; i < n; i++) {
         acr_hash_update(&hash, &parts[i].len, sizeof(size_t));
@@ -44,6 +47,25 @@ ngx_http_acr_known_key(ngx_http_acr_auth_t *auth, u_char *key,
 
 ngx_http_acr_credential_t *
 ngx_http_acr_known_find(ngx_http_acr_auth_t *auth, u_char *key)
+{
+    ngx_http_acr_credential_t  *credential;
+
+    credential = ngx_http_acr_known_here(auth, key);
+
+    if (credential == NULL) {
+        credential = ngx_http_acr_shared_find(auth, key);
+
+        if (credential) {
+            ngx_http_acr_known_keep(auth, credential);
+        }
+    }
+
+    return credential;
+}
+
+
+static ngx_http_acr_credential_t *
+ngx_http_acr_known_here(ngx_http_acr_auth_t *auth, u_char *key)
 {
     ngx_queue_t                *q, *bucket;
     ngx_http_acr_credential_t  *credential;
@@ -88,11 +110,22 @@ void
 ngx_http_acr_known_add(ngx_http_acr_auth_t *auth,
     ngx_http_acr_credential_t *credential)
 {
+    ngx_http_acr_known_keep(auth, credential);
+    ngx_http_acr_shared_add(auth, credential);
+}
+
+
+/* in this worker */
+
+static void
+ngx_http_acr_known_keep(ngx_http_acr_auth_t *auth,
+    ngx_http_acr_credential_t *credential)
+{
     ngx_http_acr_credential_t  *same;
 
     /* two requests may have shown it at once */
 
-    same = ngx_http_acr_known_find(auth, credential->key);
+    same = ngx_http_acr_known_here(auth, credential->key);
 
     if (same) {
         ngx_http_acr_credential_release(same);
@@ -150,10 +183,6 @@ ngx_http_acr_credential_release(ngx_http_acr_credential_t *credential)
  * an account from there.  Were they counted for an account from wherever,
  * anybody could shut out whoever they can name, while passwords are too long to
  * be guessed.
- *
- * A place of the table is of one of them.  Who comes to a place of another
- * takes one off its count, and has the place when nothing is left: so nobody is
- * taken for another, and those who fail most are known.
  */
 
 ngx_uint_t
@@ -202,38 +231,15 @@ static ngx_uint_t
 ngx_http_acr_failures(ngx_http_acr_auth_t *auth, ngx_http_request_t *r,
     ngx_str_t *account, ngx_uint_t count)
 {
-    ngx_str_t                 parts[2];
-    ngx_http_acr_failures_t  *f;
-    u_char                    key[NGX_HTTP_ACR_KEY_LEN];
+    u_char     key[NGX_HTTP_ACR_KEY_LEN];
+    ngx_str_t  parts[2];
 
     ngx_http_acr_failures_address(r, &parts[0]);
     parts[1] = *account;
 
     ngx_http_acr_known_key(auth, key, parts, 2);
 
-    f = &auth->failures[ngx_murmur_hash2(key, NGX_HTTP_ACR_KEY_LEN)
-                        % NGX_HTTP_ACR_AUTH_FAILURES];
-
-    if (f->until <= ngx_time()) {
-        f->count = 0;
-    }
-
-    if (f->count && ngx_memcmp(f->key, key, NGX_HTTP_ACR_KEY_LEN) != 0) {
-        f->count -= count;
-        return 0;
-    }
-
-    if (count) {
-
-        if (f->count == 0) {
-            ngx_memcpy(f->key, key, NGX_HTTP_ACR_KEY_LEN);
-            f->until = ngx_time() + NGX_HTTP_ACR_FAILURES_PERIOD;
-        }
-
-        f->count++;
-    }
-
-    return f->count;
+    return ngx_http_acr_shared_failures(auth, key, count);
 }
 
 

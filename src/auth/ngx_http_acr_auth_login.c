@@ -14,6 +14,11 @@
      && ngx_strncmp((str)->data, (u_char *) s, sizeof(s) - 1) == 0)
 
 
+#define ngx_http_acr_login_count(registry, result)                           \
+    ngx_http_acr_count((registry)->zone,                                     \
+                       NGX_HTTP_ACR_C_LOGINS + NGX_HTTP_ACR_##result, 1)
+
+
 typedef struct {
     ngx_http_acr_ctx_t         *ctx;
     ngx_http_acr_registry_t    *registry;
@@ -21,6 +26,8 @@ typedef struct {
     ngx_str_t                   service;
     ngx_str_t                   user;      /* empty: secret is a token */
     ngx_str_t                   secret;
+    ngx_str_t                   identity;  /* who it is if the token is none
+                                              of ours */
     time_t                      now;
     u_char                      key[NGX_HTTP_ACR_KEY_LEN];
     ngx_http_acr_credential_t  *credential;
@@ -34,14 +41,17 @@ typedef struct {
 
 
 static ngx_int_t ngx_http_acr_login_identity(ngx_http_request_t *r,
-    ngx_http_acr_ctx_t *ctx);
+    ngx_http_acr_ctx_t *ctx, ngx_str_t *name);
+static ngx_int_t ngx_http_acr_login_user(ngx_http_request_t *r,
+    ngx_str_t *name);
 static ngx_int_t ngx_http_acr_login_header(ngx_http_request_t *r,
     ngx_str_t *scheme, ngx_str_t *value);
 static ngx_int_t ngx_http_acr_login_basic(ngx_http_request_t *r,
     ngx_str_t *value, ngx_str_t *user, ngx_str_t *password);
 static void ngx_http_acr_login_begin(ngx_http_request_t *r,
     ngx_http_acr_ctx_t *ctx, ngx_str_t *user, ngx_str_t *secret,
-    ngx_uint_t any, ngx_http_acr_next_pt next, void *data);
+    ngx_uint_t any, ngx_str_t *identity, ngx_http_acr_next_pt next,
+    void *data);
 static ngx_int_t ngx_http_acr_login_work(void *data, ngx_log_t *log);
 static ngx_int_t ngx_http_acr_login_password(ngx_http_acr_login_t *login);
 static ngx_int_t ngx_http_acr_login_token(ngx_http_acr_login_t *login,
@@ -64,25 +74,31 @@ ngx_http_acr_login(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
     ngx_http_acr_next_pt next, void *data)
 {
     ngx_int_t  rc;
-    ngx_str_t  scheme, value, user, password;
+    ngx_str_t  scheme, value, identity, user, password;
 
-    rc = ngx_http_acr_login_identity(r, ctx);
-
-    if (rc != NGX_DECLINED) {
-        next(r, data, rc);
+    if (ngx_http_acr_login_identity(r, ctx, &identity) != NGX_OK) {
+        next(r, data, NGX_ERROR);
         return;
     }
 
-    if (ngx_http_acr_login_header(r, &scheme, &value) != NGX_OK) {
-        ctx->credential = &ngx_http_acr_anonymous;
-        next(r, data, NGX_OK);
-        return;
-    }
+    rc = ngx_http_acr_login_header(r, &scheme, &value);
 
-    if (scheme.len == 6
+    if (rc == NGX_OK && scheme.len == 6
         && ngx_strncasecmp(scheme.data, (u_char *) "Bearer", 6) == 0)
     {
-        ngx_http_acr_login_begin(r, ctx, NULL, &value, 0, next, data);
+        ngx_http_acr_login_begin(r, ctx, NULL, &value, 0, &identity, next,
+                                 data);
+        return;
+    }
+
+    if (identity.len) {
+        next(r, data, ngx_http_acr_login_user(r, &identity));
+        return;
+    }
+
+    if (rc != NGX_OK) {
+        ctx->credential = &ngx_http_acr_anonymous;
+        next(r, data, NGX_OK);
         return;
     }
 
@@ -91,10 +107,12 @@ ngx_http_acr_login(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
         && ngx_http_acr_login_basic(r, &value, &user, &password) == NGX_OK)
     {
         if (ngx_http_acr_login_is(&user, NGX_HTTP_ACR_LOGIN_NOBODY)) {
-            ngx_http_acr_login_begin(r, ctx, NULL, &password, 1, next, data);
+            ngx_http_acr_login_begin(r, ctx, NULL, &password, 1, NULL, next,
+                                     data);
 
         } else {
-            ngx_http_acr_login_begin(r, ctx, &user, &password, 0, next, data);
+            ngx_http_acr_login_begin(r, ctx, &user, &password, 0, NULL, next,
+                                     data);
         }
 
         return;
@@ -112,44 +130,49 @@ ngx_http_acr_login_as(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
         user = NULL;
     }
 
-    ngx_http_acr_login_begin(r, ctx, user, secret, 1, next, data);
+    ngx_http_acr_login_begin(r, ctx, user, secret, 1, NULL, next, data);
 }
 
 
 /*
  * Somebody whom nginx has verified: a client certificate, auth_basic,
- * auth_request...  NGX_DECLINED: nobody.
+ * auth_request...  Empty: nobody.
  */
 
 static ngx_int_t
-ngx_http_acr_login_identity(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
+ngx_http_acr_login_identity(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
+    ngx_str_t *name)
 {
-    ngx_int_t                   rc;
-    ngx_str_t                   name;
-    acr_principal_t             principal;
-    ngx_http_acr_credential_t  *credential;
+    ngx_str_null(name);
 
     if (ctx->conf->auth.identity == NULL) {
-        return NGX_DECLINED;
+        return NGX_OK;
     }
 
-    if (ngx_http_complex_value(r, ctx->conf->auth.identity, &name) != NGX_OK) {
+    if (ngx_http_complex_value(r, ctx->conf->auth.identity, name) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    if (name.len == 0) {
-        return NGX_DECLINED;
+    if (name->len > ACR_ACCESS_NAME_MAX) {
+        ngx_str_null(name);
     }
 
-    if (name.len > ACR_ACCESS_NAME_MAX) {
-        return NGX_DECLINED;
-    }
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_acr_login_user(ngx_http_request_t *r, ngx_str_t *name)
+{
+    ngx_int_t                   rc;
+    acr_principal_t             principal;
+    ngx_http_acr_credential_t  *credential;
 
     ngx_memzero(&principal, sizeof(acr_principal_t));
 
     principal.kind = ACR_PRINCIPAL_USER;
-    principal.name.data = name.data;
-    principal.name.len = name.len;
+    principal.name.data = name->data;
+    principal.name.len = name->len;
 
     credential = ngx_http_acr_credential_create(&principal);
 
@@ -237,9 +260,12 @@ ngx_http_acr_login_basic(ngx_http_request_t *r, ngx_str_t *value,
 }
 
 
+/* user is NULL for a token; identity, or NULL, is who it is if that is none of
+   ours */
+
 static void
 ngx_http_acr_login_begin(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
-    ngx_str_t *user, ngx_str_t *secret, ngx_uint_t any,
+    ngx_str_t *user, ngx_str_t *secret, ngx_uint_t any, ngx_str_t *identity,
     ngx_http_acr_next_pt next, void *data)
 {
     ngx_int_t                   rc;
@@ -277,11 +303,17 @@ ngx_http_acr_login_begin(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
         login->user = *user;
     }
 
+    if (identity) {
+        login->identity = *identity;
+    }
+
     if ((user && (user->len == 0 || user->len > NGX_HTTP_ACR_LOGIN_MAX
                   || secret->len > NGX_HTTP_ACR_LOGIN_MAX))
         || secret->len > ACR_JWT_MAX)
     {
-        next(r, data, NGX_DECLINED);
+        next(r, data, login->identity.len
+                      ? ngx_http_acr_login_user(r, &login->identity)
+                      : NGX_DECLINED);
         return;
     }
 
@@ -306,6 +338,8 @@ ngx_http_acr_login_begin(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
     credential = ngx_http_acr_known_find(auth, login->key);
 
     if (credential) {
+        ngx_http_acr_login_count(ctx->registry, RESULT_known);
+
         rc = ngx_http_acr_login_set(r, credential);
 
         ngx_http_acr_credential_release(credential);
@@ -375,7 +409,7 @@ ngx_http_acr_login_token(ngx_http_acr_login_t *login, ngx_log_t *log)
                                  &login->service, login->any, login->now,
                                  &login->credential, &why);
 
-    if (rc == NGX_DECLINED && login->oidc.sets) {
+    if ((rc == NGX_DECLINED || rc == NGX_ABORT) && login->oidc.sets) {
         orc = ngx_http_acr_oidc_read(&login->oidc, &login->secret, login->now,
                                      &login->credential, log);
 
@@ -384,7 +418,7 @@ ngx_http_acr_login_token(ngx_http_acr_login_t *login, ngx_log_t *log)
         }
     }
 
-    if (rc == NGX_DECLINED || rc == NGX_DONE) {
+    if (rc == NGX_DECLINED || rc == NGX_ABORT || rc == NGX_DONE) {
         ngx_log_error(NGX_LOG_INFO, log, 0, "acr: a token is refused: %s",
                       why);
     }
@@ -435,22 +469,37 @@ ngx_http_acr_login_done(ngx_http_request_t *r, void *data, ngx_int_t rc)
     auth = login->registry->auth;
     credential = login->credential;
 
-    if (rc == NGX_AGAIN && !login->renewed) {
-        login->renewed = 1;
-        ngx_http_acr_oidc_renew(r, &login->oidc, ngx_http_acr_login_renewed,
-                                login);
-        return;
+    if (rc == NGX_AGAIN) {
+
+        if (!login->renewed) {
+            login->renewed = 1;
+            ngx_http_acr_oidc_renew(r, &login->oidc,
+                                    ngx_http_acr_login_renewed, login);
+            return;
+        }
+
+        ngx_http_acr_oidc_unknown(&login->oidc, r->connection->log);
+        rc = NGX_DECLINED;
     }
 
     if (rc == NGX_OK) {
+        ngx_http_acr_login_count(login->registry, RESULT_verified);
+
         ngx_memcpy(credential->key, login->key, NGX_HTTP_ACR_KEY_LEN);
         ngx_http_acr_known_add(auth, credential);
 
         rc = ngx_http_acr_login_set(r, credential);
 
-    } else if (rc == NGX_DECLINED || rc == NGX_AGAIN) {
+    } else if (rc == NGX_ABORT && login->identity.len) {
+
+        /* nginx may have verified that token, or it is of no use here */
+
+        rc = ngx_http_acr_login_user(r, &login->identity);
+
+    } else if (rc == NGX_DECLINED || rc == NGX_ABORT) {
         rc = NGX_DECLINED;
 
+        ngx_http_acr_login_count(login->registry, RESULT_refused);
         ngx_http_acr_failed(auth, r, &login->user);
 
         /* not the name: a password may have been typed there */

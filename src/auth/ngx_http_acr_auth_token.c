@@ -126,7 +126,10 @@ ngx_http_acr_token_read(ngx_http_acr_registry_t *registry, ngx_str_t *token,
 
     if (error != ACR_JWT_OK) {
         *why = acr_jwt_error(error);
-        return NGX_DECLINED;
+
+        /* one with a wrong signature says that it is ours */
+
+        return (error == ACR_JWT_SIGNATURE) ? NGX_DECLINED : NGX_ABORT;
     }
 
     c = NULL;

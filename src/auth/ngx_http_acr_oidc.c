@@ -16,6 +16,8 @@ static ngx_int_t ngx_http_acr_oidc_credential(
     ngx_http_acr_credential_t **credential, const char **why);
 static void ngx_http_acr_oidc_renewed(ngx_http_request_t *r, void *data,
     ngx_int_t rc);
+static void ngx_http_acr_oidc_refused(ngx_http_acr_oidc_t *oidc,
+    const char *why, ngx_log_t *log);
 
 
 ngx_int_t
@@ -167,9 +169,7 @@ ngx_http_acr_oidc_read(ngx_http_acr_oidc_t *oidc, ngx_str_t *token,
     }
 
     if (rc == NGX_DECLINED || rc == NGX_DONE) {
-        ngx_log_error(NGX_LOG_INFO, log, 0,
-                      "acr: a token of \"%V\" is refused: %s",
-                      &issuer->source.issuer, why);
+        ngx_http_acr_oidc_refused(oidc, why, log);
     }
 
     return rc;
@@ -306,4 +306,25 @@ ngx_http_acr_oidc_renewed(ngx_http_request_t *r, void *data, ngx_int_t rc)
     }
 
     renewal->next(r, renewal->data, rc);
+}
+
+
+void
+ngx_http_acr_oidc_unknown(ngx_http_acr_oidc_t *oidc, ngx_log_t *log)
+{
+    ngx_http_acr_oidc_refused(oidc, acr_jwt_error(ACR_JWT_KEY), log);
+}
+
+
+static void
+ngx_http_acr_oidc_refused(ngx_http_acr_oidc_t *oidc, const char *why,
+    ngx_log_t *log)
+{
+    ngx_http_acr_oidc_issuer_t  *issuer;
+
+    issuer = oidc->registry->issuers->elts;
+
+    ngx_log_error(NGX_LOG_INFO, log, 0,
+                  "acr: a token of \"%V\" is refused: %s",
+                  &issuer[oidc->issuer].source.issuer, why);
 }

@@ -80,5 +80,8 @@ ngx_int_t ngx_http_acr_oidc_read(ngx_http_acr_oidc_t *oidc, ngx_str_t *token,
 void ngx_http_acr_oidc_renew(ngx_http_request_t *r, ngx_http_acr_oidc_t *oidc,
     ngx_http_acr_next_pt next, void *data);
 
+/* the log line of a token whose key is not there in the end */
+void ngx_http_acr_oidc_unknown(ngx_http_acr_oidc_t *oidc, ngx_log_t *log);
+
 
 #endif /* NGX_HTTP_ACR_OIDC_H */

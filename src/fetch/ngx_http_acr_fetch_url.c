@@ -48,7 +48,10 @@ ngx_http_acr_fetch_url(ngx_http_acr_fetch_url_t *url, ngx_str_t *text)
 
     copy[i] = '\0';
 
-    if (curl_url_set(url->handle, CURLUPART_URL, copy, 0) != CURLUE_OK) {
+    if (curl_url_set(url->handle, CURLUPART_URL, copy,
+                     CURLU_NON_SUPPORT_SCHEME)
+        != CURLUE_OK)
+    {
         return "it is no URL";
     }
 

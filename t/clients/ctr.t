@@ -19,7 +19,7 @@ clients(containerd => sub {
     my $at = registry() . "/$name";
     my $dir = $c->{dir};
     my $layout = layout();
-    my @ctr = containerd($c) or return;
+    my @ctr = $c->containerd() or return;
 
     # what it takes in is an archive of the layout
 
@@ -66,37 +66,6 @@ clients(containerd => sub {
                         '--plain-http', "$at/image:unknown");
     like($output, qr/not found/, 'the reason is told');
 });
-
-
-# Starts one; its client.
-sub containerd {
-    my ($c) = @_;
-
-    my $dir = $c->{dir};
-
-    # From 2.1 on it fetches large layers in parts, several at once.
-    spew("$dir/config.toml", <<"CONF");
-version = 2
-root = "$dir/root"
-state = "$dir/state"
-disabled_plugins = ["io.containerd.grpc.v1.cri"]
-[grpc]
-address = "$dir/containerd.sock"
-[plugins."io.containerd.transfer.v1.local"]
-concurrent_layer_fetch_buffer = 1048576
-CONF
-
-    my $log = $c->daemon('containerd', '-c', "$dir/config.toml");
-    my @ctr = ('ctr', '-a', "$dir/containerd.sock");
-
-    my $up = wait_for(sub {
-        return -S "$dir/containerd.sock"
-               && ($c->run(@ctr, 'version'))[0] == 0;
-    }, 60);
-    ok($up, 'containerd runs') or diag(slurp($log));
-
-    return $up ? @ctr : ();
-}
 
 
 # Everything below a descriptor is there, byte for byte.

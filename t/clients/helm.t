@@ -6,6 +6,7 @@
 use strict;
 use warnings;
 
+use File::Path qw(make_path);
 use FindBin;
 use lib "$FindBin::Bin/lib", "$FindBin::Bin/../lib";
 
@@ -24,6 +25,7 @@ clients(helm => sub {
                           "$dir/web-0.1.0.tgz", "oci://$at/charts");
     like($output, qr/Digest: sha256:\w+/, 'it tells the digest');
 
+    make_path("$dir/back");
     $c->runs('pull', 'helm', 'pull', '--plain-http', '--version', '0.1.0',
              '-d', "$dir/back", "oci://$at/charts/web");
     is(slurp("$dir/back/web-0.1.0.tgz"), slurp("$dir/web-0.1.0.tgz"),

@@ -10,22 +10,11 @@ use FindBin;
 use lib "$FindBin::Bin/lib", "$FindBin::Bin/../lib";
 
 use Clients;
-use HTTP::Tiny;
+use Clients::Login;
 use Test::More;
 
-plan(skip_all => 'a registry of somebody else') if $ENV{ACR_CLIENTS_REGISTRY};
-
+my ($admin, $puller) = closed_registry();
 my $OCI = 'oci:' . layout()->{dir};
-
-# of several workers each would know of a change a moment later
-registry(workers => 1, http => 'acr_auth on;',
-         server => 'location /acr/admin/ { acr_admin; }');
-
-my $admin = change('PUT', 'admin', '{"enabled":true}')->{passwords}[0]{value};
-change('PUT', 'scope-maps/pull',
-       '{"actions":["repositories/team/*/content/read"]}');
-change('PUT', 'tokens/puller', '{"scopeMap":"pull"}');
-my $puller = change('POST', 'tokens/puller/passwords/password1', '{}')->{value};
 
 clients(skopeo => sub {
     my ($c) = @_;
@@ -90,15 +79,4 @@ sub docker {
     $output = $c->fails('and does not push', @docker, 'push', '-q',
                         "$at/of/docker:1");
     $c->runs('logout', @docker, 'logout', registry());
-}
-
-
-sub change {
-    my ($method, $what, $body) = @_;
-
-    my $answer = HTTP::Tiny->new()->request($method,
-        url("/acr/admin/access/$what"), { content => $body });
-    die "$method $what: $answer->{content}\n" if !$answer->{success};
-
-    return $answer->{status} == 200 ? json($answer->{content}) : undef;
 }

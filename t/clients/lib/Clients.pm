@@ -12,8 +12,10 @@ package Clients;
 use strict;
 use warnings;
 
+use Cwd qw(abs_path);
 use Digest::SHA qw(sha256_hex);
 use Exporter qw(import);
+use Fcntl qw(LOCK_EX);
 use File::Basename qw(dirname);
 use File::Path qw(make_path remove_tree);
 use File::Spec;
@@ -29,7 +31,7 @@ use Clients::Content ();
 
 our @EXPORT = qw(
     registry url work clients layout digests stored absent json slurp spew
-    wait_for
+    npm wait_for
 );
 
 *wait_for = \&ACR::wait_for;
@@ -279,6 +281,37 @@ sub dockerd {
 }
 
 
+# $c->containerd(): the same with containerd
+sub containerd {
+    my ($self) = @_;
+
+    my $dir = $self->{dir};
+
+    # From 2.1 on it fetches large layers in parts, several at once.
+    spew("$dir/config.toml", <<"CONF");
+version = 2
+root = "$dir/root"
+state = "$dir/state"
+disabled_plugins = ["io.containerd.grpc.v1.cri"]
+[grpc]
+address = "$dir/containerd.sock"
+[plugins."io.containerd.transfer.v1.local"]
+concurrent_layer_fetch_buffer = 1048576
+CONF
+
+    my $log = $self->daemon('containerd', '-c', "$dir/config.toml");
+    my @ctr = ('ctr', '-a', "$dir/containerd.sock");
+
+    my $up = wait_for(sub {
+        return -S "$dir/containerd.sock"
+               && ($self->run(@ctr, 'version'))[0] == 0;
+    }, 60);
+    ok($up, 'containerd runs') or diag(slurp($log));
+
+    return $up ? @ctr : ();
+}
+
+
 # $c->daemon(COMMAND...): runs until the test is over; the path of its log
 sub daemon {
     my ($self, @command) = @_;
@@ -319,6 +352,33 @@ END {
         remove_tree($work) if defined $work;
         $? = $status;
     }
+}
+
+
+# --- packages of Node.js
+
+# npm(PACKAGE): a directory whose node_modules has it; nothing if there is no
+# node here, or npm cannot get it.
+sub npm {
+    my ($package) = @_;
+
+    my $dir = "$LIB/../../../build/npm/$package";
+
+    make_path($dir);
+    open(my $lock, '>', "$dir/lock") or die "$dir/lock: $!";
+    flock($lock, LOCK_EX) or die "lock: $!";
+
+    return abs_path($dir) if -e "$dir/done";
+
+    spew("$dir/package.json", '{"private":true}');
+
+    system("cd $dir && command -v node > npm.log && timeout 120 npm install"
+           . " --ignore-scripts --no-audit --no-fund --fetch-retries=0"
+           . " $package >> npm.log 2>&1") == 0 or return;
+
+    spew("$dir/done", '');
+
+    return abs_path($dir);
 }
 
 

@@ -1,0 +1,202 @@
+package ACR::Provider;
+
+# An HTTP server that answers as it is told, for what the registry fetches.
+# Also a proxy, by CONNECT.
+#
+#   my $server = ACR::Provider->start(work_dir());
+#   $server->answers('/keys' => { body => $text },
+#                    '/old' => { status => 302, location => '/new' },
+#                    '/slow' => { stall => 1 });
+#   my @lines = $server->requests(qr{ /keys });
+#
+# A target that was told nothing about is 404.  One that stalls is answered as
+# soon as it is told not to.  What was asked is noted, a line each: method,
+# target, and Authorization if there was one.
+
+use strict;
+use warnings;
+
+use ACR::Node;
+use ACR::Process;
+use IO::Select;
+use IO::Socket::INET;
+use JSON::PP qw(decode_json encode_json);
+use POSIX ();
+use Time::HiRes qw(time);
+
+my $count = 0;
+
+
+# start(DIR, OPTIONS): port => one that was reserved
+sub start {
+    my ($class, $dir, %option) = @_;
+
+    my $self = $class->prepare($dir, %option);
+    $self->run();
+
+    return $self;
+}
+
+
+# prepare(DIR, OPTIONS): it has a port, where nobody listens
+sub prepare {
+    my ($class, $dir, %option) = @_;
+
+    $dir .= '/provider' . ++$count;
+    mkdir($dir) or die "$dir: $!\n";
+
+    my $self = bless({ dir => $dir, rules => {}, reserved => [] }, $class);
+
+    $self->{port} = ACR::Node::free_port($self);
+    ACR::Node::spew("$dir/requests", '');
+    $self->answers();
+
+    return $self;
+}
+
+
+sub run {
+    my ($self) = @_;
+
+    my $dir = $self->{dir};
+
+    unlink("$dir/ready");
+    $self->{process} = ACR::Process->spawn(
+        "$dir/log", $^X, '-I', "$ACR::Node::TREE/t/lib", '-MACR::Provider',
+        '-e', 'ACR::Provider::serve(@ARGV)', $dir, $self->{port});
+
+    my $deadline = time() + 20;
+    while (!-e "$dir/ready") {
+        die "no provider\n" . ACR::Node::slurp("$dir/log")
+            if time() > $deadline || !$self->{process}->alive();
+        select(undef, undef, undef, 0.01);
+    }
+}
+
+
+sub address { return "127.0.0.1:$_[0]->{port}" }
+
+sub url { return "http://127.0.0.1:$_[0]->{port}" }
+
+
+# answers(TARGET => { status, location, body, blanks, stall }, ...): from now on,
+# beside those of before; blanks: a body of so many
+sub answers {
+    my ($self, %rules) = @_;
+
+    $self->{rules} = { %{ $self->{rules} }, %rules };
+
+    ACR::Node::spew("$self->{dir}/rules.new", encode_json($self->{rules}));
+    rename("$self->{dir}/rules.new", "$self->{dir}/rules")
+        or die "rename: $!\n";
+}
+
+
+# requests(PATTERN): the lines so far
+sub requests {
+    my ($self, $pattern) = @_;
+
+    my @lines = split(/\n/, ACR::Node::slurp("$self->{dir}/requests"));
+
+    return defined $pattern ? grep { /$pattern/ } @lines : @lines;
+}
+
+
+# --- in its process
+
+# each connection has a process of its own, which ends with this one
+sub serve {
+    my ($dir, $port) = @_;
+
+    $SIG{PIPE} = $SIG{CHLD} = 'IGNORE';
+
+    my $listen = IO::Socket::INET->new(LocalAddr => '127.0.0.1',
+                                       LocalPort => $port, Listen => 64,
+                                       ReuseAddr => 1)
+        or die "port $port: $@\n";
+    ACR::Node::spew("$dir/ready", '');
+
+    my $parent = $$;
+
+    while (1) {
+        my $fh = $listen->accept() or next;
+        my $pid = fork();
+
+        if (defined $pid && $pid == 0) {
+            close($listen);
+            eval { connection($fh, $dir, $parent) };
+            print STDERR $@ if $@;
+            POSIX::_exit(0);
+        }
+    }
+}
+
+
+sub connection {
+    my ($fh, $dir, $parent) = @_;
+
+    my $in = '';
+
+    while ($in !~ /\r\n\r\n/) {
+        sysread($fh, $in, 65536, length($in)) or return;
+    }
+
+    my ($method, $target) = $in =~ /^(\S+) (\S+)/;
+    my ($secret) = $in =~ /^Authorization: *(.*?)\r$/mi;
+
+    open(my $log, '>>', "$dir/requests") or die "requests: $!\n";
+    syswrite($log, join(' ', $method, $target,
+                        defined $secret ? $secret : ()) . "\n");
+    close($log);
+
+    return tunnel($fh, $target, $parent) if $method eq 'CONNECT';
+
+    # a proxy is asked for the whole URL
+    $target =~ s{^http://[^/]+}{};
+
+    my $rule;
+
+    while (1) {
+        $rule = decode_json(ACR::Node::slurp("$dir/rules"))->{$target};
+        last if !$rule || !$rule->{stall};
+
+        # whoever waits may leave
+        my $left = IO::Select->new($fh)->can_read(0.01)
+                   && !sysread($fh, my $rest, 1);
+        return if $left || getppid() != $parent;
+    }
+
+    $rule ||= { status => 404, body => "none\n" };
+
+    my $body = defined $rule->{body} ? $rule->{body}
+               : ' ' x ($rule->{blanks} || 0);
+    my $head = 'HTTP/1.1 ' . ($rule->{status} || 200) . " As told\r\n"
+        . 'Content-Length: ' . length($body) . "\r\nConnection: close\r\n"
+        . (defined $rule->{location} ? "Location: $rule->{location}\r\n" : '')
+        . "\r\n";
+
+    print $fh $head . ($method eq 'HEAD' ? '' : $body);
+    $fh->flush();
+}
+
+
+sub tunnel {
+    my ($fh, $target, $parent) = @_;
+
+    my $to = IO::Socket::INET->new(PeerAddr => $target);
+
+    syswrite($fh, 'HTTP/1.1 ' . ($to ? '200 Go' : '502 No') . "\r\n\r\n");
+    return if !$to;
+
+    my %other = ($fh => $to, $to => $fh);
+    my $select = IO::Select->new($fh, $to);
+
+    while (getppid() == $parent) {
+        for my $from ($select->can_read(0.1)) {
+            sysread($from, my $bytes, 65536) or return;
+            syswrite($other{$from}, $bytes);
+        }
+    }
+}
+
+1;
