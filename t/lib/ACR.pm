@@ -156,12 +156,13 @@ sub answers {
 
 
 # The codes of the specification ("Error Codes", and two of "Legacy Docker
-# support error codes").  4xx has no others.
+# support error codes"), and those that only ACR has.  4xx has no others.
 my %codes = map { $_ => 1 } qw(
     BLOB_UNKNOWN BLOB_UPLOAD_INVALID BLOB_UPLOAD_UNKNOWN DIGEST_INVALID
     MANIFEST_BLOB_UNKNOWN MANIFEST_INVALID MANIFEST_UNKNOWN NAME_INVALID
     NAME_UNKNOWN SIZE_INVALID UNAUTHORIZED DENIED UNSUPPORTED
-    TOOMANYREQUESTS TAG_INVALID MANIFEST_UNVERIFIED);
+    TOOMANYREQUESTS TAG_INVALID MANIFEST_UNVERIFIED
+    TAG_UNKNOWN PAGINATION_NUMBER_INVALID REGISTRY_DISALLOWED_OPERATION);
 
 
 # refused(ANSWER, STATUS, CODE, NAME, VALUE): an error in the OCI form.  CODE
