@@ -123,7 +123,7 @@ sub stalls {
            $acr->log_text() =~ /cannot get its keys: no whole answer in \d+ ms/
        }, 25), 'time is limited');
     answers($http->answer('GET'), 503, 'for those that wait, too');
-    $acr->stop();
+    is_deeply([$acr->stop()], [], 'it stops');
 }
 
 
@@ -168,7 +168,7 @@ sub down {
     $server->{process}->kill_now();
     answers($acr->as($NOBODY, $idp->token())->get('/v2/'), 200,
             'keys that are there are kept');
-    $acr->stop();
+    is_deeply([$acr->stop()], [], 'it stops');
 }
 
 
@@ -203,6 +203,8 @@ sub rotates {
         }
     }
 
+    $http->close();
+
     my $fetches = $server->requests(qr/keys/);
     my $most = 1 + (time() - $begun) / 10 + 1;
     ok($fetches <= $most, '1,000 keys that are not known')
@@ -224,7 +226,7 @@ sub rotates {
            $acr->as($NOBODY, $idp->token())->get('/v2/')->status() == 200
        }, 30), 'a new key');
     answers($acr->as($NOBODY, $old)->get('/v2/'), 200, 'and the old one');
-    $acr->stop();
+    is_deeply([$acr->stop()], [], 'it stops');
 }
 
 
@@ -325,7 +327,7 @@ CONF
        'names are looked up in threads');
     is_deeply([grep { /^main .*\.test$/ } @looked], [], 'and nowhere else');
     close($_) for $full, grep { $_ } @queue;
-    $acr->stop();
+    is_deeply([$acr->stop()], [], 'it stops');
 }
 
 
