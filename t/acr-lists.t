@@ -182,8 +182,8 @@ while (my @some = splice(@rest, 0, 100)) {
     $acr->put_manifest('lib/many', digest($image) . '?'
                        . join('&', map { "tag=$_" } @some), $image);
 }
-for my $case (['', 100, 11], ['?n=100', 100, 11], ['?n=1000', 1000, 2],
-              ['?n=1001', 1000, 2], ['?n=100000', 1000, 2], ['?n=700', 700, 2])
+for my $case (['', 100, 11], ['?n=100', 100, 11], ['?n=150', 150, 7],
+              map { ["?n=$_", 200, 6] } 200, 201, 1000, 100000)
 {
     my ($query, $size, $count) = @$case;
     my ($all, $pages) = pages($acr, "lib/many/_tags$query", 'tags');
@@ -207,8 +207,8 @@ for my $order (qw(timedesc timeasc)) {
     is_deeply(\@ends, [@many[700, 20, 1004]], 'and the latest at its end');
 }
 is(scalar(@{ api($acr, 'GET', 'lib/many/_manifests/' . digest($image))
-                 ->json()->{manifest}{tags} }), 1007,
-   'a manifest names all of its tags');
+                 ->json()->{manifest}{tags} }), 1000,
+   'a manifest names so many of its tags');
 is_deeply([map { $_->{name} } @{ (pages($acr, 'lib/many/_tags?digest='
                                         . digest($changed), 'tags'))[0] }],
           [@many[20, 700, 1004]], 'a few of many, of a digest');

@@ -53,13 +53,13 @@ subtest 'what is set' => sub {
     is(last_event()->{digest}, $M, 'its event');
     ok_seq(set('r', '', 'r'), 'the repository');
 
-    reply_is(s_('link_now', 'r', 't'), ['ok', $M, '- Passed ', $S],
+    reply_is(s_('link_now', 'r', 't'), ['ok', $M, '- Passed ', '1', $S],
              'the disk has to know');
     reply_is(s_('pending_done', $S, 'r', 't', $M, ''), ['changed'],
              'all of it');
     reply_is(s_('pending_done', $S, 'r', 't', $M, '- Passed '), ['ok'],
              'then it is done');
-    reply_is(s_('link_now', 'r', ''), ['ok', '', 'r - ', $S],
+    reply_is(s_('link_now', 'r', ''), ['ok', '', 'r - ', '1', $S],
              'a repository has no link');
     reply_is(s_('pending_done', $S, 'r', '', '', 'r - '), ['ok'],
              'but attributes');
@@ -288,6 +288,10 @@ subtest 'a repository goes' => sub {
     my ($ok, $before, $kind, @list) =
         @{s_('repository_next', $S, 'r', '')};
     is($kind, 'm', 'manifests first');
+    set('r', '', 'd');
+    reply_is(s_('repository_next', $S, 'r', $before), ['locked'],
+             'a lock that comes later ends it');
+    set('r', '', '', 'd');
     is_deeply([sort @list], [sort $M, $N, $I], 'all of them');
     put('r', $J, tags => ['new'], refs => ['b', $B]);
     s_('manifest_delete', $S, 'r', $_, 'bob', 100, '') for @list;
@@ -299,8 +303,81 @@ subtest 'a repository goes' => sub {
 };
 
 
+subtest 'a tag whose manifest is being removed' => sub {
+    fresh();
+    many('r', $M, 150);
+    set('r', 'v00149', 'lr');
+    is(s_('manifest_delete', $S, 'r', $M, 'bob', 100, '')->[2], '1',
+       'a slice of it is');
+    is(s_('acr_tag', 'r', 'v00149')->[0], 'miss', 'it is gone');
+    ok_seq(put('r', $N, tags => ['v00149']), 'and put again');
+    is(s_('acr_tag', 'r', 'v00149')->[4], '', 'without attributes');
+    is(get('r', 'v00149', 'tag')->[0], 'ok', 'it can be read');
+};
+
+
+subtest bounds => sub {
+    fresh();
+    my @ladder = map { dig("ladder $_") } 0 .. 59;
+    for my $i (0 .. $#ladder) {
+        put('r', $ladder[$i],
+            refs => [map { (m => $ladder[$_]) } 0 .. $i - 1]);
+    }
+    put('r', $M, tags => ['t']);
+    ok_seq(s_('manifest_delete', $S, 'r', $ladder[0], 'bob', 9, ''),
+           'many indexes above it, none locked');
+    set('r', 't', 'd');
+    reply_is(s_('manifest_delete', $S, 'r', $ladder[1], 'bob', 9, ''),
+             ['locked'], 'not looked at to the end where anything is');
+    ok_seq(s_('manifest_delete', $S, 'r', $ladder[59], 'bob', 9, ''),
+           'but few are');
+
+    fresh();
+    many('r', $M, 1001);
+    set('r', 'v01000', 'l');
+    is(s_('tags_list', 'r', '', 1000)->[4], 'v00999',
+       'where to go on is no name that is not listed');
+    set('r', 'v00999', 'l');
+    set('r', 'v01001', 'l');
+    is_deeply([@{s_('tags_list', 'r', 'v00998', 5)}[2, 4]], ['0', 'v01001'],
+              'unless there is no other');
+    ok(!grep({ /^v0(?:0999|1000)$/ }
+             @{s_('acr_manifests', 'r', '', 9, '', '')}),
+       'nor do manifests tell it');
+};
+
+
+subtest 'tags of a manifest by time' => sub {
+    fresh();
+    put('r', $M, tags => [$_]) for qw(c a d b);
+    put('r', $N, tags => ['x']);
+    for my $n (1 .. 5) {
+        for my $order ('timeasc', 'timedesc') {
+            my ($more, $at, $time, @got) = (1, '', '');
+            while ($more) {
+                my @reply = @{s_('acr_tags', 'r', $at, $n, $order, $time,
+                                 $M)};
+                (my $ok, my $exists, $more, $at, $time, my $state) =
+                    splice(@reply, 0, 6);
+                push(@got, (splice(@reply, 0, 5))[0]) while @reply;
+            }
+            is_deeply(\@got, $order eq 'timeasc' ? [qw(c a d b)]
+                                                 : [qw(b d a c)],
+                      "$n a page, $order");
+        }
+    }
+};
+
+
 subtest 'the collector' => sub {
     fill();
+    blob('r', dig('free'));
+    set('r', '', 'w');
+    r('DEL', key('pending'));
+    shift_time(100, 'candidates');
+    reply_is(s_('gc_link', $S, 'r', dig('free'), 50), ['unknown'],
+             'a blob of a repository that is locked stays');
+    set('r', '', '', 'w');
     s_('tag_delete', $S, 'r', $_, 'bob', '') for qw(v i);
     s_('manifest_delete', $S, 'r', $I, 'bob', 100, '');
     r('DEL', key('pending'));

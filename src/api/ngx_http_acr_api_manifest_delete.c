@@ -1,5 +1,6 @@
 
 #include "ngx_http_acr_manifest.h"
+#include "ngx_http_acr_v1.h"
 
 
 static ngx_http_acr_delete_t *ngx_http_acr_delete_begin(
@@ -294,7 +295,12 @@ ngx_http_acr_delete_names(ngx_http_acr_delete_t *del, ngx_str_t *tags,
 static void
 ngx_http_acr_delete_unknown(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
 {
-    ngx_http_acr_fail(r, ctx->acr ? ACR_E_TAG_UNKNOWN
-                                  : ACR_E_MANIFEST_UNKNOWN,
-                      NULL, "reference", &ctx->reference);
+    if (ctx->acr) {
+        ctx->committing = 0;
+        ngx_http_acr_v1_tag_unknown(r, ctx);
+        return;
+    }
+
+    ngx_http_acr_fail(r, ACR_E_MANIFEST_UNKNOWN, NULL, "reference",
+                      &ctx->reference);
 }

@@ -14,10 +14,9 @@
 /* acr_manifests.lua gives no more at once */
 #define NGX_HTTP_ACR_V1_MANIFESTS  100
 
-/* what one request may read beside the manifests that it lists: files and
-   bytes.  What is beyond is left out. */
-#define NGX_HTTP_ACR_V1_FILES      500
-#define NGX_HTTP_ACR_V1_BYTES      (32 * 1024 * 1024)
+/* what one request may read: files and bytes; what is beyond is left out */
+#define NGX_HTTP_ACR_V1_FILES      300
+#define NGX_HTTP_ACR_V1_BYTES      (8 * 1024 * 1024)
 
 /* so many of a worker read at once, so that pushes have threads too */
 #define NGX_HTTP_ACR_V1_AT_ONCE    2
@@ -386,6 +385,13 @@ ngx_http_acr_v1_manifests_wait(ngx_http_request_t *r, void *data,
     ngx_http_acr_registry_t  *registry;
 
     registry = list->ctx->registry;
+
+    /* who has waited may have left meanwhile */
+
+    if (r->connection->read->pending_eof || r->connection->error) {
+        ngx_http_acr_finalize(r, NGX_HTTP_CLIENT_CLOSED_REQUEST);
+        return;
+    }
 
     if (registry->reading == NGX_HTTP_ACR_V1_AT_ONCE) {
         ngx_http_acr_later(r, NGX_HTTP_ACR_V1_RETRY,

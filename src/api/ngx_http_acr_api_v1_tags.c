@@ -13,6 +13,8 @@
 
 static void ngx_http_acr_v1_tag_found(ngx_http_request_t *r, void *data,
     ngx_http_acr_meta_reply_t *reply);
+static void ngx_http_acr_v1_tag_unknown_where(ngx_http_request_t *r,
+    void *data, ngx_http_acr_meta_reply_t *reply);
 static void ngx_http_acr_v1_tags_found(ngx_http_request_t *r, void *data,
     ngx_http_acr_meta_reply_t *reply);
 static json_t *ngx_http_acr_v1_tag(ngx_str_t *tag, ngx_str_t *v);
@@ -84,6 +86,31 @@ ngx_http_acr_v1_tag_found(ngx_http_request_t *r, void *data,
     }
 
     ngx_http_acr_v1_send(r, NGX_HTTP_OK, root);
+}
+
+
+void
+ngx_http_acr_v1_tag_unknown(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
+{
+    ngx_http_acr_ask(r, ACR_SCRIPT_ACR_REPOSITORY, &ctx->repository, 1,
+                     ngx_http_acr_v1_tag_unknown_where, NULL);
+}
+
+
+static void
+ngx_http_acr_v1_tag_unknown_where(ngx_http_request_t *r, void *data,
+    ngx_http_acr_meta_reply_t *reply)
+{
+    ngx_http_acr_ctx_t  *ctx;
+
+    ctx = ngx_http_acr_get_ctx(r);
+
+    if (reply->status == NGX_HTTP_ACR_META_MISS) {
+        ngx_http_acr_v1_unknown(r);
+        return;
+    }
+
+    ngx_http_acr_fail(r, ACR_E_TAG_UNKNOWN, NULL, "tag", &ctx->reference);
 }
 
 

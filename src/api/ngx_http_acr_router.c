@@ -229,6 +229,14 @@ ngx_http_acr_route(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
     acr_path_t             path;
     ngx_http_acr_route_t  *route;
 
+    if (r->uri.len >= sizeof("/acr/v1") - 1
+        && ngx_strncmp(r->uri.data, "/acr/v1", sizeof("/acr/v1") - 1) == 0
+        && ngx_http_acr_v1_headers(r, ctx) != NGX_OK)
+    {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return;
+    }
+
     if (!ngx_http_acr_path_clean(r)) {
         ngx_http_acr_fail(r, ACR_E_NAME_INVALID, "the path has an empty or "
                           "dot component, or a control character", "path",
@@ -237,13 +245,6 @@ ngx_http_acr_route(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
     }
 
     acr_path_parse(&path, r->uri.data, r->uri.len);
-
-    if (path.resource >= ACR_PATH_ACR_CATALOG
-        && ngx_http_acr_v1_headers(r, ctx) != NGX_OK)
-    {
-        ngx_http_acr_fail_errno(r, NGX_ERROR);
-        return;
-    }
 
     if (path.resource == ACR_PATH_NONE) {
         ngx_http_acr_fail_status(r, NGX_HTTP_NOT_FOUND, ACR_E_UNSUPPORTED,

@@ -64,5 +64,9 @@ void ngx_http_acr_v1_send(ngx_http_request_t *r, ngx_uint_t status,
 /* fails the request: there is no such repository */
 void ngx_http_acr_v1_unknown(ngx_http_request_t *r);
 
+/* there is no such tag, or not even the repository: asks, and fails */
+void ngx_http_acr_v1_tag_unknown(ngx_http_request_t *r,
+    ngx_http_acr_ctx_t *ctx);
+
 
 #endif /* NGX_HTTP_ACR_V1_H */

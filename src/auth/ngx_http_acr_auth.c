@@ -514,8 +514,10 @@ ngx_http_acr_challenge_body(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
 
     p = ngx_sprintf(p, "]}]}\n");
 
-    ngx_http_acr_send_body(r, NGX_HTTP_UNAUTHORIZED, "application/json", body,
-                           p - body);
+    ngx_http_acr_send_body(r, NGX_HTTP_UNAUTHORIZED,
+                           ctx->acr ? NGX_HTTP_ACR_JSON_UTF8
+                                    : "application/json",
+                           body, p - body);
 }
 
 

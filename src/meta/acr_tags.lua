@@ -4,8 +4,8 @@
 -- Returns {"ok", exists (0|1), more (0|1), last, its_time, state,
 -- then of each tag: tag, digest, updated, created, attributes}
 -- | {"behind", state}.
--- Passes over what is not to be listed: looks at up to 1000.  Tags of one
--- digest are always in the order of their names.
+-- Passes over what is not to be listed: looks at up to 1000.  Of 1000 tags or
+-- more of one digest the order is always that of their names.
 local repo = ARGV[1]
 
 if unsure(repo) then
@@ -18,11 +18,7 @@ if ARGV[6] == '' then
     head, list = page_of(repo, 'tags:', 'moved:', ARGV[4], ARGV[2], ARGV[5],
                          n)
 else
-    local more, last
-    list, more = page(P .. 'tagsof:' .. repo .. ':' .. ARGV[6], ARGV[2],
-                      to_look_at(repo, n))
-    list, more, last = listed(repo, list, more, n)
-    head = {tostring(more), last, ''}
+    head, list = page_of_digest(repo, ARGV[6], ARGV[4], ARGV[2], ARGV[5], n)
 end
 
 local answer = {'ok',

@@ -574,6 +574,50 @@ local function page_of(repo, names, times, order, last, time, n)
     return {tostring(more), last, time}, list
 end
 
+-- The same of the tags of one manifest, which are few, or in the order of their
+-- names.
+local function page_of_digest(repo, digest, order, last, time, n)
+    local key, more = P .. 'tagsof:' .. repo .. ':' .. digest, 0
+    local all = order ~= '' and redis.call('ZRANGE', key, 0, LIMIT - 1) or {}
+
+    if n == 0 or #all == 0 or #all == LIMIT then
+        all, more = page(key, last, to_look_at(repo, n))
+        all, more, last = listed(repo, all, more, n)
+        return {tostring(more), last, ''}, all
+    end
+
+    local sign = order == 'timedesc' and -1 or 1
+    local scores, at = redis.call('ZMSCORE', P .. 'moved:' .. repo,
+                                  unpack(all)), {}
+    for i, tag in ipairs(all) do
+        at[tag] = sign * (tonumber(scores[i]) or 0)
+    end
+    local function before(a, b)
+        return at[a] < at[b] or at[a] == at[b] and a < b
+    end
+    table.sort(all, before)
+
+    if last ~= '' then
+        at[last] = at[last] or sign * (tonumber(time) or 0)
+        local rest = {}
+        for _, tag in ipairs(all) do
+            if before(last, tag) then
+                rest[#rest + 1] = tag
+            end
+        end
+        all = rest
+    end
+
+    all, more, last = listed(repo, all, 0, n)
+    for i = #all, n + 1, -1 do
+        all[i], more = nil, 1
+        last = all[#all]
+    end
+    return {tostring(more), last, at[last] and string.format('%.0f',
+                                                      sign * at[last]) or ''},
+           all
+end
+
 -- What an answer says of a tag: digest, times of its last change and its first
 -- one in microseconds, attributes; nil if it is none.
 local function tag_about(repo, tag)

@@ -3,7 +3,7 @@
 -- what: of a tag its digest, of a digest its kinds ("b", "m", "bm"); "": there
 -- is to be no link.  attributes: as they are in Redis; "": there is to be no
 -- file.  itself: the attributes of the repository are pending as well; who
--- settles any name of it sees to these first, so that it does not get back those
+-- settles any name of it sees to these, too, so that it does not get back those
 -- that ended when it was emptied.
 local repo = ARGV[1]
 

@@ -5,6 +5,12 @@
 #include "acr_about.h"
 
 
+#define ACR_ABOUT_OCI_CONFIG                                                 \
+    "application/vnd.oci.image.config.v1+json"
+#define ACR_ABOUT_DOCKER_CONFIG                                              \
+    "application/vnd.docker.container.image.v1+json"
+
+
 static int acr_about_name(const json_t *value);
 static void acr_about_add(acr_about_t *about, const json_t *descriptor);
 static int acr_about_config_read(acr_about_t *about, json_t *config);
@@ -118,7 +124,10 @@ acr_about_config_read(acr_about_t *about, json_t *config)
         strcpy(about->config_media_type, type);
     }
 
-    if (acr_about_digest(&about->config, config)
+    if (about->config_media_type
+        && (strcmp(about->config_media_type, ACR_ABOUT_OCI_CONFIG) == 0
+            || strcmp(about->config_media_type, ACR_ABOUT_DOCKER_CONFIG) == 0)
+        && acr_about_digest(&about->config, config)
         && json_integer_value(json_object_get(config, "size"))
            <= ACR_ABOUT_CONFIG_MAX)
     {

@@ -23,7 +23,8 @@ typedef struct {
     uint64_t        size;              /* of config and layers; of an index 0 */
     char           *config_media_type; /* or NULL */
     acr_digest_t    config;
-    unsigned        has_config:1;      /* one that may tell the platform */
+    unsigned        has_config:1;      /* that of an image: it may tell the
+                                          platform */
     json_t         *references;        /* of an index: an array of "digest",
                                           "architecture", "os" and "variant";
                                           else NULL */

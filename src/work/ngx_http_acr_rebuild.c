@@ -58,6 +58,8 @@ static ngx_int_t ngx_http_acr_rebuild_send_unread(
     ngx_http_acr_rebuild_t *rebuild, ngx_http_acr_rebuild_item_t *item);
 static ngx_int_t ngx_http_acr_rebuild_send_manifest(
     ngx_http_acr_rebuild_t *rebuild, ngx_http_acr_rebuild_item_t *item);
+static ngx_int_t ngx_http_acr_rebuild_attributes_next(
+    ngx_http_acr_rebuild_t *rebuild);
 static ngx_int_t ngx_http_acr_rebuild_send_attributes(
     ngx_http_acr_rebuild_t *rebuild, ngx_http_acr_rebuild_item_t *item);
 static ngx_int_t ngx_http_acr_rebuild_send_links(
@@ -321,15 +323,52 @@ ngx_http_acr_rebuild_have(void *data, ngx_int_t rc)
         rebuild->rc = ngx_http_acr_rebuild_send_links(rebuild);
     }
 
-    for (i = 0; rebuild->rc == NGX_OK && i < batch->nitems; i++) {
+    ngx_http_acr_rebuild_applied(rebuild, NULL);
+}
 
-        if (batch->items[i].attributes) {
-            rebuild->rc = ngx_http_acr_rebuild_send_attributes(rebuild,
-                                                          &batch->items[i]);
+
+/*
+ * Attributes of the batch, when what they are of has been applied: calls may be
+ * sent once more, so they are not answered in their order.  NGX_DECLINED: there
+ * are none, or they have been sent.
+ */
+
+static ngx_int_t
+ngx_http_acr_rebuild_attributes_next(ngx_http_acr_rebuild_t *rebuild)
+{
+    ngx_int_t                      rc;
+    ngx_uint_t                     i;
+    ngx_http_acr_rebuild_batch_t  *batch;
+
+    batch = &rebuild->batch;
+
+    rc = NGX_DECLINED;
+    rebuild->calls = 1;
+
+    for (i = 0; i < batch->nitems; i++) {
+
+        if (batch->items[i].attributes == NULL) {
+            continue;
         }
+
+        rc = ngx_http_acr_rebuild_send_attributes(rebuild, &batch->items[i]);
+
+        if (rc != NGX_OK) {
+            rebuild->rc = rc;
+            break;
+        }
+
+        ngx_free(batch->items[i].attributes);
+        batch->items[i].attributes = NULL;
+    }
+
+    if (rc == NGX_DECLINED) {
+        return NGX_DECLINED;
     }
 
     ngx_http_acr_rebuild_applied(rebuild, NULL);
+
+    return NGX_OK;
 }
 
 
@@ -439,8 +478,6 @@ ngx_http_acr_rebuild_send_manifest(ngx_http_acr_rebuild_t *rebuild,
     return rc;
 }
 
-
-/* after what they are of: calls are answered in their order */
 
 static ngx_int_t
 ngx_http_acr_rebuild_send_attributes(ngx_http_acr_rebuild_t *rebuild,
@@ -599,6 +636,12 @@ ngx_http_acr_rebuild_applied(void *data, ngx_http_acr_meta_reply_t *reply)
     }
 
     if (--rebuild->calls) {
+        return;
+    }
+
+    if (rebuild->rc == NGX_OK
+        && ngx_http_acr_rebuild_attributes_next(rebuild) == NGX_OK)
+    {
         return;
     }
 

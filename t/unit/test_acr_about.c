@@ -2,6 +2,8 @@
 #include "acr_about.h"
 #include "tap.h"
 
+#define CONFIG  "application/vnd.oci.image.config.v1+json"
+
 #define A32  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define B32  "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 #define A    "sha256:" A32 A32
@@ -31,23 +33,32 @@ image(void)
     acr_about_t    a;
     acr_digest_t   digest;
 
-    is_int(about(&a, "{\"config\":{\"mediaType\":\"a/b\",\"digest\":\"" A
-                     "\",\"size\":5},\"layers\":[{\"size\":7},{\"size\":9},"
+    is_int(about(&a, "{\"config\":{\"mediaType\":\"" CONFIG "\",\"digest\":"
+                     "\"" A "\",\"size\":5},"
+                     "\"layers\":[{\"size\":7},{\"size\":9},"
                      "{\"size\":\"x\"},3]}"),
            ACR_OK, "an image");
     is_int(a.size, 21, "its size");
-    ok(a.config_media_type && strcmp(a.config_media_type, "a/b") == 0,
+    ok(a.config_media_type && strcmp(a.config_media_type, CONFIG) == 0,
        "the type of its config");
     acr_digest_parse(&digest, LIT(A));
     ok(a.has_config && acr_digest_equal(&a.config, &digest), "its config");
     ok(a.references == NULL && !a.partial, "it names no manifests");
     acr_about_free(&a);
 
-    about(&a, "{\"config\":{\"digest\":\"" A "\",\"size\":4194305}}");
-    ok(!a.has_config && a.config_media_type == NULL, "a config too large");
+    about(&a, "{\"config\":{\"mediaType\":\"" CONFIG "\",\"digest\":\"" A
+              "\",\"size\":4194305}}");
+    ok(!a.has_config, "a config too large");
     acr_about_free(&a);
 
-    about(&a, "{\"config\":{\"digest\":\"sha256:a\",\"size\":1}}");
+    about(&a, "{\"config\":{\"mediaType\":\"a/b\",\"digest\":\"" A
+              "\",\"size\":5}}");
+    ok(!a.has_config && strcmp(a.config_media_type, "a/b") == 0,
+       "a config of no image");
+    acr_about_free(&a);
+
+    about(&a, "{\"config\":{\"mediaType\":\"" CONFIG
+              "\",\"digest\":\"sha256:a\",\"size\":1}}");
     ok(!a.has_config, "a config with a bad digest");
     acr_about_free(&a);
 
