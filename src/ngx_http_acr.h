@@ -136,6 +136,9 @@ typedef struct {
     ngx_http_acr_credential_t *credential; /* who asks; NULL: acr_auth off */
     ngx_str_t                  identity;   /* their name */
 
+    struct ngx_http_acr_step_s  *steps;    /* that are over */
+    struct ngx_http_acr_settle_list_s  *settling;  /* the same */
+
     unsigned                   acr:1;      /* of ACR's own API, /acr/v1 */
     unsigned                   gone:1;     /* nginx has terminated it */
     unsigned                   committing:1; /* goes on although it is gone */

@@ -39,7 +39,9 @@ typedef struct {
 
 /* the names of a request */
 
-typedef struct {
+typedef struct ngx_http_acr_settle_list_s  ngx_http_acr_settle_list_t;
+
+struct ngx_http_acr_settle_list_s {
     ngx_http_request_t       *request;
     ngx_str_t                *names;
     ngx_uint_t                n;
@@ -52,7 +54,7 @@ typedef struct {
     ngx_str_t                *repository;
     ngx_http_acr_pool_t      *slow;
     ngx_int_t                 rc;        /* why one could not be settled */
-} ngx_http_acr_settle_list_t;
+};
 
 
 static void ngx_http_acr_settle_next(ngx_http_request_t *r,
@@ -72,6 +74,8 @@ static void ngx_http_acr_settle_ask(ngx_http_acr_settle_t *settle);
 static void ngx_http_acr_settle_now(void *data,
     ngx_http_acr_meta_reply_t *reply);
 static ngx_int_t ngx_http_acr_settle_apply(void *data, ngx_log_t *log);
+static ngx_int_t ngx_http_acr_settle_attributes(
+    ngx_http_acr_settle_t *settle, ngx_log_t *log);
 static ngx_int_t ngx_http_acr_settle_name(ngx_http_acr_settle_t *settle,
     ngx_log_t *log);
 static ngx_int_t ngx_http_acr_settle_links(ngx_http_acr_settle_t *settle,
@@ -118,11 +122,22 @@ ngx_http_acr_settle(ngx_http_request_t *r, ngx_str_t *names, ngx_uint_t n,
     ngx_http_acr_ctx_t          *ctx;
     ngx_http_acr_settle_list_t  *list;
 
-    list = ngx_palloc(r->pool, sizeof(ngx_http_acr_settle_list_t));
+    ctx = ngx_http_acr_get_ctx(r);
 
-    if (list == NULL) {
-        ngx_http_acr_fail_errno(r, NGX_ERROR);
-        return;
+    /* a request may have any number of them, one after the other */
+
+    list = ctx->settling;
+
+    if (list) {
+        ctx->settling = NULL;
+
+    } else {
+        list = ngx_palloc(r->pool, sizeof(ngx_http_acr_settle_list_t));
+
+        if (list == NULL) {
+            ngx_http_acr_fail_errno(r, NGX_ERROR);
+            return;
+        }
     }
 
     list->request = r;
@@ -132,8 +147,6 @@ ngx_http_acr_settle(ngx_http_request_t *r, ngx_str_t *names, ngx_uint_t n,
     list->prepared = prepared;
     list->next = next;
     list->data = data;
-
-    ctx = ngx_http_acr_get_ctx(r);
 
     list->store = &ctx->registry->store;
     list->repository = &ctx->repository;
@@ -149,12 +162,13 @@ ngx_http_acr_settle_next(ngx_http_request_t *r,
 {
     ngx_http_acr_ctx_t  *ctx;
 
+    ctx = ngx_http_acr_get_ctx(r);
+
     if (list->n == 0) {
+        ctx->settling = list;
         list->next(r, list->data, NGX_OK);
         return;
     }
-
-    ctx = ngx_http_acr_get_ctx(r);
 
     if (ngx_http_acr_settle_one(ctx->registry, &ctx->repository, list->names,
                                 list->change, list->prepared,
@@ -479,7 +493,11 @@ ngx_http_acr_settle_now(void *data, ngx_http_acr_meta_reply_t *reply)
 }
 
 
-/* the links first: attributes without them are taken for nobody's */
+/*
+ * Attributes without links are nobody's; but links must never have those of
+ * what was there before.  So what is made gets its attributes first, and what
+ * goes loses them last.
+ */
 
 static ngx_int_t
 ngx_http_acr_settle_apply(void *data, ngx_log_t *log)
@@ -488,12 +506,24 @@ ngx_http_acr_settle_apply(void *data, ngx_log_t *log)
 
     ngx_int_t  rc;
 
-    rc = settle->name.len ? ngx_http_acr_settle_name(settle, log) : NGX_OK;
+    rc = settle->what.len ? ngx_http_acr_settle_attributes(settle, log)
+                          : NGX_OK;
 
-    if (rc != NGX_OK) {
-        return rc;
+    if (rc == NGX_OK && settle->name.len) {
+        rc = ngx_http_acr_settle_name(settle, log);
     }
 
+    if (rc == NGX_OK && settle->what.len == 0) {
+        rc = ngx_http_acr_settle_attributes(settle, log);
+    }
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_http_acr_settle_attributes(ngx_http_acr_settle_t *settle, ngx_log_t *log)
+{
     return ngx_http_acr_store_attributes_apply(&settle->registry->store,
                                                &settle->repository,
                                                &settle->name,

@@ -3,8 +3,11 @@
 #include "ngx_http_acr_step.h"
 
 
-typedef struct {
+typedef struct ngx_http_acr_step_s  ngx_http_acr_step_t;
+
+struct ngx_http_acr_step_s {
     ngx_http_request_t      *request;
+    ngx_http_acr_step_t     *spare;        /* the next one */
     void                    *data;
     ngx_http_acr_work_pt     work;
     ngx_http_acr_next_pt     next;
@@ -12,7 +15,7 @@ typedef struct {
     ngx_http_acr_task_t      task;
     ngx_event_t              timer;
     unsigned                 any:1;        /* answer is called in any case */
-} ngx_http_acr_step_t;
+};
 
 
 static ngx_http_acr_step_t *ngx_http_acr_step_create(ngx_http_request_t *r,
@@ -20,6 +23,8 @@ static ngx_http_acr_step_t *ngx_http_acr_step_create(ngx_http_request_t *r,
 static void ngx_http_acr_step_ask(ngx_http_request_t *r, ngx_uint_t script,
     ngx_str_t *args, ngx_uint_t nargs, ngx_http_acr_answer_pt next,
     void *data, ngx_uint_t any);
+static void *ngx_http_acr_step_over(ngx_http_request_t *r,
+    ngx_http_acr_step_t *step);
 static ngx_int_t ngx_http_acr_step_work(void *data, ngx_log_t *log);
 static void ngx_http_acr_step_done(void *data, ngx_int_t rc);
 static void ngx_http_acr_step_answer(void *data,
@@ -135,15 +140,27 @@ ngx_http_acr_later(ngx_http_request_t *r, ngx_msec_t delay,
 }
 
 
+/* a request may have any number of steps, one after the other */
+
 static ngx_http_acr_step_t *
 ngx_http_acr_step_create(ngx_http_request_t *r, void *data)
 {
+    ngx_http_acr_ctx_t   *ctx;
     ngx_http_acr_step_t  *step;
 
-    step = ngx_pcalloc(r->pool, sizeof(ngx_http_acr_step_t));
+    ctx = ngx_http_acr_get_ctx(r);
+    step = ctx->steps;
 
-    if (step == NULL) {
-        return NULL;
+    if (step) {
+        ctx->steps = step->spare;
+        ngx_memzero(step, sizeof(ngx_http_acr_step_t));
+
+    } else {
+        step = ngx_pcalloc(r->pool, sizeof(ngx_http_acr_step_t));
+
+        if (step == NULL) {
+            return NULL;
+        }
     }
 
     step->request = r;
@@ -167,17 +184,37 @@ ngx_http_acr_step_done(void *data, ngx_int_t rc)
 {
     ngx_http_acr_step_t *step = data;
 
-    ngx_connection_t    *c;
-    ngx_http_request_t  *r;
+    ngx_connection_t      *c;
+    ngx_http_request_t    *r;
+    ngx_http_acr_next_pt   next;
 
     r = step->request;
     c = r->connection;
 
     if (ngx_http_acr_leave(r) == NGX_OK) {
-        step->next(r, step->data, rc);
+        next = step->next;
+        data = ngx_http_acr_step_over(r, step);
+
+        next(r, data, rc);
     }
 
     ngx_http_run_posted_requests(c);
+}
+
+
+/* the next step may take its place; returns what it was given */
+
+static void *
+ngx_http_acr_step_over(ngx_http_request_t *r, ngx_http_acr_step_t *step)
+{
+    ngx_http_acr_ctx_t  *ctx;
+
+    ctx = ngx_http_acr_get_ctx(r);
+
+    step->spare = ctx->steps;
+    ctx->steps = step;
+
+    return step->data;
 }
 
 
@@ -186,16 +223,21 @@ ngx_http_acr_step_answer(void *data, ngx_http_acr_meta_reply_t *reply)
 {
     ngx_http_acr_step_t *step = data;
 
-    ngx_connection_t    *c;
-    ngx_http_request_t  *r;
+    ngx_uint_t               any;
+    ngx_connection_t        *c;
+    ngx_http_request_t      *r;
+    ngx_http_acr_answer_pt   answer;
 
     r = step->request;
     c = r->connection;
 
     if (ngx_http_acr_leave(r) == NGX_OK) {
+        any = step->any;
+        answer = step->answer;
+        data = ngx_http_acr_step_over(r, step);
 
-        if (step->any) {
-            step->answer(r, step->data, reply);
+        if (any) {
+            answer(r, data, reply);
 
         } else if (reply->status == NGX_HTTP_ACR_META_DOWN
                    || reply->status == NGX_HTTP_ACR_META_BEHIND)
@@ -206,7 +248,7 @@ ngx_http_acr_step_answer(void *data, ngx_http_acr_meta_reply_t *reply)
             ngx_http_acr_locked(r);
 
         } else {
-            step->answer(r, step->data, reply);
+            answer(r, data, reply);
         }
     }
 

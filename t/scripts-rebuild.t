@@ -40,7 +40,7 @@ subtest 'a Redis that is behind knows nothing' => sub {
     blob('q', $C);
     my $before = $S;
     behind();
-    like($S, qr/^run1:e1:\d{16}:behind\z/, 'behind');
+    like($S, qr/^run1:e1:f2\.\d{16}:behind\z/, 'behind');
     isnt($S, "$before:behind", 'of a new generation');
     is(behind(), $S, 'once is enough');
 
@@ -265,7 +265,7 @@ subtest 'lost again' => sub {
        'but who was at it begins again');
 
     $S = s_('join', 'run3', $seq + 1, 'e1', 1, 0)->[1];
-    like($S, qr/^run3:e1:\d+:behind\z/, 'a loss');
+    like($S, qr/^run3:e1:f2\.\d+:behind\z/, 'a loss');
     reply_is(get('r', $M, 'digest'), ['behind', $S], 'begins anew');
     # a call that met another state is sent again with the new one
     reply_is(s_('rebuild_done', $S, 'w'), ['lost'], 'the run before is over');

@@ -29,7 +29,7 @@ sub join_ {
     my ($verdict, $state, $why) = @$reply;
 
     (my $who, $generation, my $behind) =
-        $state =~ /^(.*):(\d{16})(:behind)?\z/ or return $reply;
+        $state =~ /^(.*):f2\.(\d{16})(:behind)?\z/ or return $reply;
     is(r('GET', key('state')), $state, "$state is stored");
     is($verdict, $behind ? 'behind' : 'complete', 'the verdict is its end');
     return [$verdict, $who, $why];
@@ -72,9 +72,12 @@ subtest join => sub {
              ['behind', 'run6:e2', 'volume'], 'another volume');
     cmp_ok($generation, '>', $second, 'is another generation');
 
-    r('SET', key('state'), 'run6:e2:1700000000000000');
+    r('SET', key('state'), 'run6:e2:f2.1700000000000000');
     reply_is(join_('run7', '1800000000000002', 'e2', 0),
              ['behind', 'run7:e2', 'power'], 'marks may be lost');
+    r('SET', key('state'), 'run7:e2:1700000000000000');
+    reply_is(join_('run7', '1', 'e2'), ['behind', 'run7:e2', 'new'],
+             'a state of an index of another form');
     r('SET', key('state'), 'run7:e2');
     reply_is(join_('run7', '1', 'e2'), ['behind', 'run7:e2', 'new'],
              'a state of before generations');

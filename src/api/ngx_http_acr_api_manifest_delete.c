@@ -297,7 +297,7 @@ ngx_http_acr_delete_unknown(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
 {
     if (ctx->acr) {
         ctx->committing = 0;
-        ngx_http_acr_v1_tag_unknown(r, ctx);
+        ngx_http_acr_v1_item_unknown(r, ctx);
         return;
     }
 

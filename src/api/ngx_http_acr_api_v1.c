@@ -309,10 +309,15 @@ ngx_http_acr_v1_patched(ngx_http_request_t *r, void *data,
 
     if (reply->status == NGX_HTTP_ACR_META_UNKNOWN) {
 
-        /* which of it is unknown, the GET tells */
-
         patch->ctx->committing = 0;
-        patch->get(r, patch->ctx);
+
+        if (patch->name.len) {
+            ngx_http_acr_v1_item_unknown(r, patch->ctx);
+
+        } else {
+            ngx_http_acr_v1_unknown(r);
+        }
+
         return;
     }
 

@@ -13,7 +13,7 @@
 
 static void ngx_http_acr_v1_tag_found(ngx_http_request_t *r, void *data,
     ngx_http_acr_meta_reply_t *reply);
-static void ngx_http_acr_v1_tag_unknown_where(ngx_http_request_t *r,
+static void ngx_http_acr_v1_item_unknown_where(ngx_http_request_t *r,
     void *data, ngx_http_acr_meta_reply_t *reply);
 static void ngx_http_acr_v1_tags_found(ngx_http_request_t *r, void *data,
     ngx_http_acr_meta_reply_t *reply);
@@ -90,15 +90,15 @@ ngx_http_acr_v1_tag_found(ngx_http_request_t *r, void *data,
 
 
 void
-ngx_http_acr_v1_tag_unknown(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
+ngx_http_acr_v1_item_unknown(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
 {
     ngx_http_acr_ask(r, ACR_SCRIPT_ACR_REPOSITORY, &ctx->repository, 1,
-                     ngx_http_acr_v1_tag_unknown_where, NULL);
+                     ngx_http_acr_v1_item_unknown_where, NULL);
 }
 
 
 static void
-ngx_http_acr_v1_tag_unknown_where(ngx_http_request_t *r, void *data,
+ngx_http_acr_v1_item_unknown_where(ngx_http_request_t *r, void *data,
     ngx_http_acr_meta_reply_t *reply)
 {
     ngx_http_acr_ctx_t  *ctx;
@@ -107,6 +107,12 @@ ngx_http_acr_v1_tag_unknown_where(ngx_http_request_t *r, void *data,
 
     if (reply->status == NGX_HTTP_ACR_META_MISS) {
         ngx_http_acr_v1_unknown(r);
+        return;
+    }
+
+    if (ctx->digest.len) {
+        ngx_http_acr_fail(r, ACR_E_MANIFEST_UNKNOWN, NULL, "digest",
+                          &ctx->digest);
         return;
     }
 

@@ -64,8 +64,9 @@ void ngx_http_acr_v1_send(ngx_http_request_t *r, ngx_uint_t status,
 /* fails the request: there is no such repository */
 void ngx_http_acr_v1_unknown(ngx_http_request_t *r);
 
-/* there is no such tag, or not even the repository: asks, and fails */
-void ngx_http_acr_v1_tag_unknown(ngx_http_request_t *r,
+/* there is no such tag (or manifest, if ctx->digest is set), or not even the
+   repository: asks, and fails */
+void ngx_http_acr_v1_item_unknown(ngx_http_request_t *r,
     ngx_http_acr_ctx_t *ctx);
 
 

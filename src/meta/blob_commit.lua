@@ -5,7 +5,8 @@
 -- | {"locked"} | {"behind"} | {"state"}.
 -- A session that is gone is no error if the repository has the blob: that is
 -- a repeat of a commit whose answer was lost.  A mount whose source is gone by
--- now is unknown: its content may have been collected since it was found.
+-- now, or may not be read, is unknown: its content may have been collected
+-- since it was found.
 if refused() then
     return {'state'}
 end
@@ -30,7 +31,7 @@ if uuid ~= '' then
     end
 end
 if from ~= '' and (unsure(from) or not is_blob(from, digest)
-                   or is_broken(digest))
+                   or is_broken(digest) or is_off(from, '', 'r'))
 then
     return {'unknown'}
 end

@@ -16,7 +16,8 @@ end
 
 if is_off(repo, '', 'w')
    or redis.call('EXISTS', P .. 'locked:' .. repo) == 1
-      and redis.call('HEXISTS', P .. 'refs:' .. repo, digest) == 1
+      and (redis.call('HEXISTS', P .. 'refs:' .. repo, digest) == 1
+           or is_unread(repo))
 then
     return {'locked'}
 end

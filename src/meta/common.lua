@@ -13,6 +13,11 @@ local BAD_REFS = 'ERR 0 to 1000 references, of two arguments'
 -- seconds.
 local LEASE = 10
 
+-- What a generation begins with.  Another one for each form of the index: a
+-- node that knows another form finds that this one has none of its own, and has
+-- it rebuilt.
+local FORM = 'f2%.'
+
 -- "" if there is none.
 local STATE = redis.call('GET', P .. 'state') or ''
 local BEHIND = string.sub(STATE, -7) == ':behind'
@@ -34,6 +39,10 @@ end
 local function microseconds()
     local time = redis.call('TIME')
     return time[1] * 1000000 + time[2]
+end
+
+local function generation()
+    return string.gsub(FORM, '%%', '') .. string.format('%.0f', microseconds())
 end
 
 -- A number argument between low and high; what is not a number is low.
@@ -683,7 +692,7 @@ local function fall_behind(run_id, epoch)
                P .. 'candidates', P .. 'untagged', P .. 'broken',
                P .. 'current', P .. 'rebuilding', P .. 'unread',
                P .. 'work:rebuild')
-    STATE = string.format('%s:%s:%.0f:behind', run_id, epoch, microseconds())
+    STATE = run_id .. ':' .. epoch .. ':' .. generation() .. ':behind'
     redis.call('SET', P .. 'state', STATE)
 end
 

@@ -28,9 +28,10 @@ if not string.find(mark, '^%d+$') then
     return redis.error_reply('ERR the mark is no number')
 end
 
--- A state without a generation is that of an index of another form.
-local old_run, old_epoch, rest = string.match(STATE,
-                                              '^([^:]*):([^:]*)(:%d+.*)$')
+-- A state with a generation of another form is that of an index of another
+-- form, which is to be made anew.
+local old_run, old_epoch, rest = string.match(STATE, '^([^:]*):([^:]*)(:'
+                                                     .. FORM .. '%d+.*)$')
 
 mark = digits(mark)
 local seq = digits(redis.call('GET', P .. 'seq') or '0')
@@ -46,7 +47,7 @@ if not old_run then
     if seq ~= '' or mark ~= '' or ARGV[5] ~= '1' then
         why = less(seq, mark) and 'lost' or 'new'
     end
-    rest = string.format(':%.0f', microseconds())
+    rest = ':' .. generation()
 elseif old_epoch ~= epoch then
     why = 'volume'
 elseif less(seq, mark) then

@@ -3,7 +3,8 @@
 -- | {"locked"} | {"behind"} | {"state"}.
 -- What is to be deleted next for the whole repository to go: up to 100
 -- manifests that were put before its deletion began, or whose removal is under
--- way; then blobs that no manifest needs; "" when there is nothing left.
+-- way; then blobs that no manifest needs; "" when there is nothing left, or it
+-- is needed.
 if refused() then
     return {'state'}
 end
@@ -34,11 +35,23 @@ if #list > 0 then
     return reply({'ok', before, 'm'}, list)
 end
 
-local found = {}
-for _, digest in ipairs(redis.call('HRANDFIELD', P .. 'blobs:' .. repo, 100))
-do
-    if redis.call('HEXISTS', P .. 'refs:' .. repo, digest) == 0 then
-        found[#found + 1] = digest
+-- HSCAN has all of a hash, whatever it has been given; 10 times 100 of it are
+-- looked at, and where those are needed the rest is left to the collector.
+local found, cursor = {}, '0'
+for _ = 1, 10 do
+    local page = redis.call('HSCAN', P .. 'blobs:' .. repo, cursor, 'COUNT',
+                            100)
+    cursor = page[1]
+    for i = 1, #page[2], 2 do
+        local digest = page[2][i]
+        if #found < 100
+           and redis.call('HEXISTS', P .. 'refs:' .. repo, digest) == 0
+        then
+            found[#found + 1] = digest
+        end
+    end
+    if #found > 0 or cursor == '0' then
+        break
     end
 end
 return reply({'ok', before, #found > 0 and 'b' or ''}, found)

@@ -105,6 +105,12 @@ ngx_http_acr_store_attributes_read(ngx_http_acr_store_t *store,
 
     ngx_free(json);
 
+    /* waiting does not help with any of these */
+
+    if (rc == EACCES || rc == EPERM || rc == EISDIR || rc == ELOOP) {
+        rc = EIO;
+    }
+
     if (rc == EIO) {
         *len = sizeof(NGX_HTTP_ACR_STORE_CLOSED) - 1;
         ngx_memcpy(buf, NGX_HTTP_ACR_STORE_CLOSED, *len);

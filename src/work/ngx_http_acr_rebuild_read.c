@@ -230,7 +230,10 @@ ngx_http_acr_rebuild_entry(ngx_http_acr_rebuild_batch_t *batch,
     if (rc == EIO) {
         item->unread = 1;
         (void) ngx_http_acr_rebuild_skip(batch, item, "cannot be read", log);
-        return NGX_OK;
+
+        /* its locks hold all the same */
+
+        rc = ngx_http_acr_rebuild_attributes(batch, item, log);
     }
 
     return rc;
