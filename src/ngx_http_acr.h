@@ -68,6 +68,9 @@ typedef struct {
 
     ngx_array_t               *key_files;  /* acr_token_key */
     acr_jwt_keys_t            *token_keys; /* NULL: acr_auth is on nowhere */
+    u_char                     salt[16];   /* of this configuration: keys and
+                                              issuers that it does not have any
+                                              more are good for nothing */
     ngx_array_t               *issuers;    /* acr_oidc_issuer, or NULL */
     ngx_http_acr_auth_t       *auth;       /* of this worker, or NULL */
     unsigned                   auth_on:1;

@@ -2,6 +2,8 @@
 #include "ngx_http_acr_conf.h"
 #include "auth/ngx_http_acr_oidc.h"
 
+#include <openssl/rand.h>
+
 #include <pwd.h>
 #include <grp.h>
 
@@ -362,6 +364,12 @@ ngx_http_acr_conf_prepare(ngx_conf_t *cf)
                                                       &registry[i]->store,
                                                       uid, gid);
         if (registry[i]->token_keys == NULL) {
+            return NGX_ERROR;
+        }
+
+        if (RAND_bytes(registry[i]->salt, sizeof(registry[i]->salt)) != 1) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "acr: RAND_bytes() failed");
             return NGX_ERROR;
         }
 

@@ -16,9 +16,9 @@ use MIME::Base64 qw(encode_base64);
 
 my $WORKERS = 3;
 
-my $acr = start(workers => $WORKERS, http => 'acr_auth on;
-                acr_auth_failures 3; acr_zone acr:1m;
-                set_real_ip_from 127.0.0.1; real_ip_header X-From;',
+my $HTTP = 'acr_auth on; acr_auth_failures 3; acr_zone acr:1m;
+            set_real_ip_from 127.0.0.1; real_ip_header X-From;';
+my $acr = start(workers => $WORKERS, http => $HTTP,
                 server => 'location /acr/admin/ { acr_admin; }
                            location = /metrics { acr_metrics; }
                            location = /pid { return 200 $pid; }');
@@ -105,6 +105,24 @@ ok(wait_for(sub { fresh($acr, 'GET', '/pid')->body() !~ /^$pid$/ }),
 answers(fresh($acr, 'GET', '/v2/', headers => [Authorization => $again]), 200,
         'which is told') for 1 .. 20;
 is(logins('verified'), $verified, 'by the others');
+
+
+
+# --- a key that is taken out of the configuration
+
+my $key = work_dir() . '/key';
+system("openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256"
+       . " -out $key.$_ 2>/dev/null") == 0 or die for 1, 2;
+chmod(0644, "$key.1", "$key.2");
+$acr->reload(http => $HTTP . " acr_token_key $key.1;");
+my $token = fresh($acr, 'GET', '/oauth2/token?scope=registry:catalog:*',
+                  headers => [Authorization => $again])->json()->{token};
+my @bearer = (headers => [Authorization => "Bearer $token"]);
+answers(fresh($acr, 'GET', '/v2/_catalog', @bearer), 200, 'a token')
+    for 1 .. 2;
+$acr->reload(http => $HTTP . " acr_token_key $key.2;");
+answers(fresh($acr, 'GET', '/v2/_catalog', @bearer), 401,
+        'is not remembered beyond its key') for 1 .. 4;
 
 finish();
 

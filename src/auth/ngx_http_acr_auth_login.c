@@ -269,7 +269,7 @@ ngx_http_acr_login_begin(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
     ngx_http_acr_next_pt next, void *data)
 {
     ngx_int_t                   rc;
-    ngx_str_t                   parts[4];
+    ngx_str_t                   parts[5];
     ngx_pool_cleanup_t         *cln;
     ngx_http_acr_auth_t        *auth;
     ngx_http_acr_login_t       *login;
@@ -333,7 +333,10 @@ ngx_http_acr_login_begin(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
     parts[3].data = (u_char *) "any";
     parts[3].len = any ? 3 : 0;
 
-    ngx_http_acr_known_key(auth, login->key, parts, 4);
+    parts[4].data = ctx->registry->salt;
+    parts[4].len = sizeof(ctx->registry->salt);
+
+    ngx_http_acr_known_key(auth, login->key, parts, 5);
 
     credential = ngx_http_acr_known_find(auth, login->key);
 

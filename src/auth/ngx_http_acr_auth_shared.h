@@ -7,7 +7,9 @@
  * A credential is found by a hash of what the client has sent, salted with
  * random bytes that never leave the memory, so there are no secrets here; what
  * is kept is whose it is and, of a token, what it is for.  That it may still be
- * used is asked each time, as ngx_http_acr_auth.h says.
+ * used is asked each time, as ngx_http_acr_auth.h says.  Some of the salt is of
+ * the configuration: after a reload all are verified anew, by the keys and
+ * issuers that there are then.
  *
  * Places are of one size and in one table, written under a lock that nginx
  * takes from a worker that was killed; one that was being written then is
