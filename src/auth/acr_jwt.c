@@ -301,6 +301,28 @@ acr_jwt_verify(const acr_jwt_keys_t *keys, const unsigned char *p, size_t n,
 }
 
 
+int
+acr_jwt_has_kid(const unsigned char *p, size_t n)
+{
+    int               has;
+    json_t           *header;
+    acr_jwt_token_t   token;
+
+    has = 0;
+
+    if (acr_jwt_split(&token, p, n) == ACR_JWT_OK
+        && acr_jwt_object(&header, &token.header) == ACR_JWT_OK)
+    {
+        has = json_is_string(json_object_get(header, "kid"));
+        json_decref(header);
+    }
+
+    free(token.buf);
+
+    return has;
+}
+
+
 acr_jwt_e
 acr_jwt_issuer(const unsigned char *p, size_t n, unsigned char *buf,
     size_t *len)

@@ -60,11 +60,11 @@ int acr_jwt_keys_add_pem(acr_jwt_keys_t *keys, const unsigned char *p,
 /*
  * Adds the keys of a JWK set (RFC 7517 section 5) that can verify: those of
  * another kind, use ("enc", "key_ops") or algorithm are passed over without an
- * error, as are broken ones and those that are too many.  Of a private key the
- * public half is taken.  If a key says its "alg", it is used with no other.
- * "kid" is kept as it is; a key without one has its thumbprint.  ACR_OK, also
- * if none was added; ACR_INVALID: no JWK set, or longer than ACR_JWT_JWKS_MAX;
- * ACR_NOMEM: then none was added.
+ * error, as are broken ones and those behind the first ACR_JWT_KEYS_MAX.  Of a
+ * private key the public half is taken.  If a key says its "alg", it is used
+ * with no other.  "kid" is kept as it is; a key without one has its thumbprint.
+ * ACR_OK, also if none was added; ACR_INVALID: no JWK set, or longer than
+ * ACR_JWT_JWKS_MAX; ACR_NOMEM: then none was added.
  */
 int acr_jwt_keys_add_jwks(acr_jwt_keys_t *keys, const unsigned char *p,
     size_t n);
@@ -96,6 +96,13 @@ char *acr_jwt_sign(const acr_jwt_keys_t *keys, json_t *claims);
  */
 acr_jwt_e acr_jwt_verify(const acr_jwt_keys_t *keys, const unsigned char *p,
     size_t n, json_t **claims);
+
+/*
+ * 1 if a token that acr_jwt_verify() has found to have a wrong signature names
+ * the key ("kid") that should have made it; 0 if that may be one that is not
+ * here, and if memory is short.
+ */
+int acr_jwt_has_kid(const unsigned char *p, size_t n);
 
 /*
  * The issuer ("iss") that a token names, in buf, which has room for *len bytes.

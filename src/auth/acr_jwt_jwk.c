@@ -310,7 +310,9 @@ acr_jwt_keys_add_jwks(acr_jwt_keys_t *keys, const unsigned char *p, size_t n)
             break;
         }
 
-        if (keys->n < ACR_JWT_KEYS_MAX
+        /* each takes time, whether it is used in the end or not */
+
+        if (i < ACR_JWT_KEYS_MAX && keys->n < ACR_JWT_KEYS_MAX
             && acr_jwt_jwk_add(keys, jwk) == ACR_NOMEM)
         {
             rc = ACR_NOMEM;

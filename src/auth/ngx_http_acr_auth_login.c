@@ -351,7 +351,11 @@ ngx_http_acr_login_begin(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
         return;
     }
 
-    if (ngx_http_acr_failing(auth, r, &login->user)) {
+    /* who is known to nginx does not suffer for others */
+
+    if (login->identity.len == 0
+        && ngx_http_acr_failing(auth, r, &login->user))
+    {
         next(r, data, NGX_BUSY);
         return;
     }

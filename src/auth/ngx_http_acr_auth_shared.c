@@ -227,7 +227,11 @@ ngx_http_acr_shared_add(ngx_http_acr_auth_t *auth,
     ngx_http_acr_shared_place_t  *place, *best;
     u_char                        data[NGX_HTTP_ACR_SHARED_DATA];
 
-    if (auth->shared->n == 0) {
+    /* tokens of nobody in particular cost nothing to get, any number of them */
+
+    if (auth->shared->n == 0
+        || credential->principal.kind == ACR_PRINCIPAL_ANONYMOUS)
+    {
         return;
     }
 

@@ -127,9 +127,12 @@ ngx_http_acr_token_read(ngx_http_acr_registry_t *registry, ngx_str_t *token,
     if (error != ACR_JWT_OK) {
         *why = acr_jwt_error(error);
 
-        /* one with a wrong signature says that it is ours */
+        /* one with a wrong signature says that it is ours, if it names a key
+           of ours, as ours do */
 
-        return (error == ACR_JWT_SIGNATURE) ? NGX_DECLINED : NGX_ABORT;
+        return (error == ACR_JWT_SIGNATURE
+                && acr_jwt_has_kid(token->data, token->len))
+               ? NGX_DECLINED : NGX_ABORT;
     }
 
     c = NULL;

@@ -157,6 +157,16 @@ ngx_http_acr_oidc_read(ngx_http_acr_oidc_t *oidc, ngx_str_t *token,
     case ACR_JWT_KEY:
         return NGX_AGAIN;
 
+    case ACR_JWT_SIGNATURE:
+
+        /* without a name it may be that of a new key */
+
+        if (!acr_jwt_has_kid(token->data, token->len)) {
+            return NGX_AGAIN;
+        }
+
+        /* fall through */
+
     default:
         rc = NGX_DECLINED;
         why = acr_jwt_error(error);

@@ -287,6 +287,7 @@ ngx_http_acr_oidc_url(ngx_conf_t *cf, const char *what, ngx_str_t *text,
 {
     size_t       i, skip;
     ngx_url_t    url;
+    ngx_uint_t   https;
     const char  *error;
 
     error = "is not of the form \"https://host/path\"";
@@ -336,6 +337,10 @@ ngx_http_acr_oidc_url(ngx_conf_t *cf, const char *what, ngx_str_t *text,
         || ngx_strlchr(url.host.data, url.host.data + url.host.len, '@')
            != NULL)
     {
+        goto failed;
+    }
+
+    if (fetched && ngx_http_acr_fetch_check(text, &https) != NULL) {
         goto failed;
     }
 

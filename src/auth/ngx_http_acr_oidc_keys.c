@@ -217,6 +217,7 @@ ngx_http_acr_oidc_keys_fetch(ngx_http_acr_oidc_keys_t *keys, ngx_str_t *url,
     spent = ngx_current_msec - keys->begun;
 
     fetch->url = *url;
+    fetch->local = 1;
     fetch->written = keys->source->url.len ? keys->source->url
                                            : keys->source->issuer;
     fetch->headers = &accept;

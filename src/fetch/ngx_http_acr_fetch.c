@@ -297,6 +297,7 @@ ngx_http_acr_fetch_request(ngx_http_acr_fetch_transfer_t *t)
     t->private = (t->written_len == url->len
                   && ngx_memcmp(t->written, url->host, url->len) == 0);
     t->link = t->private && url->literal;
+    t->local = (t->fetch->local && !url->https);
 
     if (url->literal
         && !ngx_http_acr_fetch_may(t, url->address, url->literal))
@@ -305,12 +306,18 @@ ngx_http_acr_fetch_request(ngx_http_acr_fetch_transfer_t *t)
         return;
     }
 
+    if (t->local && !ngx_http_acr_fetch_is_local(url)) {
+        ngx_http_acr_fetch_fail(t, "over http only this machine may be "
+                                "asked");
+        return;
+    }
+
     if (url->https && conf->first.len == 0) {
         ngx_http_acr_fetch_fail(t, "there are no trusted certificates");
         return;
     }
 
-    if (conf->proxy.len) {
+    if (conf->proxy.len && !t->local) {
         t->host = conf->proxy_host;
         t->port = conf->proxy_port;
         literal = acr_address_parse(t->host.data, t->host.len, address);

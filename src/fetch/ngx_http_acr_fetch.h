@@ -94,6 +94,9 @@ struct ngx_http_acr_fetch_s {
                                                  its host was written by the
                                                  operator; empty: public
                                                  addresses only */
+    unsigned                        local:1;  /* over http only this machine,
+                                                 whatever redirects say, and
+                                                 never by a proxy */
     ngx_str_t                       method;   /* empty: GET; at most 15
                                                  characters */
     ngx_http_acr_fetch_header_t    *headers;

@@ -108,6 +108,7 @@ struct ngx_http_acr_fetch_transfer_s {
     unsigned                      body:1;    /* is to be sent */
     unsigned                      private:1; /* may be asked... */
     unsigned                      link:1;    /* ...and these */
+    unsigned                      local:1;   /* only this machine may be */
     unsigned                      large:1;   /* the answer is */
     unsigned                      refused:1; /* the address is */
 };
@@ -168,6 +169,9 @@ void ngx_http_acr_fetch_name_forget(ngx_http_acr_fetch_transfer_t *t);
  */
 const char *ngx_http_acr_fetch_url(ngx_http_acr_fetch_url_t *url,
     ngx_str_t *text, CURLU *base);
+
+/* whether it is this machine, by an address or as "localhost" */
+ngx_uint_t ngx_http_acr_fetch_is_local(ngx_http_acr_fetch_url_t *url);
 
 /* whether scheme, host and port are equal */
 ngx_uint_t ngx_http_acr_fetch_same_origin(ngx_http_acr_fetch_url_t *a,

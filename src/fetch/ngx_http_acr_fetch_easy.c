@@ -108,8 +108,8 @@ ngx_http_acr_fetch_easy_way(ngx_http_acr_fetch_transfer_t *t)
     conf = t->client->conf;
 
     if (!ngx_http_acr_fetch_set(t, CURLOPT_PROXY,
-                                conf->proxy.len ? (char *) conf->proxy.data
-                                                : "")
+                                conf->proxy.len && !t->local
+                                    ? (char *) conf->proxy.data : "")
         || !ngx_http_acr_fetch_set(t, CURLOPT_NOPROXY, "")
         || !ngx_http_acr_fetch_set(t, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L)
         || !ngx_http_acr_fetch_set(t, CURLOPT_CONNECTTIMEOUT_MS,

@@ -10,6 +10,8 @@
 #define NGX_HTTP_ACR_FETCH_URL  4096
 
 
+static ngx_uint_t ngx_http_acr_fetch_loopback(const u_char *address,
+    size_t n);
 static const char *ngx_http_acr_fetch_url_parts(ngx_http_acr_fetch_url_t *url);
 static const char *ngx_http_acr_fetch_url_host(ngx_http_acr_fetch_url_t *url);
 static const char *ngx_http_acr_fetch_url_port(ngx_http_acr_fetch_url_t *url);
@@ -213,9 +215,40 @@ ngx_http_acr_fetch_same_origin(ngx_http_acr_fetch_url_t *a,
 
 
 ngx_uint_t
+ngx_http_acr_fetch_is_local(ngx_http_acr_fetch_url_t *url)
+{
+    if (url->literal) {
+        return ngx_http_acr_fetch_loopback(url->address, url->literal);
+    }
+
+    return url->len == sizeof("localhost") - 1
+           && ngx_strncasecmp(url->host, (u_char *) "localhost", url->len)
+              == 0;
+}
+
+
+static ngx_uint_t
+ngx_http_acr_fetch_loopback(const u_char *address, size_t n)
+{
+    static const u_char  ipv6[16] = { 0, 0, 0, 0, 0, 0, 0, 0,
+                                      0, 0, 0, 0, 0, 0, 0, 1 };
+
+    if (n == 4) {
+        return address[0] == 127;
+    }
+
+    return n == 16 && ngx_memcmp(address, ipv6, 16) == 0;
+}
+
+
+ngx_uint_t
 ngx_http_acr_fetch_may(ngx_http_acr_fetch_transfer_t *t, const u_char *address,
     size_t n)
 {
+    if (t->local && !ngx_http_acr_fetch_loopback(address, n)) {
+        return 0;
+    }
+
     switch (acr_address_class(address, n)) {
 
     case ACR_ADDRESS_PUBLIC:

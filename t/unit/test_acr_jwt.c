@@ -1593,6 +1593,16 @@ main(void)
 
     test_base64();
 
+    /* {"alg":"ES256","kid":"a"}, {"alg":"ES256"}, {"kid":1} and no JSON */
+
+    ok(acr_jwt_has_kid(LIT("eyJhbGciOiJFUzI1NiIsImtpZCI6ImEifQ.e30.AA")),
+       "a token that names its key");
+    ok(!acr_jwt_has_kid(LIT("eyJhbGciOiJFUzI1NiJ9.e30.AA")),
+       "one that does not");
+    ok(!acr_jwt_has_kid(LIT("eyJraWQiOjF9.e30.AA")), "a name that is none");
+    ok(!acr_jwt_has_kid(LIT("e30")) && !acr_jwt_has_kid(LIT("AA.AA.AA")),
+       "what is no token");
+
     round_trip(RSA_PEM, RSA_PUBLIC, RSA_OLD, "RSA", NULL, "RS256", 0);
     round_trip(P256_PEM, P256_PUBLIC, P256_OLD, "EC", "P-256", "ES256", 1);
     round_trip(P384_PEM, P384_PUBLIC, P256_PEM, "EC", "P-384", "ES384", 1);
