@@ -42,7 +42,9 @@ ngx_http_acr_oidc_start(ngx_http_acr_auth_t *auth, ngx_cycle_t *cycle)
     issuer = issuers->elts;
 
     for (i = 0; i < issuers->nelts; i++) {
-        auth->oidc[i] = ngx_http_acr_oidc_keys_start(&issuer[i].source, cycle);
+        auth->oidc[i] = ngx_http_acr_oidc_keys_start(&issuer[i].source,
+                                                     auth->registry->slow,
+                                                     cycle);
 
         if (auth->oidc[i] == NULL) {
             return NGX_ERROR;

@@ -14,8 +14,16 @@
 struct ngx_http_acr_oidc_keys_s {
     ngx_http_acr_oidc_source_t   *source;
     ngx_http_acr_fetch_client_t  *client;
+    ngx_http_acr_pool_t          *pool;
     ngx_http_acr_oidc_set_t      *set;       /* or NULL */
     ngx_http_acr_fetch_t          fetch;
+
+    /* of the thread that reads what was fetched */
+    ngx_http_acr_task_t           task;
+    ngx_str_t                     text;
+    ngx_http_acr_oidc_set_t      *read;
+    const char                   *why;       /* it is none */
+
     ngx_str_t                     discovery; /* URL, or empty */
     ngx_queue_t                   waiters;
     ngx_event_t                   timer;     /* the next fetch */
@@ -25,6 +33,7 @@ struct ngx_http_acr_oidc_keys_s {
     ngx_log_t                    *log;
     unsigned                      busy:1;    /* a fetch is under way */
     unsigned                      once:1;    /* one has ended */
+    unsigned                      stopped:1;
 };
 
 
@@ -49,8 +58,10 @@ static void ngx_http_acr_oidc_keys_discovered(ngx_http_acr_fetch_t *fetch);
 static const char *ngx_http_acr_oidc_keys_document(
     ngx_http_acr_oidc_keys_t *keys, json_t *document, ngx_str_t *url);
 static void ngx_http_acr_oidc_keys_fetched(ngx_http_acr_fetch_t *fetch);
+static ngx_int_t ngx_http_acr_oidc_keys_parse(void *data, ngx_log_t *log);
+static void ngx_http_acr_oidc_keys_parsed(void *data, ngx_int_t rc);
 static const char *ngx_http_acr_oidc_keys_read(ngx_str_t *text,
-    ngx_http_acr_oidc_set_t **set);
+    ngx_http_acr_oidc_set_t **set, ngx_log_t *log);
 static void ngx_http_acr_oidc_keys_change(ngx_http_acr_oidc_keys_t *keys,
     ngx_http_acr_oidc_set_t *set);
 static void ngx_http_acr_oidc_keys_failed(ngx_http_acr_oidc_keys_t *keys,
@@ -67,7 +78,7 @@ static void ngx_http_acr_oidc_keys_wake(ngx_http_acr_oidc_waiter_t *waiter,
 
 ngx_http_acr_oidc_keys_t *
 ngx_http_acr_oidc_keys_start(ngx_http_acr_oidc_source_t *source,
-    ngx_cycle_t *cycle)
+    ngx_http_acr_pool_t *pool, ngx_cycle_t *cycle)
 {
     ngx_http_acr_oidc_keys_t  *keys;
     ngx_http_acr_main_conf_t  *mcf;
@@ -79,7 +90,12 @@ ngx_http_acr_oidc_keys_start(ngx_http_acr_oidc_source_t *source,
     }
 
     keys->source = source;
+    keys->pool = pool;
     keys->log = cycle->log;
+
+    keys->task.work = ngx_http_acr_oidc_keys_parse;
+    keys->task.done = ngx_http_acr_oidc_keys_parsed;
+    keys->task.data = keys;
 
     ngx_queue_init(&keys->waiters);
 
@@ -116,6 +132,7 @@ ngx_http_acr_oidc_keys_stop(ngx_http_acr_oidc_keys_t *keys)
     ngx_http_acr_fetch_cancel(&keys->fetch);
 
     keys->busy = 0;
+    keys->stopped = 1;
 
     if (keys->timer.timer_set) {
         ngx_del_timer(&keys->timer);
@@ -347,28 +364,77 @@ static void
 ngx_http_acr_oidc_keys_fetched(ngx_http_acr_fetch_t *fetch)
 {
     const char                *why;
-    ngx_http_acr_oidc_set_t   *set;
     ngx_http_acr_oidc_keys_t  *keys;
 
     keys = fetch->data;
 
     why = ngx_http_acr_oidc_keys_status(fetch);
 
-    if (why == NULL) {
-        why = ngx_http_acr_oidc_keys_read(&fetch->answer, &set);
-    }
-
     if (why) {
         ngx_http_acr_oidc_keys_failed(keys, "keys", why);
         return;
     }
 
-    ngx_http_acr_oidc_keys_change(keys, set);
+    /* OpenSSL checks each key, which takes up to a millisecond: for a thread,
+       with a copy, for the answer goes with the fetch */
+
+    keys->text.len = fetch->answer.len;
+    keys->text.data = ngx_alloc(fetch->answer.len + 1, keys->log);
+
+    if (keys->text.data == NULL) {
+        ngx_http_acr_oidc_keys_failed(keys, "keys", "no memory");
+        return;
+    }
+
+    ngx_memcpy(keys->text.data, fetch->answer.data, fetch->answer.len);
+
+    if (ngx_http_acr_task_post(&keys->task, keys->pool) != NGX_OK) {
+        ngx_free(keys->text.data);
+        ngx_http_acr_oidc_keys_failed(keys, "keys", "too much is under way");
+    }
+}
+
+
+static ngx_int_t
+ngx_http_acr_oidc_keys_parse(void *data, ngx_log_t *log)
+{
+    ngx_http_acr_oidc_keys_t *keys = data;
+
+    keys->read = NULL;
+    keys->why = ngx_http_acr_oidc_keys_read(&keys->text, &keys->read, log);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_acr_oidc_keys_parsed(void *data, ngx_int_t rc)
+{
+    ngx_http_acr_oidc_keys_t *keys = data;
+
+    ngx_free(keys->text.data);
+
+    if (keys->stopped) {
+
+        if (keys->read) {
+            ngx_http_acr_oidc_keys_release(keys->read);
+        }
+
+        return;
+    }
+
+    if (keys->why) {
+        ngx_http_acr_oidc_keys_failed(keys, "keys", keys->why);
+        return;
+    }
+
+    ngx_http_acr_oidc_keys_change(keys, keys->read);
 }
 
 
 static const char *
-ngx_http_acr_oidc_keys_read(ngx_str_t *text, ngx_http_acr_oidc_set_t **set)
+ngx_http_acr_oidc_keys_read(ngx_str_t *text, ngx_http_acr_oidc_set_t **set,
+    ngx_log_t *log)
 {
     int              rc;
     acr_jwt_keys_t  *keys;
@@ -388,7 +454,7 @@ ngx_http_acr_oidc_keys_read(ngx_str_t *text, ngx_http_acr_oidc_set_t **set)
                : (rc == ACR_NOMEM) ? "no memory" : "it is no JWK set";
     }
 
-    *set = ngx_alloc(sizeof(ngx_http_acr_oidc_set_t), ngx_cycle->log);
+    *set = ngx_alloc(sizeof(ngx_http_acr_oidc_set_t), log);
 
     if (*set == NULL) {
         acr_jwt_keys_free(keys);

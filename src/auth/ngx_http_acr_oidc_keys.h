@@ -46,11 +46,12 @@ typedef struct ngx_http_acr_oidc_keys_s  ngx_http_acr_oidc_keys_t;
 
 /*
  * Starts to keep the keys of a source in this worker: for init_process; the
- * first fetch begins at once.  Timers do not keep an exiting worker alive.
- * NULL: no memory.
+ * first fetch begins at once.  What was fetched is read in a thread of the
+ * pool.  Timers do not keep an exiting worker alive.  NULL: no memory.
  */
 ngx_http_acr_oidc_keys_t *ngx_http_acr_oidc_keys_start(
-    ngx_http_acr_oidc_source_t *source, ngx_cycle_t *cycle);
+    ngx_http_acr_oidc_source_t *source, ngx_http_acr_pool_t *pool,
+    ngx_cycle_t *cycle);
 
 /* for exit_process */
 void ngx_http_acr_oidc_keys_stop(ngx_http_acr_oidc_keys_t *keys);
