@@ -73,6 +73,17 @@ int acr_jwt_keys_add_jwks(acr_jwt_keys_t *keys, const unsigned char *p,
 unsigned acr_jwt_keys_count(const acr_jwt_keys_t *keys);
 int acr_jwt_keys_can_sign(const acr_jwt_keys_t *keys);
 
+/*
+ * A secret that all have who have the private half of the first key, and of
+ * which nobody else learns anything: ACR_JWT_SECRET bytes.  what is what it is
+ * for; others are for something else.  ACR_OK; ACR_INVALID: the key cannot
+ * sign; ACR_NOMEM.
+ */
+#define ACR_JWT_SECRET  32
+
+int acr_jwt_keys_secret(const acr_jwt_keys_t *keys, const char *what,
+    unsigned char *secret);
+
 /* the public halves as a JWK set: text from malloc(), or NULL: no memory */
 char *acr_jwt_keys_print(const acr_jwt_keys_t *keys);
 

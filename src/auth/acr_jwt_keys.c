@@ -5,6 +5,7 @@
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
+#include <openssl/hmac.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 
@@ -53,6 +54,33 @@ int
 acr_jwt_keys_can_sign(const acr_jwt_keys_t *keys)
 {
     return keys->n && keys->keys[0].secret;
+}
+
+
+int
+acr_jwt_keys_secret(const acr_jwt_keys_t *keys, const char *what,
+    unsigned char *secret)
+{
+    int             n;
+    unsigned char  *der, *mac;
+
+    if (!acr_jwt_keys_can_sign(keys)) {
+        return ACR_INVALID;
+    }
+
+    der = NULL;
+    n = i2d_PrivateKey(keys->keys[0].pkey, &der);
+
+    if (n <= 0) {
+        return acr_jwt_failed(ACR_INVALID);
+    }
+
+    mac = HMAC(EVP_sha256(), der, n, (const unsigned char *) what,
+               strlen(what), secret, NULL);
+
+    OPENSSL_clear_free(der, (size_t) n);
+
+    return mac ? ACR_OK : acr_jwt_failed(ACR_NOMEM);
 }
 
 

@@ -83,6 +83,9 @@ struct ngx_http_acr_auth_s {
     ngx_queue_t                buckets[NGX_HTTP_ACR_AUTH_BUCKETS];
     ngx_uint_t                 known;
 
+    u_char                     secret[ACR_JWT_SECRET];
+                                           /* of the registry: what failures
+                                              are counted under */
     ngx_http_acr_shared_t     *shared;
     ngx_slab_pool_t           *shpool;     /* NULL: it is not shared */
 };
@@ -178,7 +181,7 @@ extern ngx_http_acr_credential_t  ngx_http_acr_anonymous;
 
 /* --- those that are known */
 
-/* SHA-256 of the salt, the parts and their lengths, in hex */
+/* SHA-256 of the node's salt, the parts and their lengths, in hex */
 void ngx_http_acr_known_key(ngx_http_acr_auth_t *auth, u_char *key,
     ngx_str_t *parts, ngx_uint_t n);
 ngx_http_acr_credential_t *ngx_http_acr_known_find(ngx_http_acr_auth_t *auth,
@@ -189,8 +192,11 @@ void ngx_http_acr_known_add(ngx_http_acr_auth_t *auth,
     ngx_http_acr_credential_t *credential);
 void ngx_http_acr_credential_release(ngx_http_acr_credential_t *credential);
 
-/* too many failures of this address in the last minute, or of the account
-   (empty for a token) from there? */
+/*
+ * Too many failures of this address in the last minute, or of the account
+ * (empty for a token) from there?  One more is counted here at once, and by
+ * Redis for all nodes, of which this one learns with the answer.
+ */
 ngx_uint_t ngx_http_acr_failing(ngx_http_acr_auth_t *auth,
     ngx_http_request_t *r, ngx_str_t *account);
 void ngx_http_acr_failed(ngx_http_acr_auth_t *auth, ngx_http_request_t *r,

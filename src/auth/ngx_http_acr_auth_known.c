@@ -8,6 +8,15 @@
 #define NGX_HTTP_ACR_FAILURES_ADDRESS  10
 
 
+/* of an address, and of the account from there */
+
+typedef struct {
+    ngx_http_acr_auth_t  *auth;
+    ngx_uint_t            n;
+    u_char                keys[2][NGX_HTTP_ACR_KEY_LEN];
+} ngx_http_acr_failures_t;
+
+
 static ngx_http_acr_credential_t *ngx_http_acr_known_here(
     ngx_http_acr_auth_t *auth, u_char *key);
 static void ngx_http_acr_known_keep(ngx_http_acr_auth_t *auth,
@@ -16,8 +25,14 @@ static void ngx_http_acr_known_remove(ngx_http_acr_auth_t *auth,
     ngx_http_acr_credential_t *credential);
 static ngx_queue_t *ngx_http_acr_known_bucket(ngx_http_acr_auth_t *auth,
     u_char *key);
+static void ngx_http_acr_known_hash(u_char *key, u_char *salt, size_t len,
+    ngx_str_t *parts, ngx_uint_t n);
 static ngx_uint_t ngx_http_acr_failures(ngx_http_acr_auth_t *auth,
-    ngx_http_request_t *r, ngx_str_t *account, ngx_uint_t count);
+    ngx_http_request_t *r, ngx_str_t *account);
+static void ngx_http_acr_failures_key(ngx_http_acr_auth_t *auth,
+    ngx_http_request_t *r, ngx_str_t *account, u_char *key);
+static void ngx_http_acr_failures_told(void *data,
+    ngx_http_acr_meta_reply_t *reply);
 static void ngx_http_acr_failures_address(ngx_http_request_t *r,
     ngx_str_t *address);
 
@@ -26,13 +41,21 @@ void
 ngx_http_acr_known_key(ngx_http_acr_auth_t *auth, u_char *key,
     ngx_str_t *parts, ngx_uint_t n)
 {
+    ngx_http_acr_known_hash(key, ngx_http_acr_shared_salt(auth),
+                            NGX_HTTP_ACR_SALT_LEN, parts, n);
+}
+
+
+static void
+ngx_http_acr_known_hash(u_char *key, u_char *salt, size_t len,
+    ngx_str_t *parts, ngx_uint_t n)
+{
     ngx_uint_t    i;
     acr_hash_t    hash;
     acr_digest_t  digest;
 
     acr_hash_init(&hash, acr_algorithm_by_id(ACR_SHA256));
-    acr_hash_update(&hash, ngx_http_acr_shared_salt(auth),
-                    NGX_HTTP_ACR_SALT_LEN);
+    acr_hash_update(&hash, salt, len);
 
     for (i = 0; i < n; i++) {
         acr_hash_update(&hash, &parts[i].len, sizeof(size_t));
@@ -202,44 +225,109 @@ ngx_http_acr_failing(ngx_http_acr_auth_t *auth, ngx_http_request_t *r,
 
     ngx_str_null(&anyone);
 
-    return ngx_http_acr_failures(auth, r, &anyone, 0)
+    return ngx_http_acr_failures(auth, r, &anyone)
            / NGX_HTTP_ACR_FAILURES_ADDRESS >= max
            || (account->len
-               && ngx_http_acr_failures(auth, r, account, 0) >= max);
+               && ngx_http_acr_failures(auth, r, account) >= max);
 }
 
+
+/* without Redis, or memory, the nodes count each for itself */
 
 void
 ngx_http_acr_failed(ngx_http_acr_auth_t *auth, ngx_http_request_t *r,
     ngx_str_t *account)
 {
-    ngx_str_t  anyone;
+    ngx_str_t                anyone, args[2];
+    ngx_uint_t               i;
+    ngx_http_acr_failures_t  failures, *told;
 
     ngx_str_null(&anyone);
 
-    (void) ngx_http_acr_failures(auth, r, &anyone, 1);
+    failures.auth = auth;
+    failures.n = account->len ? 2 : 1;
 
-    if (account->len) {
-        (void) ngx_http_acr_failures(auth, r, account, 1);
+    ngx_http_acr_failures_key(auth, r, &anyone, failures.keys[0]);
+    ngx_http_acr_failures_key(auth, r, account, failures.keys[1]);
+
+    for (i = 0; i < failures.n; i++) {
+        (void) ngx_http_acr_shared_failures(auth, failures.keys[i], 1);
+
+        args[i].data = failures.keys[i];
+        args[i].len = NGX_HTTP_ACR_KEY_LEN;
+    }
+
+    told = ngx_alloc(sizeof(ngx_http_acr_failures_t), r->connection->log);
+
+    if (told == NULL) {
+        return;
+    }
+
+    *told = failures;
+
+    if (ngx_http_acr_meta_call(auth->registry->meta, ACR_SCRIPT_LOGIN_FAILED,
+                               args, told->n, ngx_http_acr_failures_told,
+                               told)
+        != NGX_OK)
+    {
+        ngx_free(told);
     }
 }
 
 
-/* how many there were lately, with one more if it is to be counted */
+static void
+ngx_http_acr_failures_told(void *data, ngx_http_acr_meta_reply_t *reply)
+{
+    ngx_http_acr_failures_t *failures = data;
+
+    ngx_int_t   n;
+    ngx_uint_t  i;
+
+    if (reply->status == NGX_HTTP_ACR_META_OK && reply->n == failures->n) {
+
+        for (i = 0; i < failures->n; i++) {
+            n = ngx_atoi(reply->v[i].data, reply->v[i].len);
+
+            if (n != NGX_ERROR) {
+                ngx_http_acr_shared_failures_raise(failures->auth,
+                                                   failures->keys[i], n);
+            }
+        }
+    }
+
+    ngx_free(failures);
+}
+
+
+/* how many there were lately */
 
 static ngx_uint_t
 ngx_http_acr_failures(ngx_http_acr_auth_t *auth, ngx_http_request_t *r,
-    ngx_str_t *account, ngx_uint_t count)
+    ngx_str_t *account)
 {
-    u_char     key[NGX_HTTP_ACR_KEY_LEN];
+    u_char  key[NGX_HTTP_ACR_KEY_LEN];
+
+    ngx_http_acr_failures_key(auth, r, account, key);
+
+    return ngx_http_acr_shared_failures(auth, key, 0);
+}
+
+
+/*
+ * The same at all nodes.  Keys go to Redis, and people type passwords where the
+ * name should be: the secret keeps them from being guessed there.
+ */
+
+static void
+ngx_http_acr_failures_key(ngx_http_acr_auth_t *auth, ngx_http_request_t *r,
+    ngx_str_t *account, u_char *key)
+{
     ngx_str_t  parts[2];
 
     ngx_http_acr_failures_address(r, &parts[0]);
     parts[1] = *account;
 
-    ngx_http_acr_known_key(auth, key, parts, 2);
-
-    return ngx_http_acr_shared_failures(auth, key, count);
+    ngx_http_acr_known_hash(key, auth->secret, ACR_JWT_SECRET, parts, 2);
 }
 
 

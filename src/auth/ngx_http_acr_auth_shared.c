@@ -54,6 +54,8 @@ static ngx_int_t ngx_http_acr_shared_create(ngx_http_acr_auth_t *auth,
     ngx_cycle_t *cycle);
 static ngx_int_t ngx_http_acr_shared_init(ngx_http_acr_shared_t *shared,
     ngx_uint_t n, ngx_log_t *log);
+static ngx_http_acr_shared_failures_t *ngx_http_acr_shared_failures_of(
+    ngx_http_acr_auth_t *auth, u_char *key);
 static ngx_http_acr_shared_place_t *ngx_http_acr_shared_places(
     ngx_http_acr_shared_t *shared, u_char *key);
 static void ngx_http_acr_shared_lock(ngx_http_acr_auth_t *auth);
@@ -292,8 +294,7 @@ ngx_http_acr_shared_failures(ngx_http_acr_auth_t *auth, u_char *key,
     ngx_uint_t                       n;
     ngx_http_acr_shared_failures_t  *f;
 
-    f = &auth->shared->failures[ngx_murmur_hash2(key, NGX_HTTP_ACR_KEY_LEN)
-                                % NGX_HTTP_ACR_SHARED_FAILURES];
+    f = ngx_http_acr_shared_failures_of(auth, key);
 
     ngx_http_acr_shared_lock(auth);
 
@@ -319,6 +320,36 @@ ngx_http_acr_shared_failures(ngx_http_acr_auth_t *auth, u_char *key,
     ngx_http_acr_shared_unlock(auth);
 
     return n;
+}
+
+
+/* who has lost the place since then is not known any more */
+
+void
+ngx_http_acr_shared_failures_raise(ngx_http_acr_auth_t *auth, u_char *key,
+    ngx_uint_t n)
+{
+    ngx_http_acr_shared_failures_t  *f;
+
+    f = ngx_http_acr_shared_failures_of(auth, key);
+
+    ngx_http_acr_shared_lock(auth);
+
+    if (f->until > ngx_time() && f->count && f->count < n
+        && ngx_memcmp(f->key, key, NGX_HTTP_ACR_KEY_LEN) == 0)
+    {
+        f->count = n;
+    }
+
+    ngx_http_acr_shared_unlock(auth);
+}
+
+
+static ngx_http_acr_shared_failures_t *
+ngx_http_acr_shared_failures_of(ngx_http_acr_auth_t *auth, u_char *key)
+{
+    return &auth->shared->failures[ngx_murmur_hash2(key, NGX_HTTP_ACR_KEY_LEN)
+                                   % NGX_HTTP_ACR_SHARED_FAILURES];
 }
 
 

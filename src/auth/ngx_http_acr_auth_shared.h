@@ -46,5 +46,9 @@ void ngx_http_acr_shared_add(ngx_http_acr_auth_t *auth,
 ngx_uint_t ngx_http_acr_shared_failures(ngx_http_acr_auth_t *auth,
     u_char *key, ngx_uint_t count);
 
+/* there were n at all nodes, if that is more */
+void ngx_http_acr_shared_failures_raise(ngx_http_acr_auth_t *auth,
+    u_char *key, ngx_uint_t n);
+
 
 #endif /* NGX_HTTP_ACR_AUTH_SHARED_H */

@@ -462,6 +462,25 @@ round_trip(const char *secret, const char *public, const char *other,
        == keys->keys[0].kid_len, "kid");
     json_decref(header);
 
+    /* a secret of it */
+
+    set = pem(secret);
+    is_int(acr_jwt_keys_secret(keys, "a", buf), ACR_OK, "a secret");
+    is_int(acr_jwt_keys_secret(set, "a", buf + ACR_JWT_SECRET), ACR_OK,
+           "once more");
+    ok(memcmp(buf, buf + ACR_JWT_SECRET, ACR_JWT_SECRET) == 0, "is the same");
+    is_int(acr_jwt_keys_secret(set, "b", buf + ACR_JWT_SECRET), ACR_OK,
+           "one for something else");
+    ok(memcmp(buf, buf + ACR_JWT_SECRET, ACR_JWT_SECRET) != 0, "is another");
+    is_int(ERR_peek_error(), 0, "no error left");
+    acr_jwt_keys_free(set);
+
+    set = pem(other);
+    is_int(acr_jwt_keys_secret(set, "a", buf + ACR_JWT_SECRET), ACR_OK,
+           "one of another key");
+    ok(memcmp(buf, buf + ACR_JWT_SECRET, ACR_JWT_SECRET) != 0, "is another");
+    acr_jwt_keys_free(set);
+
     /* verified by each half */
 
     is_int(acr_jwt_verify(keys, tap_copy(token, strlen(token)), strlen(token),
@@ -472,6 +491,8 @@ round_trip(const char *secret, const char *public, const char *other,
     set = pem(public);
     ok(!acr_jwt_keys_can_sign(set), "public");
     ok(acr_jwt_sign(set, claims) == NULL, "does not sign");
+    is_int(acr_jwt_keys_secret(set, "a", buf), ACR_INVALID,
+           "and has no secret");
     is_int(verify(set, token), ACR_JWT_OK, "by the public half");
     acr_jwt_keys_free(set);
 
