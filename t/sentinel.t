@@ -245,7 +245,12 @@ sub under_load {
     my @lost = grep { !there($acr, 'lib/load', $_, $noted{$_}) }
                sort keys %noted;
     is_deeply(\@lost, [], "$name: nothing that had its 201 is lost, of "
-                          . keys(%noted));
+                          . keys(%noted))
+        or diag(map { "$_ is now, on disk and for a client: "
+                      . ($acr->tag_on_disk('lib/load', $_) || 'nothing')
+                      . "\n"
+                      . $acr->get("/v2/lib/load/manifests/$_")->text() }
+                @lost);
 
     diag(sprintf("%s: pushes wait %.1f s at most, one request %.1f s", $name,
                  (sort { $b <=> $a } map { $_->{gap} } @clients)[0],
