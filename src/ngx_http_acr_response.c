@@ -269,6 +269,27 @@ ngx_http_acr_send_body(ngx_http_request_t *r, ngx_uint_t status,
 
 
 void
+ngx_http_acr_send_json(ngx_http_request_t *r, ngx_uint_t status, json_t *root)
+{
+    u_char  *p;
+    size_t   n;
+
+    n = root ? json_dumpb(root, NULL, 0, JSON_COMPACT) : 0;
+    p = n ? ngx_pnalloc(r->pool, n) : NULL;
+
+    if (p == NULL || json_dumpb(root, (char *) p, n, JSON_COMPACT) != n) {
+        json_decref(root);
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return;
+    }
+
+    json_decref(root);
+
+    ngx_http_acr_send_body(r, status, NGX_HTTP_ACR_JSON_UTF8, p, n);
+}
+
+
+void
 ngx_http_acr_send_buf(ngx_http_request_t *r, ngx_uint_t status,
     ngx_str_t *type, off_t size, ngx_buf_t *b)
 {

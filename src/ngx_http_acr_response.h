@@ -7,10 +7,12 @@
 #ifndef NGX_HTTP_ACR_RESPONSE_H
 #define NGX_HTTP_ACR_RESPONSE_H
 
+#include <jansson.h>
+
 #include "ngx_http_acr.h"
 
 
-/* of ACR's own API */
+/* of ACR's own API, and of its token service */
 #define NGX_HTTP_ACR_JSON_UTF8  "application/json; charset=utf-8"
 
 
@@ -43,6 +45,11 @@ void ngx_http_acr_send_status(ngx_http_request_t *r, ngx_uint_t status);
 /* sends a body from memory of r->pool, and ends the request; type: static */
 void ngx_http_acr_send_body(ngx_http_request_t *r, ngx_uint_t status,
     const char *type, u_char *p, size_t n);
+
+/* sends root, of which it takes the reference, as NGX_HTTP_ACR_JSON_UTF8; NULL:
+   there was no memory for it */
+void ngx_http_acr_send_json(ngx_http_request_t *r, ngx_uint_t status,
+    json_t *root);
 
 /*
  * What the functions below and above end with: sends b, of which size bytes

@@ -40,6 +40,8 @@ static ngx_int_t ngx_http_acr_admin_access_parse(
     ngx_http_acr_admin_access_t *a, ngx_str_t *rest);
 static void ngx_http_acr_admin_access_text(acr_text_t *text, u_char **p,
     u_char *last);
+static ngx_http_acr_access_t *ngx_http_acr_admin_access_rights(
+    ngx_http_request_t *r, ngx_http_acr_admin_access_t *a);
 static void ngx_http_acr_admin_access_show(ngx_http_request_t *r,
     ngx_http_acr_admin_access_t *a);
 static void ngx_http_acr_admin_access_explain(ngx_http_request_t *r,
@@ -330,11 +332,12 @@ ngx_http_acr_admin_access_text(acr_text_t *text, u_char **p, u_char *last)
 }
 
 
-static void
-ngx_http_acr_admin_access_show(ngx_http_request_t *r,
+/* NULL after it has failed the request */
+
+static ngx_http_acr_access_t *
+ngx_http_acr_admin_access_rights(ngx_http_request_t *r,
     ngx_http_acr_admin_access_t *a)
 {
-    json_t                 *root;
     ngx_http_acr_access_t  *access;
 
     access = a->ctx->registry->auth->access;
@@ -342,6 +345,22 @@ ngx_http_acr_admin_access_show(ngx_http_request_t *r,
     if (access == NULL) {
         ngx_http_acr_fail(r, ACR_E_UNAVAILABLE,
                           "who may do what cannot be read", NULL, NULL);
+    }
+
+    return access;
+}
+
+
+static void
+ngx_http_acr_admin_access_show(ngx_http_request_t *r,
+    ngx_http_acr_admin_access_t *a)
+{
+    json_t                 *root;
+    ngx_http_acr_access_t  *access;
+
+    access = ngx_http_acr_admin_access_rights(r, a);
+
+    if (access == NULL) {
         return;
     }
 
@@ -368,11 +387,9 @@ ngx_http_acr_admin_access_explain(ngx_http_request_t *r,
     acr_principal_t         principal;
     ngx_http_acr_access_t  *access;
 
-    access = a->ctx->registry->auth->access;
+    access = ngx_http_acr_admin_access_rights(r, a);
 
     if (access == NULL) {
-        ngx_http_acr_fail(r, ACR_E_UNAVAILABLE,
-                          "who may do what cannot be read", NULL, NULL);
         return;
     }
 

@@ -76,8 +76,6 @@ static ngx_int_t ngx_http_acr_token_sign(void *data, ngx_log_t *log);
 static void ngx_http_acr_token_signed(ngx_http_request_t *r, void *data,
     ngx_int_t rc);
 static void ngx_http_acr_token_send(ngx_http_request_t *r, json_t *root);
-static void ngx_http_acr_token_text(ngx_http_request_t *r, const char *type,
-    char *text);
 static void ngx_http_acr_token_refuse(ngx_http_request_t *r,
     const char *reason);
 
@@ -683,45 +681,15 @@ failed:
 static void
 ngx_http_acr_token_send(ngx_http_request_t *r, json_t *root)
 {
-    char              *text;
-
-    static ngx_str_t   no_store = ngx_string("no-store");
-
-    text = json_dumps(root, JSON_COMPACT);
-
-    json_decref(root);
+    static ngx_str_t  no_store = ngx_string("no-store");
 
     if (ngx_http_acr_header(r, "Cache-Control", &no_store) != NGX_OK) {
-        free(text);
+        json_decref(root);
         ngx_http_acr_fail_errno(r, NGX_ERROR);
         return;
     }
 
-    ngx_http_acr_token_text(r, "application/json; charset=utf-8", text);
-}
-
-
-/* sends text from malloc(), which it frees; NULL: no memory */
-
-static void
-ngx_http_acr_token_text(ngx_http_request_t *r, const char *type, char *text)
-{
-    u_char  *p;
-    size_t   n;
-
-    n = text ? ngx_strlen(text) : 0;
-    p = text ? ngx_pnalloc(r->pool, n) : NULL;
-
-    if (p == NULL) {
-        free(text);
-        ngx_http_acr_fail_errno(r, NGX_ERROR);
-        return;
-    }
-
-    ngx_memcpy(p, text, n);
-    free(text);
-
-    ngx_http_acr_send_body(r, NGX_HTTP_OK, type, p, n);
+    ngx_http_acr_send_json(r, NGX_HTTP_OK, root);
 }
 
 
@@ -736,6 +704,23 @@ ngx_http_acr_token_refuse(ngx_http_request_t *r, const char *reason)
 void
 ngx_http_acr_token_keys(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
 {
-    ngx_http_acr_token_text(r, "application/jwk-set+json",
-                            acr_jwt_keys_print(ctx->registry->token_keys));
+    u_char  *p;
+    size_t   n;
+    char    *text;
+
+    text = acr_jwt_keys_print(ctx->registry->token_keys);
+
+    n = text ? ngx_strlen(text) : 0;
+    p = text ? ngx_pnalloc(r->pool, n) : NULL;
+
+    if (p == NULL) {
+        free(text);
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return;
+    }
+
+    ngx_memcpy(p, text, n);
+    free(text);
+
+    ngx_http_acr_send_body(r, NGX_HTTP_OK, "application/jwk-set+json", p, n);
 }

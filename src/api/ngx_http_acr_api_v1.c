@@ -153,7 +153,7 @@ ngx_http_acr_v1_repository_found(ngx_http_request_t *r, void *data,
         root = NULL;
     }
 
-    ngx_http_acr_v1_send(r, NGX_HTTP_OK, root);
+    ngx_http_acr_send_json(r, NGX_HTTP_OK, root);
 }
 
 
@@ -530,27 +530,6 @@ ngx_http_acr_v1_attributes(json_t *object, ngx_str_t *text)
     }
 
     return NGX_OK;
-}
-
-
-void
-ngx_http_acr_v1_send(ngx_http_request_t *r, ngx_uint_t status, json_t *root)
-{
-    u_char  *p;
-    size_t   n;
-
-    n = root ? json_dumpb(root, NULL, 0, JSON_COMPACT) : 0;
-    p = n ? ngx_pnalloc(r->pool, n) : NULL;
-
-    if (p == NULL || json_dumpb(root, (char *) p, n, JSON_COMPACT) != n) {
-        json_decref(root);
-        ngx_http_acr_fail_errno(r, NGX_ERROR);
-        return;
-    }
-
-    json_decref(root);
-
-    ngx_http_acr_send_body(r, status, NGX_HTTP_ACR_JSON_UTF8, p, n);
 }
 
 

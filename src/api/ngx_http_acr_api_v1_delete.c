@@ -351,8 +351,8 @@ ngx_http_acr_v1_deleted(ngx_http_request_t *r, void *data, ngx_int_t rc)
 {
     ngx_http_acr_v1_delete_t *del = data;
 
-    ngx_http_acr_v1_send(r, NGX_HTTP_ACCEPTED,
-                         json_pack("{s:O, s:O}",
-                                   "manifestsDeleted", del->manifests,
-                                   "tagsDeleted", del->tags));
+    ngx_http_acr_send_json(r, NGX_HTTP_ACCEPTED,
+                           json_pack("{s:O, s:O}",
+                                     "manifestsDeleted", del->manifests,
+                                     "tagsDeleted", del->tags));
 }

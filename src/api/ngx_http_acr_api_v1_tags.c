@@ -85,7 +85,7 @@ ngx_http_acr_v1_tag_found(ngx_http_request_t *r, void *data,
         root = NULL;
     }
 
-    ngx_http_acr_v1_send(r, NGX_HTTP_OK, root);
+    ngx_http_acr_send_json(r, NGX_HTTP_OK, root);
 }
 
 
@@ -212,7 +212,7 @@ ngx_http_acr_v1_tags_found(ngx_http_request_t *r, void *data,
 
     json_decref(tags);
 
-    ngx_http_acr_v1_send(r, NGX_HTTP_OK, root);
+    ngx_http_acr_send_json(r, NGX_HTTP_OK, root);
     return;
 
 failed:

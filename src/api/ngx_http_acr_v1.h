@@ -57,10 +57,6 @@ json_t *ngx_http_acr_v1_time(ngx_str_t *us);
    that is none */
 ngx_int_t ngx_http_acr_v1_attributes(json_t *object, ngx_str_t *text);
 
-/* takes root over, and ends the request with it; NULL: no memory */
-void ngx_http_acr_v1_send(ngx_http_request_t *r, ngx_uint_t status,
-    json_t *root);
-
 /* fails the request: there is no such repository */
 void ngx_http_acr_v1_unknown(ngx_http_request_t *r);
 
