@@ -9,9 +9,10 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use ACR;
+use ACR::Access;
 use ACR::Fault;
-use JSON::PP qw(decode_json encode_json);
-use MIME::Base64 qw(encode_base64 decode_base64);
+use JSON::PP ();
+use MIME::Base64 qw(encode_base64);
 
 my $HOST = 'registry.test';
 
@@ -24,7 +25,7 @@ my $acr = start(http => 'acr_auth on; acr_auth_failures 3;
                 location => 'acr_service $service;',
                 server => 'location /acr/admin/ { acr_admin; }');
 
-my $all = change('PUT', 'admin', { enabled => JSON::PP::true });
+my $all = change($acr, 'PUT', 'admin', { enabled => JSON::PP::true });
 my ($first, $second) = map { $_->{value} } @{ $all->{passwords} };
 my $admin = $acr->as('admin', $first);
 
@@ -54,9 +55,9 @@ refused(fresh($acr, 'POST', '/oauth2/token',
 # --- tokens that are passed on
 
 my $token = token($admin, 'repository:team/app:pull');
-my $left = claims($token)->{exp};
+my $left = (jwt($token))[1]{exp};
 select(undef, undef, undef, 1.1);
-is(claims(token($acr->as($token), 'repository:team/app:pull'))->{exp}, $left,
+is((jwt(token($acr->as($token), 'repository:team/app:pull')))[1]{exp}, $left,
    'an access token is not longer good by another one');
 my $refresh = $admin->get('/oauth2/token?offline_token=true')
                     ->json()->{refresh_token};
@@ -65,7 +66,7 @@ $got = form_of("grant_type=refresh_token&refresh_token=$refresh");
 is($got->json()->{expires_in}, 900, 'one of a refresh token has its own time');
 $got = fresh($acr, 'POST', '/oauth2/exchange',
              body => "grant_type=refresh_token&refresh_token=$refresh");
-is(claims($got->json()->{refresh_token})->{exp}, claims($refresh)->{exp},
+is((jwt($got->json()->{refresh_token}))[1]{exp}, (jwt($refresh))[1]{exp},
    'but a refresh token is not longer good by another one');
 
 
@@ -165,24 +166,4 @@ sub peak {
     my ($pid) = $acr->workers();
 
     return ACR::Node::slurp("/proc/$pid/status") =~ /VmHWM:\s+(\d+)/ && $1;
-}
-
-
-sub change {
-    my ($method, $what, $body) = @_;
-
-    my $answer = fresh($acr, $method, "/acr/admin/access/$what",
-                       body => encode_json($body));
-    local $Test::Builder::Level = $Test::Builder::Level + 1;
-    like($answer->status(), qr/^20[04]$/, "$method $what")
-        or diag($answer->text());
-
-    return $answer->status() == 200 ? $answer->json() : undef;
-}
-
-
-sub claims {
-    my ($text) = @_;
-
-    return decode_json(decode_base64((split(/\./, $text))[1] =~ tr{-_}{+/}r));
 }

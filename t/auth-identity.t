@@ -9,9 +9,9 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use ACR;
+use ACR::Access;
 use ACR::Fault;
-use JSON::PP qw(decode_json encode_json);
-use MIME::Base64 qw(decode_base64);
+use JSON::PP ();
 
 my $HOST = 'registry.test';
 
@@ -24,7 +24,7 @@ my $conf = 'acr_auth on; acr_auth_failures 3;
 my $acr = start(http => $conf, location => 'acr_service $service;',
                 server => 'location /acr/admin/ { acr_admin; }');
 
-my $password = change('PUT', 'admin', { enabled => JSON::PP::true })
+my $password = change($acr, 'PUT', 'admin', { enabled => JSON::PP::true })
                ->{passwords}[0]{value};
 my $admin = $acr->as('admin', $password);
 $admin->push_image($_, 'v1', $_) for qw(team/app lib/app);
@@ -122,17 +122,5 @@ sub token {
 sub access {
     my ($token) = @_;
 
-    return decode_json(decode_base64((split(/\./, $token))[1]
-                                     =~ tr{-_}{+/}r))->{access};
-}
-
-
-sub change {
-    my ($method, $what, $body) = @_;
-
-    my $answer = fresh($acr, $method, "/acr/admin/access/$what",
-                       body => encode_json($body));
-    die "$method $what: " . $answer->text() . "\n" if $answer->status() >= 300;
-
-    return $answer->status() == 200 ? $answer->json() : undef;
+    return (jwt($token))[1]{access};
 }

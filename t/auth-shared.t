@@ -9,9 +9,10 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use ACR;
+use ACR::Access;
 use ACR::Fault;
 use ACR::Metrics;
-use JSON::PP qw(encode_json);
+use JSON::PP ();
 use MIME::Base64 qw(encode_base64);
 
 my $WORKERS = 3;
@@ -22,7 +23,7 @@ my $acr = start(workers => $WORKERS, http => $HTTP,
                 server => 'location /acr/admin/ { acr_admin; }
                            location = /metrics { acr_metrics; }
                            location = /pid { return 200 $pid; }');
-my $admin = change('PUT', 'admin', { enabled => JSON::PP::true })
+my $admin = change($acr, 'PUT', 'admin', { enabled => JSON::PP::true })
                 ->{passwords}[0]{value};
 
 # a connection to each worker
@@ -85,7 +86,7 @@ answers(asks($all[0], wrong('x'), '192.0.2.8'), 401, 'so does another address');
 
 # --- a password that is changed, and a worker that is killed
 
-my $new = change('POST', 'admin/passwords/password', {})->{value};
+my $new = change($acr, 'POST', 'admin/passwords/password', {})->{value};
 ok(wait_for(sub {
     !grep { asks($_, $basic, '192.0.2.1')->status() != 401 } @all
 }), 'what is remembered of an old password is good for nothing');
@@ -159,14 +160,4 @@ sub logins {
     my ($result) = @_;
 
     return value($acr, 'acr_logins_total', result => $result);
-}
-
-
-sub change {
-    my ($method, $what, $body) = @_;
-
-    my $answer = fresh($acr, $method, "/acr/admin/access/$what",
-                       body => encode_json($body));
-    die $answer->text() if $answer->status() != 200;
-    return $answer->json();
 }

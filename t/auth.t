@@ -9,10 +9,11 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use ACR;
+use ACR::Access;
 use ACR::Fault;
 use ACR::Index;
-use JSON::PP qw(decode_json encode_json);
-use MIME::Base64 qw(encode_base64 decode_base64);
+use JSON::PP ();
+use MIME::Base64 qw(encode_base64);
 
 my $HOST = 'registry.test';
 
@@ -49,7 +50,7 @@ is_deeply($acr->get('/v2/lib/a/manifests/t')->json()->{errors}[0]{detail},
 
 # --- the admin user
 
-my $admin = change('PUT', 'admin', { enabled => JSON::PP::true });
+my $admin = change($acr, 'PUT', 'admin', { enabled => JSON::PP::true });
 is(scalar(@{ $admin->{passwords} }), 2, 'the admin user has two passwords');
 my ($first, $second) = map { $_->{value} } @{ $admin->{passwords} };
 $admin = $acr->as('admin', $first);
@@ -130,7 +131,8 @@ for my $case (
 my $offline = $admin->get("/oauth2/token?service=$HOST&offline_token=true"
                           . '&scope=repository:lib/a:pull')->json();
 ok($offline->{refresh_token}, 'a refresh token');
-my $answer = form('token', grant_type => 'refresh_token', service => $HOST,
+my $answer = form($acr, 'token', grant_type => 'refresh_token',
+                  service => $HOST,
                   scope => 'repository:lib/a:pull',
                   refresh_token => $offline->{refresh_token});
 answers($answer, 200, 'is good for an access token');
@@ -142,23 +144,25 @@ challenged($acr->as($offline->{refresh_token})->get('/v2/lib/a/manifests/v1'),
 answers($acr->as('00000000-0000-0000-0000-000000000000',
                  $offline->{refresh_token})->get('/v2/lib/a/manifests/v1'),
         200, 'but as a password, with the name that ACR has');
-is_deeply((jwt(form('token', grant_type => 'refresh_token', service => $HOST,
+is_deeply((jwt(form($acr, 'token', grant_type => 'refresh_token',
+                    service => $HOST,
                     scope => 'repository:lib/b:push',
                     refresh_token => $token->{token})->json()->{token}))[1]
           {access}, [], 'an access token gives no more than it has');
-refused(form('exchange', grant_type => 'refresh_token', service => $HOST,
+refused(form($acr, 'exchange', grant_type => 'refresh_token', service => $HOST,
              refresh_token => $token->{token}), 400, undef,
         'and no refresh token');
-answers(form('exchange', grant_type => 'refresh_token', service => $HOST,
+answers(form($acr, 'exchange', grant_type => 'refresh_token', service => $HOST,
              refresh_token => $offline->{refresh_token}), 200,
         'a refresh token for a new one');
-answers(form('token', grant_type => 'password', service => $HOST,
+answers(form($acr, 'token', grant_type => 'password', service => $HOST,
              scope => 'repository:lib/a:pull', username => 'admin',
              password => $first), 200, 'a password by POST');
-refused(form('token', grant_type => 'password', service => $HOST,
+refused(form($acr, 'token', grant_type => 'password', service => $HOST,
              username => 'admin', password => 'wrong'), 401, 'UNAUTHORIZED',
         'a wrong one');
-refused(form('token', grant_type => 'magic', service => $HOST), 400, undef,
+refused(form($acr, 'token', grant_type => 'magic', service => $HOST), 400,
+        undef,
         'an unknown way');
 
 
@@ -177,17 +181,18 @@ is_deeply((jwt($answer->json()->{token}))[1]{access},
           'for what nobody may do');
 answers($acr->as($answer->json()->{token})->get('/v2/open/x/manifests/v1'),
         200, 'and it works');
-answers(form('token', grant_type => 'password', service => $HOST,
+answers(form($acr, 'token', grant_type => 'password', service => $HOST,
              refresh_token => '', scope => 'repository:open/x:pull'), 200,
         'as clients of ACR ask');
 
 
 # --- tokens of scope maps
 
-change('PUT', 'scope-maps/team', { actions => [
+change($acr, 'PUT', 'scope-maps/team', { actions => [
     'repositories/team/*/content/read', 'repositories/team/*/metadata/read'] });
-change('PUT', 'tokens/ci', { scopeMap => 'team' });
-my $password = change('POST', 'tokens/ci/passwords/password1', {})->{value};
+change($acr, 'PUT', 'tokens/ci', { scopeMap => 'team' });
+my $password = change($acr, 'POST', 'tokens/ci/passwords/password1', {})
+                   ->{value};
 my $ci = $acr->as('ci', $password);
 
 ok(begins($ci, 'team/app'), 'what its map says');
@@ -202,7 +207,7 @@ challenged($ci->get('/v2/lib/none/manifests/v1'), 'repository:lib/none:pull',
 challenged($ci->get('/v2/_catalog'), 'registry:catalog:*',
            'insufficient_scope', 'tokens do not list the catalog');
 
-change('PUT', 'scope-maps/team', { actions => [
+change($acr, 'PUT', 'scope-maps/team', { actions => [
     map { "repositories/team/*/content/$_" } qw(read write)] });
 ok(everywhere($ci, '/v2/team/app/blobs/uploads/', 202, 'POST', body => ''),
    'a right that is given holds soon');
@@ -223,15 +228,17 @@ $bearer = $acr->as($access->{token});
 answers($bearer->get('/v2/team/app/manifests/v1'), 200, 'which it has');
 
 # what was taken away ends within a second, at each worker
-change('PUT', 'tokens/ci', { scopeMap => 'team', enabled => JSON::PP::false });
+change($acr, 'PUT', 'tokens/ci',
+       { scopeMap => 'team', enabled => JSON::PP::false });
 ok(ends($bearer, 'team/app'), 'a token that is switched off');
 ok(ends($ci, 'team/app'), 'and its password');
-change('PUT', 'tokens/ci', { scopeMap => 'team', enabled => JSON::PP::true });
+change($acr, 'PUT', 'tokens/ci',
+       { scopeMap => 'team', enabled => JSON::PP::true });
 ok(begins($bearer, 'team/app'), 'and on again');
-my $new = change('POST', 'tokens/ci/passwords/password1', {})->{value};
+my $new = change($acr, 'POST', 'tokens/ci/passwords/password1', {})->{value};
 ok(ends($bearer, 'team/app'), 'a new password ends what the old one has got');
 ok(begins($acr->as('ci', $new), 'team/app'), 'it works');
-my $other = change('POST', 'tokens/ci/passwords/password2',
+my $other = change($acr, 'POST', 'tokens/ci/passwords/password2',
                    { expiry => time() + 3600 })->{value};
 ok(begins($acr->as('ci', $other), 'team/app'), 'the second one beside it');
 ok(begins($acr->as('ci', $new), 'team/app'), 'and the first');
@@ -244,7 +251,7 @@ answers(admin($acr, 'DELETE', 'access/scope-maps/team'), 204, 'now it goes');
 
 # --- who can do what
 
-change('PUT', 'role-assignments/anyone',
+change($acr, 'PUT', 'role-assignments/anyone',
        { principal => 'user:alice', role => 'AcrPush', scope => 'lib/*' });
 ok(wait_for(sub {
     admin($acr, 'GET', 'access/who?repository=lib/a')->text() =~ /user:alice/
@@ -269,7 +276,7 @@ for my $case (['PUT', 'tokens/x', { scopeMap => 'none' }],
               ['PUT', 'admin', { enabled => 'yes' }])
 {
     my ($method, $what, $body) = @$case;
-    like(request($method, $what =~ s/ /%20/r, $body)->status(),
+    like(ask_access($acr, $method, $what =~ s/ /%20/r, $body)->status(),
          qr/^4(?:00|04|09)$/, "$method $what is refused");
 }
 refused(fresh($acr, 'PUT', '/acr/admin/access/admin', body => '[1'), 400, undef,
@@ -283,7 +290,7 @@ for my $case (['POST', 'admin', 'GET, HEAD, PUT'],
               ['POST', 'who?repository=lib/a', 'GET, HEAD'])
 {
     my ($method, $what, $allow) = @$case;
-    my $got = request($method, $what, {});
+    my $got = ask_access($acr, $method, $what, {});
     refused($got, 405, 'UNSUPPORTED', "$method $what");
     is($got->header('Allow'), $allow, 'which methods there are');
 }
@@ -352,45 +359,7 @@ sub token {
 }
 
 
-sub form {
-    my ($what, %value) = @_;
-
-    my $body = join('&', map { "$_=" . $value{$_} =~
-                               s/([^\w.~-])/sprintf('%%%02X', ord($1))/ger }
-                         sort keys %value);
-    return $acr->post("/oauth2/$what", body => $body, headers => [
-        'Content-Type' => 'application/x-www-form-urlencoded']);
-}
-
-
-sub jwt {
-    my ($text) = @_;
-
-    my @part = map { tr{-_}{+/}r } split(/\./, $text);
-    return map { decode_json(decode_base64($_)) } @part[0, 1];
-}
-
-
 sub base64url { return encode_base64($_[0], '') =~ tr{+/=}{-_}dr }
-
-
-sub request {
-    my ($method, $what, $body) = @_;
-
-    return fresh($acr, $method, "/acr/admin/access/$what",
-                 body => encode_json($body));
-}
-
-
-sub change {
-    my ($method, $what, $body) = @_;
-
-    my $got = request(@_);
-    local $Test::Builder::Level = $Test::Builder::Level + 1;
-    like($got->status(), qr/^20[04]$/, "$method $what") or diag($got->text());
-
-    return $got->status() == 200 ? $got->json() : undef;
-}
 
 
 # whether every worker says so, within the time that is promised

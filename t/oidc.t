@@ -9,10 +9,10 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use ACR;
+use ACR::Access;
 use ACR::Fault;
 use ACR::OIDC;
-use JSON::PP qw(decode_json encode_json);
-use MIME::Base64 qw(decode_base64);
+use JSON::PP ();
 
 my $HOST = 'registry.test';
 my $NOBODY = '00000000-0000-0000-0000-000000000000';
@@ -42,7 +42,7 @@ CONF
     location /acr/admin/ { acr_admin; }
 SERVER
 
-my $admin = change('PUT', 'admin', { enabled => JSON::PP::true });
+my $admin = change($acr, 'PUT', 'admin', { enabled => JSON::PP::true });
 $admin = $acr->as('admin', $admin->{passwords}[0]{value});
 $admin->push_image($_, 'v1', $_) for qw(team/app lib/a secret/x);
 
@@ -60,7 +60,7 @@ is($claims->{sub}, 'kc:alice', 'a refresh token for the user');
 is_deeply($claims->{groups}, ['kc:dev', 'kc:ops'], 'with its groups');
 is($claims->{exp} - $claims->{iat}, 3 * 3600,
    'longer than the token that it was got for');
-my $got = form('token', grant_type => 'refresh_token', service => $HOST,
+my $got = form($acr, 'token', grant_type => 'refresh_token', service => $HOST,
                scope => 'repository:team/app:pull,push,delete',
                refresh_token => $refresh);
 answers($got, 200, 'an access token');
@@ -74,23 +74,24 @@ answers($bearer->post('/v2/team/app/blobs/uploads/', body => ''), 202,
 answers($bearer->get('/v2/lib/a/manifests/v1'), 401, 'and nothing else');
 
 for my $type ('access_token', 'access_token_refresh_token') {
-    answers(form('exchange', grant_type => $type, service => $HOST,
+    answers(form($acr, 'exchange', grant_type => $type, service => $HOST,
                  tenant => 'x', access_token => $kc->token(\%alice),
                  refresh_token => 'of the provider'), 200, "by $type");
 }
-answers(form('exchange', grant_type => 'access_token_refresh_token',
+answers(form($acr, 'exchange', grant_type => 'access_token_refresh_token',
              refresh_token => $refresh), 200, 'or one of ours');
-refused(form('exchange', grant_type => 'access_token'), 400, 'UNSUPPORTED',
+refused(form($acr, 'exchange', grant_type => 'access_token'), 400,
+        'UNSUPPORTED',
         'not by nothing');
-refused(form('token', grant_type => 'access_token',
+refused(form($acr, 'token', grant_type => 'access_token',
              access_token => $kc->token(\%alice)), 400, 'UNSUPPORTED',
         'nor at another resource');
-refused(form('exchange', grant_type => 'access_token',
+refused(form($acr, 'exchange', grant_type => 'access_token',
              access_token => $got->json()->{access_token}), 400, 'UNSUPPORTED',
         'our own access token becomes no refresh token');
 
 # it goes on as long as the first one
-$claims = (jwt(form('exchange', grant_type => 'refresh_token',
+$claims = (jwt(form($acr, 'exchange', grant_type => 'refresh_token',
                     refresh_token => $refresh)->json()->{refresh_token}))[1];
 is($claims->{sub}, 'kc:alice', 'a refresh token for a refresh token');
 is_deeply($claims->{groups}, ['kc:dev', 'kc:ops'], 'keeps the groups');
@@ -120,7 +121,7 @@ answers($acr->as($got->json()->{token})->get('/v2/lib/a/manifests/v1'), 200,
         'and is one');
 is((jwt($got->json()->{refresh_token}))[1]{sub}, 'kc:alice',
    'with a refresh token');
-answers(form('token', grant_type => 'password', username => $NOBODY,
+answers(form($acr, 'token', grant_type => 'password', username => $NOBODY,
              password => $token, scope => 'repository:lib/a:pull'), 200,
         'POST /oauth2/token');
 answers($acr->as($token)->get('/v2/'), 401, 'but not as Bearer');
@@ -129,17 +130,17 @@ answers($acr->as('alice', $token)->get('/v2/'), 401, 'nor by another name');
 answers($acr->as('kc:alice', $token)->get('/v2/'), 401, 'nor by its own');
 
 # a role of access.json, to the name with its prefix
-change('PUT', 'role-assignments/a', { principal => 'user:kc:alice',
+change($acr, 'PUT', 'role-assignments/a', { principal => 'user:kc:alice',
                                       role => 'AcrPull', scope => 'secret/*' });
 ok(wait_for(sub {
     $alice->get('/v2/secret/x/manifests/v1')->status() == 200;
 }), 'a role assignment');
-change('PUT', 'role-assignments/a', { principal => 'user:alice',
+change($acr, 'PUT', 'role-assignments/a', { principal => 'user:alice',
                                       role => 'AcrPull', scope => 'secret/*' });
 ok(wait_for(sub {
     $alice->get('/v2/secret/x/manifests/v1')->status() == 401;
 }), 'not that of the name without it');
-change('PUT', 'role-assignments/a', { principal => 'group:kc:ops',
+change($acr, 'PUT', 'role-assignments/a', { principal => 'group:kc:ops',
                                       role => 'AcrPull', scope => 'secret/*' });
 ok(wait_for(sub {
     $alice->get('/v2/secret/x/manifests/v1')->status() == 200;
@@ -204,7 +205,7 @@ my %no = (
 );
 
 for my $name (sort keys %no) {
-    refused(form('exchange', grant_type => 'access_token',
+    refused(form($acr, 'exchange', grant_type => 'access_token',
                  access_token => $no{$name}), 401, 'UNAUTHORIZED',
             "refused: $name");
 }
@@ -315,7 +316,7 @@ finish();
 sub exchange {
     my ($given, $name) = @_;
 
-    my $answer = form('exchange', grant_type => 'access_token',
+    my $answer = form($acr, 'exchange', grant_type => 'access_token',
                       service => $HOST, access_token => $given);
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     answers($answer, 200, $name || 'an exchange') or return '';
@@ -325,35 +326,3 @@ sub exchange {
 
 
 sub who { return (jwt(exchange($_[0])))[1]{sub} }
-
-
-sub form {
-    my ($what, %value) = @_;
-
-    my $body = join('&', map { "$_=" . $value{$_} =~
-                               s/([^\w.~-])/sprintf('%%%02X', ord($1))/ger }
-                         sort keys %value);
-    return $acr->post("/oauth2/$what", body => $body, headers => [
-        'Content-Type' => 'application/x-www-form-urlencoded']);
-}
-
-
-sub jwt {
-    my ($text) = @_;
-
-    my @part = map { tr{-_}{+/}r } split(/\./, $text);
-    return map { decode_json(decode_base64($_)) } @part[0, 1];
-}
-
-
-sub change {
-    my ($method, $what, $body) = @_;
-
-    my $answer = fresh($acr, $method, "/acr/admin/access/$what",
-                       body => encode_json($body));
-    local $Test::Builder::Level = $Test::Builder::Level + 1;
-    like($answer->status(), qr/^20[04]$/, "$method $what")
-        or diag($answer->text());
-
-    return $answer->status() == 200 ? $answer->json() : undef;
-}
