@@ -16,15 +16,7 @@ if plain or #list == 0 then
 end
 
 local hidden = redis.call('SMISMEMBER', P .. 'unlisted', unpack(list))
-local found = {}
-for i, name in ipairs(list) do
-    if #found == n then
-        more = 1
-        break
-    end
-    if hidden[i] == 0 then
-        found[#found + 1] = name
-    end
-end
+local found
+found, more = first(list, more, n, function(i) return hidden[i] == 0 end)
 return reply({'ok', tostring(more), STATE, found[#found] or list[#list]},
              found)

@@ -248,9 +248,14 @@ local function tidy(repo)
     end
 end
 
--- A tag or manifest of the repository has changed.
+-- A tag or manifest of the repository has changed.  When the last manifest went
+-- is written nowhere else, so a rebuild could not tell it.
 local function updated(repo, seq)
-    redis.call('HSET', P .. 'repository:' .. repo, 'updated', seq)
+    if redis.call('EXISTS', P .. 'manifests:' .. repo) == 1 then
+        redis.call('HSET', P .. 'repository:' .. repo, 'updated', seq)
+    else
+        redis.call('HDEL', P .. 'repository:' .. repo, 'updated')
+    end
 end
 
 -- What the tag names; a tag of a removed manifest is no tag.
@@ -532,6 +537,21 @@ local function page_by_time(key, order, last, time, n)
     return list, 0
 end
 
+-- Of a page the first n members of which good(place) says so, and 1 if there
+-- is more of the page, else more.
+local function first(list, more, n, good)
+    local found = {}
+    for i, member in ipairs(list) do
+        if #found == n then
+            return found, 1
+        end
+        if good(i) then
+            found[#found + 1] = member
+        end
+    end
+    return found, more
+end
+
 -- How many names of the repository have to be looked at for n that may be
 -- listed.
 local function to_look_at(repo, n)
@@ -553,16 +573,10 @@ local function listed(repo, list, more, n)
 
     local values = redis.call('HMGET', P .. 'attributes:' .. repo,
                               unpack(list))
-    local found = {}
-    for i, name in ipairs(list) do
-        if #found == n then
-            more = 1
-            break
-        end
-        if not has_off(values[i], 'l') then
-            found[#found + 1] = name
-        end
-    end
+    local found
+    found, more = first(list, more, n, function(i)
+        return not has_off(values[i], 'l')
+    end)
     return found, more, found[#found] or list[#list]
 end
 
