@@ -83,6 +83,7 @@ static ngx_int_t ngx_http_acr_settle_links(ngx_http_acr_settle_t *settle,
 static void ngx_http_acr_settle_applied(void *data, ngx_int_t rc);
 static void ngx_http_acr_settle_dropped(void *data,
     ngx_http_acr_meta_reply_t *reply);
+static void ngx_http_acr_settle_doubt(ngx_http_acr_settle_t *settle);
 static void ngx_http_acr_settle_itself(ngx_http_acr_settle_t *settle);
 static void ngx_http_acr_settle_end(ngx_http_acr_settle_t *settle,
     ngx_int_t rc);
@@ -449,15 +450,8 @@ ngx_http_acr_settle_now(void *data, ngx_http_acr_meta_reply_t *reply)
     settle->asked = 1;
     settle->losses = ngx_http_acr_meta_losses(settle->registry->meta);
 
-    if (first && settle->change.seq
-        && settle->change.losses != settle->losses)
-    {
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "acr: a change of \"%V\" of \"%V\" is not "
-                      "acknowledged: Redis may have lost it",
-                      &settle->name, &settle->repository);
-
-        settle->rc = NGX_ERROR;
+    if (first && settle->change.losses != settle->losses) {
+        ngx_http_acr_settle_doubt(settle);
     }
 
     switch (reply->status) {
@@ -636,6 +630,10 @@ ngx_http_acr_settle_applied(void *data, ngx_int_t rc)
  * The disk is right, so the entry may stay: because Redis has gone, or because
  * somebody has changed the name again, who waits for our lock now.  But what
  * another Redis has said than the one that there is now may be wrong.
+ *
+ * A master that was given up may still answer lookups, after others have begun
+ * to work with the next one and have read our mark too early to miss the
+ * change.  It cannot answer this: without its replicas it takes no writes.
  */
 
 static void
@@ -643,7 +641,16 @@ ngx_http_acr_settle_dropped(void *data, ngx_http_acr_meta_reply_t *reply)
 {
     ngx_http_acr_settle_t *settle = data;
 
-    if (settle->losses != ngx_http_acr_meta_losses(settle->registry->meta)) {
+    ngx_uint_t  same;
+
+    same = (settle->losses
+            == ngx_http_acr_meta_losses(settle->registry->meta));
+
+    if (!same || reply->status == NGX_HTTP_ACR_META_DOWN) {
+        ngx_http_acr_settle_doubt(settle);
+    }
+
+    if (!same) {
         ngx_http_acr_settle_ask(settle);
         return;
     }
@@ -654,6 +661,24 @@ ngx_http_acr_settle_dropped(void *data, ngx_http_acr_meta_reply_t *reply)
     }
 
     ngx_http_acr_settle_end(settle, settle->rc);
+}
+
+
+/* has Redis kept the change that this is about, if any? */
+
+static void
+ngx_http_acr_settle_doubt(ngx_http_acr_settle_t *settle)
+{
+    if (settle->change.seq == 0 || settle->rc != NGX_OK) {
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                  "acr: a change of \"%V\" of \"%V\" is not acknowledged: "
+                  "Redis may have lost it",
+                  &settle->name, &settle->repository);
+
+    settle->rc = NGX_ERROR;
 }
 
 

@@ -242,8 +242,13 @@ sub under_load {
 
     my %noted = map { split(/ /) } map { split(/\n/, slurp("$base.$_")) }
                 1 .. 3;
-    my @lost = grep { !there($acr, 'lib/load', $_, $noted{$_}) }
-               sort keys %noted;
+
+    # a worker that has not yet heard of the new master asks the old one
+    my @lost = sort keys %noted;
+    wait_for(sub {
+        @lost = grep { !there($acr, 'lib/load', $_, $noted{$_}) } @lost;
+        return !@lost;
+    });
     is_deeply(\@lost, [], "$name: nothing that had its 201 is lost, of "
                           . keys(%noted))
         or diag(map { "$_ is now, on disk and for a client: "
