@@ -99,9 +99,16 @@ sub redis {
 #   redis => an ACR::Redis, redis_options: parameters of acr_redis,
 #   root => a directory, env => { NAME => value }: its environment
 sub start {
+    my (%option) = @_;
     my $node = prepare(@_);
 
     $node->run();
+
+    # A push that begins before a worker has joined the index leaves staging
+    # files first, and a volume that is not empty makes a new Redis begin with
+    # a rebuild.
+    wait_for(sub { @{ $node->{redis}->command('KEYS', 'acr:{*}:state') } })
+        if !exists $option{redis} && !$option{lines};
 
     return $node;
 }
