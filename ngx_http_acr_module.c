@@ -32,6 +32,13 @@ static ngx_int_t ngx_http_acr_error_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 
 
+static ngx_conf_enum_t  ngx_http_acr_consistencies[] = {
+    { ngx_string("feed"), NGX_HTTP_ACR_CONSISTENCY_FEED },
+    { ngx_string("strict"), NGX_HTTP_ACR_CONSISTENCY_STRICT },
+    { ngx_null_string, 0 }
+};
+
+
 static ngx_command_t  ngx_http_acr_commands[] = {
 
     { ngx_string("acr"),
@@ -201,6 +208,13 @@ static ngx_command_t  ngx_http_acr_commands[] = {
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_acr_loc_conf_t, location),
       NULL },
+
+    { ngx_string("acr_tag_consistency"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_enum_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_acr_loc_conf_t, consistency),
+      ngx_http_acr_consistencies },
 
     { ngx_string("acr_auth"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,

@@ -87,6 +87,9 @@ typedef struct {
 #define NGX_HTTP_ACR_LOCATION_ABSOLUTE   1   /* by scheme and Host */
 #define NGX_HTTP_ACR_LOCATION_FORWARDED  2   /* by X-Forwarded-Proto, -Host */
 
+#define NGX_HTTP_ACR_CONSISTENCY_FEED    0
+#define NGX_HTTP_ACR_CONSISTENCY_STRICT  1   /* Redis is always asked */
+
 typedef struct {
     ngx_flag_t                 enable;
     ngx_http_handler_pt        handler;    /* of "acr", "acr_admin"... */
@@ -114,6 +117,7 @@ typedef struct {
     ngx_flag_t                 sparse_index;
     ngx_flag_t                 sparse_image;
     ngx_uint_t                 location;
+    ngx_uint_t                 consistency;
 
     ngx_http_acr_auth_conf_t   auth;
 
@@ -135,6 +139,7 @@ typedef struct {
                                               or uuid; not checked */
     ngx_str_t                  digest;     /* "sha256:...", once it is known */
     const acr_error_t         *error;      /* that was answered, or NULL */
+    uint64_t                   stamp;      /* taken before Redis was asked */
 
     ngx_http_acr_credential_t *credential; /* who asks; NULL: acr_auth off */
     ngx_str_t                  identity;   /* their name */
@@ -145,6 +150,8 @@ typedef struct {
     unsigned                   acr:1;      /* of ACR's own API, /acr/v1 */
     unsigned                   gone:1;     /* nginx has terminated it */
     unsigned                   committing:1; /* goes on although it is gone */
+    unsigned                   remembers:1;  /* what is found out, as of stamp,
+                                                goes to the shared memory */
 } ngx_http_acr_ctx_t;
 
 

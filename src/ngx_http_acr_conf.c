@@ -93,6 +93,7 @@ ngx_http_acr_create_loc_conf(ngx_conf_t *cf)
     conf->sparse_index = NGX_CONF_UNSET;
     conf->sparse_image = NGX_CONF_UNSET;
     conf->location = NGX_CONF_UNSET_UINT;
+    conf->consistency = NGX_CONF_UNSET_UINT;
 
     ngx_http_acr_auth_create_conf(&conf->auth);
 
@@ -215,6 +216,8 @@ ngx_http_acr_merge_api(ngx_http_acr_loc_conf_t *prev,
     ngx_conf_merge_value(conf->delete, prev->delete, 1);
     ngx_conf_merge_value(conf->sparse_index, prev->sparse_index, 0);
     ngx_conf_merge_value(conf->sparse_image, prev->sparse_image, 0);
+    ngx_conf_merge_uint_value(conf->consistency, prev->consistency,
+                              NGX_HTTP_ACR_CONSISTENCY_FEED);
     ngx_conf_merge_uint_value(conf->location, prev->location,
                               NGX_HTTP_ACR_LOCATION_RELATIVE);
 }

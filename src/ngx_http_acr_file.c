@@ -1,12 +1,9 @@
 
+#include "ngx_http_acr_memory.h"
 #include "ngx_http_acr_response.h"
 #include "ngx_http_acr_step.h"
 
 #include <sys/uio.h>
-
-
-/* what is not larger is sent from memory: most manifests, and configs */
-#define NGX_HTTP_ACR_FILE_SMALL  32768
 
 
 typedef struct {
@@ -21,6 +18,8 @@ typedef struct {
 static ngx_int_t ngx_http_acr_missing_probe(void *data, ngx_log_t *log);
 static void ngx_http_acr_missing_probed(ngx_http_request_t *r, void *data,
     ngx_int_t rc);
+static ngx_int_t ngx_http_acr_file_content(ngx_http_request_t *r,
+    acr_digest_t *digest, ngx_str_t *text, off_t size, ngx_buf_t *b);
 static ngx_int_t ngx_http_acr_file_open(ngx_http_request_t *r,
     acr_digest_t *digest, off_t size, ngx_str_t *path,
     ngx_open_file_info_t *of);
@@ -37,10 +36,9 @@ void
 ngx_http_acr_send_file(ngx_http_request_t *r, acr_digest_t *digest, off_t size,
     ngx_str_t *type, ngx_uint_t by_tag, acr_error_e missing)
 {
-    ngx_int_t              rc;
-    ngx_buf_t             *b;
-    ngx_str_t              path, text, etag;
-    ngx_open_file_info_t   of;
+    ngx_int_t   rc;
+    ngx_buf_t  *b;
+    ngx_str_t   text, etag;
 
     etag.data = ngx_pnalloc(r->pool, ACR_DIGEST_MAX + 2);
     if (etag.data == NULL) {
@@ -55,7 +53,17 @@ ngx_http_acr_send_file(ngx_http_request_t *r, acr_digest_t *digest, off_t size,
     etag.data[1 + text.len] = '"';
     etag.len = text.len + 2;
 
-    rc = ngx_http_acr_file_open(r, digest, size, &path, &of);
+    b = ngx_calloc_buf(r->pool);
+    if (b == NULL) {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return;
+    }
+
+    rc = ngx_http_acr_memory_content(r, &text, size, b);
+
+    if (rc == NGX_DECLINED) {
+        rc = ngx_http_acr_file_content(r, digest, &text, size, b);
+    }
 
     if (rc == NGX_DECLINED) {
         ngx_http_acr_missing(r, missing, "the content is missing", "digest",
@@ -92,35 +100,6 @@ ngx_http_acr_send_file(ngx_http_request_t *r, acr_digest_t *digest, off_t size,
     }
 
     r->allow_ranges = size ? 1 : 0;
-
-    b = ngx_calloc_buf(r->pool);
-    if (b == NULL) {
-        ngx_http_acr_fail_errno(r, NGX_ERROR);
-        return;
-    }
-
-    b->file = ngx_pcalloc(r->pool, sizeof(ngx_file_t));
-    if (b->file == NULL) {
-        ngx_http_acr_fail_errno(r, NGX_ERROR);
-        return;
-    }
-
-    b->file_pos = 0;
-    b->file_last = size;
-    b->in_file = size ? 1 : 0;
-
-    if (size && size <= NGX_HTTP_ACR_FILE_SMALL && !r->header_only
-        && !of.is_directio
-        && ngx_http_acr_file_read(r, of.fd, size, b) == NGX_ERROR)
-    {
-        ngx_http_acr_fail_errno(r, NGX_ERROR);
-        return;
-    }
-
-    b->file->fd = of.fd;
-    b->file->name = path;
-    b->file->log = r->connection->log;
-    b->file->directio = of.is_directio;
 
     if (ngx_http_acr_file_headers(r, &text, &etag, by_tag) != NGX_OK) {
         ngx_http_acr_fail_errno(r, NGX_ERROR);
@@ -183,6 +162,49 @@ ngx_http_acr_missing_probed(ngx_http_request_t *r, void *data, ngx_int_t rc)
 
     ngx_http_acr_fail(r, missing->error, missing->reason, missing->key,
                       missing->value);
+}
+
+
+/* the same as ngx_http_acr_file_open(); b becomes the file's */
+
+static ngx_int_t
+ngx_http_acr_file_content(ngx_http_request_t *r, acr_digest_t *digest,
+    ngx_str_t *text, off_t size, ngx_buf_t *b)
+{
+    ngx_int_t              rc;
+    ngx_str_t              path;
+    ngx_open_file_info_t   of;
+
+    rc = ngx_http_acr_file_open(r, digest, size, &path, &of);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    b->file = ngx_pcalloc(r->pool, sizeof(ngx_file_t));
+
+    if (b->file == NULL) {
+        return NGX_ERROR;
+    }
+
+    b->file->fd = of.fd;
+    b->file->name = path;
+    b->file->log = r->connection->log;
+    b->file->directio = of.is_directio;
+
+    b->file_pos = 0;
+    b->file_last = size;
+    b->in_file = size ? 1 : 0;
+
+    if (size && size <= NGX_HTTP_ACR_MEMORY_CONTENT && !of.is_directio) {
+        rc = ngx_http_acr_file_read(r, of.fd, size, b);
+
+        if (rc == NGX_OK) {
+            ngx_http_acr_memory_content_read(r, text, b->pos, size);
+        }
+    }
+
+    return (rc == NGX_ERROR) ? NGX_ERROR : NGX_OK;
 }
 
 

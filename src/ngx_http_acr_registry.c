@@ -9,6 +9,8 @@ static ngx_int_t ngx_http_acr_registry_volume(void *data,
 static ngx_int_t ngx_http_acr_registry_unsure(void *data,
     ngx_str_t *repository);
 static void ngx_http_acr_registry_complete(void *data);
+static void ngx_http_acr_registry_changed(void *data, ngx_str_t *repository,
+    ngx_str_t *name);
 static ngx_int_t ngx_http_acr_registry_seal(void *data, ngx_log_t *log);
 static void ngx_http_acr_registry_sealed(void *data, ngx_int_t rc);
 
@@ -26,6 +28,8 @@ ngx_http_acr_registry_start(ngx_http_acr_registry_t *registry,
     owner.volume = ngx_http_acr_registry_volume;
     owner.unsure = ngx_http_acr_registry_unsure;
     owner.complete = ngx_http_acr_registry_complete;
+    owner.changed = (registry->zone && registry->zone->cache)
+                    ? ngx_http_acr_registry_changed : NULL;
     owner.data = registry;
     owner.zone = registry->zone;
 
@@ -117,6 +121,20 @@ ngx_http_acr_registry_unsure(void *data, ngx_str_t *repository)
     rc = ngx_http_acr_rebuild_repository(data, repository, NULL, NULL);
 
     return (rc == NGX_DECLINED) ? NGX_OK : rc;
+}
+
+
+static void
+ngx_http_acr_registry_changed(void *data, ngx_str_t *repository,
+    ngx_str_t *name)
+{
+    ngx_http_acr_registry_t *registry = data;
+
+    static ngx_str_t  all = ngx_string("");
+
+    ngx_http_acr_cache_changed(registry->zone->cache,
+                               repository ? repository : &all,
+                               name ? name : &all);
 }
 
 

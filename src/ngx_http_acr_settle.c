@@ -288,6 +288,13 @@ ngx_http_acr_settle_one(ngx_http_acr_registry_t *registry,
 
     if (change) {
         settle->change = *change;
+
+        /* on this node it is seen before it is acknowledged */
+
+        if (registry->zone && registry->zone->cache) {
+            ngx_http_acr_cache_changed(registry->zone->cache, repository,
+                                       name);
+        }
     }
 
     if (ngx_http_acr_settle_copy(pool, &settle->repository, repository)

@@ -5,13 +5,15 @@
 #include <time.h>
 
 
-#define NGX_HTTP_ACR_ZONE_VERSION  2
+#define NGX_HTTP_ACR_ZONE_VERSION  3
 
 /* the counters are less than half of this */
 #define NGX_HTTP_ACR_ZONE_MIN      (1024 * 1024)
 
 
 static ngx_int_t ngx_http_acr_zone_init(ngx_shm_zone_t *shm_zone, void *data);
+static ngx_http_acr_cache_t *ngx_http_acr_zone_cache(ngx_slab_pool_t *shpool,
+    size_t size);
 
 
 static ngx_uint_t  ngx_http_acr_zone_bounds[] = {
@@ -99,11 +101,7 @@ ngx_http_acr_zone_init(ngx_shm_zone_t *shm_zone, void *data)
             return NGX_ERROR;
         }
 
-        zone->shpool = shpool;
-        zone->counters = head->counters;
-        zone->credentials = &head->credentials;
-
-        return NGX_OK;
+        goto done;
     }
 
     head = ngx_slab_calloc(shpool, sizeof(ngx_http_acr_zone_head_t));
@@ -119,13 +117,37 @@ ngx_http_acr_zone_init(ngx_shm_zone_t *shm_zone, void *data)
         return NGX_ERROR;
     }
 
+    head->cache = ngx_http_acr_zone_cache(shpool, shm_zone->shm.size);
+
     shpool->data = head;
+
+done:
 
     zone->shpool = shpool;
     zone->counters = head->counters;
     zone->credentials = &head->credentials;
+    zone->cache = head->cache;
 
     return NGX_OK;
+}
+
+
+/* three quarters of what counters and the like leave */
+
+static ngx_http_acr_cache_t *
+ngx_http_acr_zone_cache(ngx_slab_pool_t *shpool, size_t size)
+{
+    u_char  *p;
+
+    size = (size - NGX_HTTP_ACR_ZONE_MIN) / 4 * 3;
+
+    if (size < NGX_HTTP_ACR_CACHE_MIN) {
+        return NULL;
+    }
+
+    p = ngx_slab_alloc(shpool, size);
+
+    return p ? ngx_http_acr_cache_init(p, size, &shpool->mutex) : NULL;
 }
 
 

@@ -1,14 +1,17 @@
 
 /*
  * acr_zone: the shared memory of a registry.  It belongs to one registry, is
- * shared by its workers, and survives a reload.
+ * shared by its workers, and survives a reload.  In it are the verified
+ * credentials (src/auth), the answers to lookups (ngx_http_acr_cache.h), and
+ * counters.
  *
- * What is in it now are counters, listed here and nowhere else: a row of a
- * table below is a metric, which acr_metrics prints.  Every label has a fixed
- * set of values, so that nothing a client sends makes a new series.
+ * The counters are listed here and nowhere else: a row of a table below is a
+ * metric, which acr_metrics prints.  Every label has a fixed set of values, so
+ * that nothing a client sends makes a new series.
  *
- * The functions may be called in any thread and cost an atomic addition.  They
- * take a zone that is NULL (there is no acr_zone), and do nothing then.
+ * The functions of counters may be called in any thread and cost an atomic
+ * addition.  They take a zone that is NULL (there is no acr_zone), and do
+ * nothing then.
  */
 
 #ifndef NGX_HTTP_ACR_ZONE_H
@@ -16,6 +19,8 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+
+#include "ngx_http_acr_cache.h"
 
 
 /* --- labels: X(value) */
@@ -143,7 +148,9 @@
     X(TASKS, SUM, POOL, NOTHING, "acr_thread_tasks",                         \
       "Tasks of a thread pool that are queued or run.")                      \
     X(REDIS_UP, MIN, NOTHING, NOTHING, "acr_redis_up",                       \
-      "Whether every worker of this node can use Redis.")
+      "Whether every worker of this node can use Redis.")                    \
+    X(FEED_UP, MIN, NOTHING, NOTHING, "acr_feed_up",                         \
+      "Whether every worker of this node hears what others change.")
 
 
 /* upper bounds of a histogram's buckets, but for the last: X(us, seconds) */
@@ -242,6 +249,7 @@ typedef struct {
     ngx_uint_t                    version;
     ngx_http_acr_counters_t      *counters;
     void                         *credentials;  /* of src/auth, or NULL */
+    ngx_http_acr_cache_t         *cache;     /* NULL: the zone is too small */
 } ngx_http_acr_zone_head_t;
 
 typedef struct {
@@ -250,6 +258,7 @@ typedef struct {
     void                         *owner;     /* the registry that it is of */
     ngx_slab_pool_t              *shpool;    /* NULL: not there yet */
     void                        **credentials;  /* in the head */
+    ngx_http_acr_cache_t         *cache;     /* or NULL */
     ngx_http_acr_counters_t      *counters;  /* in shared memory */
     ngx_http_acr_zone_worker_t   *worker;    /* of this worker, or NULL */
 } ngx_http_acr_zone_t;

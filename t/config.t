@@ -259,7 +259,7 @@ for my $name ('acr_metrics', 'acr_health') {
 ($said, $fine) = conf(server => 'location /x { acr_health; }');
 ok($fine, 'acr_health needs no acr_zone') or diag($said);
 refused_conf(qr/acr_metrics.*acr_zone/, 'acr_metrics without acr_zone',
-             server => 'location /x { acr_metrics; }');
+             lines => { zone => '' }, server => 'location /x { acr_metrics; }');
 
 refused_conf(qr/acr_zone/, 'acr_zone twice', server => "$zone $zone");
 refused_conf(qr/conflicts with already declared size/, 'acr_zone of two sizes',

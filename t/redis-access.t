@@ -42,7 +42,8 @@ $redis->command('ACL', 'SETUSER', 'registry', 'on', '>its own', 'allkeys',
 $redis->command('ACL', 'SETUSER', 'little', 'on', '>little one',
                 '~acr:{default}:*', '~acr:{default}', '&acr:{default}:*',
                 '-@all', '+@read', '+@write', '+@scripting', '+@connection',
-                '+publish', '+info', '+time', '-flushall', '-flushdb');
+                '+publish', '+subscribe', '+info', '+time', '-flushall',
+                '-flushdb');
 $redis->command('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
 
 refuses('acr_redis ' . $redis->address() . ';', qr/NOAUTH/, 'no password');

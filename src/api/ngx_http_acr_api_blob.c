@@ -1,5 +1,6 @@
 
 #include "ngx_http_acr_api.h"
+#include "../ngx_http_acr_memory.h"
 
 
 typedef struct {
@@ -12,6 +13,8 @@ static ngx_http_acr_blob_t *ngx_http_acr_blob_begin(ngx_http_request_t *r,
     ngx_http_acr_ctx_t *ctx);
 static void ngx_http_acr_blob_found(ngx_http_request_t *r, void *data,
     ngx_http_acr_meta_reply_t *reply);
+static void ngx_http_acr_blob_send(ngx_http_request_t *r,
+    ngx_http_acr_blob_t *blob, off_t size);
 static void ngx_http_acr_blob_deleted(ngx_http_request_t *r, void *data,
     ngx_http_acr_meta_reply_t *reply);
 static void ngx_http_acr_blob_settled(ngx_http_request_t *r, void *data,
@@ -23,6 +26,7 @@ static void ngx_http_acr_blob_settled(ngx_http_request_t *r, void *data,
 void
 ngx_http_acr_blob_get(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
 {
+    off_t                 size;
     ngx_str_t             args[3];
     ngx_http_acr_blob_t  *blob;
 
@@ -34,10 +38,15 @@ ngx_http_acr_blob_get(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
     args[0] = ctx->repository;
     args[1] = ctx->digest;
 
-    /* who asks whether it is there relies on it a little later */
+    /* who asks whether it is there relies on it a little later, which Redis
+       has to know */
 
     if (r->method == NGX_HTTP_HEAD) {
         ngx_str_set(&args[2], "1");
+
+    } else if (ngx_http_acr_memory_blob(r, &size) == NGX_OK) {
+        ngx_http_acr_blob_send(r, blob, size);
+        return;
 
     } else {
         ngx_str_set(&args[2], "0");
@@ -56,7 +65,6 @@ ngx_http_acr_blob_found(ngx_http_request_t *r, void *data,
 
     off_t                size;
     ngx_http_acr_ctx_t  *ctx;
-    static ngx_str_t     type = ngx_string("application/octet-stream");
 
     ctx = ngx_http_acr_get_ctx(r);
 
@@ -92,6 +100,18 @@ ngx_http_acr_blob_found(ngx_http_request_t *r, void *data,
                           NULL, NULL);
         return;
     }
+
+    ngx_http_acr_memory_blob_found(r, size);
+
+    ngx_http_acr_blob_send(r, blob, size);
+}
+
+
+static void
+ngx_http_acr_blob_send(ngx_http_request_t *r, ngx_http_acr_blob_t *blob,
+    off_t size)
+{
+    static ngx_str_t  type = ngx_string("application/octet-stream");
 
     ngx_http_acr_send_file(r, &blob->digest, size, &type, 0,
                            ACR_E_BLOB_UNKNOWN);

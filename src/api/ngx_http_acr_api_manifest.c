@@ -1,5 +1,6 @@
 
 #include "ngx_http_acr_manifest.h"
+#include "../ngx_http_acr_memory.h"
 
 
 static void ngx_http_acr_manifest_found(ngx_http_request_t *r, void *data,
@@ -13,8 +14,10 @@ static void ngx_http_acr_manifest_pull(ngx_http_request_t *r,
 void
 ngx_http_acr_manifest_get(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
 {
+    off_t          size;
     ngx_int_t      rc;
-    ngx_str_t      args[3];
+    ngx_str_t      args[3], type;
+    ngx_uint_t     by_tag;
     acr_digest_t   digest;
 
     rc = ngx_http_acr_manifest_reference(r, ctx, &digest,
@@ -23,9 +26,24 @@ ngx_http_acr_manifest_get(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
         return;
     }
 
-    args[0] = ctx->repository;
+    by_tag = (rc != NGX_OK);
+
+    rc = ngx_http_acr_memory_manifest(r, &digest, &size, &type);
 
     if (rc == NGX_OK) {
+        ngx_http_acr_send_file(r, &digest, size, &type, by_tag,
+                               ACR_E_MANIFEST_UNKNOWN);
+        return;
+    }
+
+    if (rc == NGX_ERROR) {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return;
+    }
+
+    args[0] = ctx->repository;
+
+    if (!by_tag) {
         args[1] = ctx->digest;
         ngx_str_set(&args[2], "digest");
 
@@ -104,6 +122,8 @@ ngx_http_acr_manifest_found(ngx_http_request_t *r, void *data,
         ngx_http_acr_fail_errno(r, NGX_ERROR);
         return;
     }
+
+    ngx_http_acr_memory_manifest_found(r, size, &type, by_tag);
 
     ngx_http_acr_send_file(r, &digest, size, &type, by_tag,
                            ACR_E_MANIFEST_UNKNOWN);

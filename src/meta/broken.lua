@@ -8,4 +8,5 @@ if refused() then
 end
 
 redis.call('SADD', P .. 'broken', ARGV[2])
+publish(redis.call('GET', P .. 'seq') or '0', 'broken', '', ARGV[2])
 return {'ok'}

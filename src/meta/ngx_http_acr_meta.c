@@ -4,6 +4,7 @@
  */
 
 #include "ngx_http_acr_meta_core.h"
+#include "ngx_http_acr_feed.h"
 
 #include <ngx_event.h>
 
@@ -126,6 +127,14 @@ ngx_http_acr_meta_create(ngx_pool_t *pool, ngx_http_acr_meta_conf_t *conf,
         return NULL;
     }
 
+    if (owner->changed) {
+        meta->feed = ngx_http_acr_feed_create(pool, meta);
+
+        if (meta->feed == NULL) {
+            return NULL;
+        }
+    }
+
     return meta;
 }
 
@@ -134,6 +143,10 @@ void
 ngx_http_acr_meta_close(ngx_http_acr_meta_t *meta)
 {
     meta->closed = 1;
+
+    if (meta->feed) {
+        ngx_http_acr_feed_close(meta->feed);
+    }
 
     ngx_http_acr_redis_close(meta->redis);
 
@@ -683,6 +696,14 @@ ngx_http_acr_meta_argument(const char *s)
     text.len = s ? ngx_strlen(s) : 0;
 
     return text;
+}
+
+
+ngx_uint_t
+ngx_http_acr_meta_fresh(ngx_http_acr_meta_t *meta)
+{
+    return meta->feed && meta->phase == NGX_HTTP_ACR_META_JOINED
+           && ngx_http_acr_feed_fresh(meta->feed);
 }
 
 

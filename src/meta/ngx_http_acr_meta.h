@@ -133,6 +133,12 @@ typedef struct {
     /* Redis is complete, and the volume was not certain */
     void        (*complete)(void *data);
 
+    /* NULL: the feed is not wanted.  Else: a change has been made, of a name
+       (a tag or digest) of a repository; with an empty name, anything of the
+       repository; without a repository, anything. */
+    void        (*changed)(void *data, ngx_str_t *repository,
+                           ngx_str_t *name);
+
     void         *data;
 
     /* where calls are counted, or NULL */
@@ -204,6 +210,12 @@ ngx_str_t ngx_http_acr_meta_printable(u_char *buf, ngx_str_t *text);
 
 /* an argument of a call; NULL is the empty one.  Not copied. */
 ngx_str_t ngx_http_acr_meta_argument(const char *s);
+
+/*
+ * 1 if the owner is told of all changes, by any node, a second after they have
+ * been made at the latest, and mostly at once.
+ */
+ngx_uint_t ngx_http_acr_meta_fresh(ngx_http_acr_meta_t *meta);
 
 /* how often this worker has found that its Redis is not the one, or has not the
    content, that it had: what was done before is not to be relied on then */

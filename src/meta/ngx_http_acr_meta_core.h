@@ -6,6 +6,7 @@
  *   ngx_http_acr_meta_join.c   from a connection to a Redis that can be used
  *   ngx_http_acr_meta_reply.c  what a reply says
  *   ngx_http_acr_meta_conf.c   the arguments of acr_redis
+ *   ngx_http_acr_feed.c        what others change
  */
 
 #ifndef NGX_HTTP_ACR_META_CORE_H
@@ -28,8 +29,12 @@ typedef enum {
 } ngx_http_acr_meta_phase_e;
 
 
+typedef struct ngx_http_acr_feed_s  ngx_http_acr_feed_t;
+
+
 struct ngx_http_acr_meta_s {
     ngx_http_acr_redis_t        *redis;
+    ngx_http_acr_feed_t         *feed;   /* NULL: it is not wanted */
     ngx_http_acr_meta_conf_t    *conf;
     ngx_log_t                   *log;
     ngx_str_t                    prefix; /* acr:{<name>} */

@@ -5,6 +5,7 @@
  */
 
 #include "ngx_http_acr_meta_core.h"
+#include "ngx_http_acr_feed.h"
 
 #include <ngx_event.h>
 
@@ -81,6 +82,11 @@ ngx_http_acr_meta_leave(ngx_http_acr_meta_t *meta)
     }
 
     meta->phase = NGX_HTTP_ACR_META_OFF;
+
+    if (meta->feed) {
+        ngx_http_acr_feed_stop(meta->feed);
+    }
+
     ngx_http_acr_worker_set(meta->owner.zone, NGX_HTTP_ACR_W_REDIS_UP, 0);
 }
 
@@ -356,6 +362,10 @@ ngx_http_acr_meta_joined(ngx_http_acr_meta_t *meta, redisReply *reply)
 
     ngx_http_acr_meta_tell(meta, reply->element[2]->str);
 
+    if (meta->feed) {
+        ngx_http_acr_feed_start(meta->feed);
+    }
+
     if (!behind && !meta->volume.certain) {
         meta->owner.complete(meta->owner.data);
     }
@@ -388,6 +398,8 @@ ngx_http_acr_meta_verdict(redisReply *word)
  * The state is <run_id>:<epoch>:<generation>[:behind].  Another generation is
  * another history.  So may be that of another run: it was found complete by
  * what had been acknowledged until then.  The first one of a worker is no loss.
+ *
+ * The feed tells of changes, not of what a rebuild finds.
  */
 
 static void
@@ -409,6 +421,13 @@ ngx_http_acr_meta_new_state(ngx_http_acr_meta_t *meta, redisReply *state,
         {
             meta->losses++;
         }
+    }
+
+    if (meta->owner.changed
+        && (meta->state.len != state->len
+            || ngx_memcmp(meta->state.data, state->str, state->len) != 0))
+    {
+        meta->owner.changed(meta->owner.data, NULL, NULL);
     }
 
     ngx_memcpy(meta->state_text, state->str, state->len);

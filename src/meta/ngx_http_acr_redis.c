@@ -26,6 +26,7 @@ struct ngx_http_acr_redis_s {
 
     ngx_http_acr_sentinel_t      *sentinel;  /* NULL: there are none */
     ngx_http_acr_sentinel_addr_t  master;    /* as they told last */
+    ngx_http_acr_meta_addr_t     *addr;      /* that it was opened with */
 
     ngx_uint_t                    attempts;
     ngx_msec_t                    delay;
@@ -161,7 +162,16 @@ ngx_http_acr_redis_connect(ngx_event_t *ev)
         return;
     }
 
+    redis->addr = addr;
+
     ngx_http_acr_redis_conn_open(&redis->conn, addr);
+}
+
+
+ngx_http_acr_meta_addr_t *
+ngx_http_acr_redis_where(ngx_http_acr_redis_t *redis)
+{
+    return redis->addr;
 }
 
 

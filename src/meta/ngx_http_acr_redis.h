@@ -56,6 +56,10 @@ ngx_int_t ngx_http_acr_redis_command(ngx_http_acr_redis_t *redis,
     ngx_http_acr_redis_pt handler, void *data, ngx_uint_t argc,
     const char **argv, const size_t *argvlen);
 
+/* where it is, or was last; valid until the event loop goes on */
+ngx_http_acr_meta_addr_t *ngx_http_acr_redis_where(
+    ngx_http_acr_redis_t *redis);
+
 /* the owner can work with this Redis: ends the back-off, and the log line that
    it is back is due */
 void ngx_http_acr_redis_usable(ngx_http_acr_redis_t *redis);

@@ -100,6 +100,7 @@ sub ours {
     my $redis = ACR::Redis->start(home(), '--appendonly', 'yes');
     my $node = Bench::Node->start(
         home(), workers => $WORKERS, redis => $redis,
+        lines => { zone => 'acr_zone acr:64m;' },
         server => "$HTTP sendfile on; aio threads; $more", %option);
 
     return server($name, $node, client => $node, root => $node->{root},
@@ -121,7 +122,7 @@ sub static {
     }
 
     # the lines of a registry are left out
-    my %lines = map { $_ => '' } qw(load redis node fsync acr);
+    my %lines = map { $_ => '' } qw(load redis node fsync zone acr);
     my $node = Bench::Node->start(
         home(), workers => $WORKERS, server => "$HTTP $more",
         lines => { %lines, root => "root $home;" });

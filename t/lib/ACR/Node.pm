@@ -96,6 +96,11 @@ sub configuration {
         acr => 'acr;',
     );
 
+    # a zone is of one registry
+    $line{zone} = (grep { $get->($_) =~ /acr_(?:zone|root)/ }
+                   qw(http server location servers))
+                  ? '' : 'acr_zone acr:4m;';
+
     # a test of the configuration leaves lines out or changes them
     $line{$_} = $option->{lines}{$_} for keys %{ $option->{lines} || {} };
 
@@ -122,6 +127,7 @@ http {
     $line{redis}
     $line{node}
     $line{fsync}
+    $line{zone}
     @{[ $get->('http') ]}
     server {
         $listen

@@ -58,4 +58,22 @@ void *ngx_alloc(size_t size, ngx_log_t *log);
 
 #define ngx_msleep(ms)           (void) usleep(ms * 1000)
 
+#define ngx_memmove(dst, src, n) (void) memmove(dst, src, n)
+#define ngx_align(d, a)          (((d) + (a - 1)) & ~(a - 1))
+
+/* of the test of src/ngx_http_acr_cache.c */
+
+void shim_barrier(void);
+
+#define ngx_memory_barrier()     shim_barrier()
+
+typedef struct {
+    ngx_uint_t   locked;
+} ngx_shmtx_t;
+
+void ngx_shmtx_lock(ngx_shmtx_t *mtx);
+void ngx_shmtx_unlock(ngx_shmtx_t *mtx);
+
+uint32_t ngx_murmur_hash2(u_char *data, size_t len);
+
 #endif /* NGX_SHIM_CORE_H */
