@@ -144,6 +144,15 @@ typedef struct {
     ngx_http_acr_credential_t *credential; /* who asks; NULL: acr_auth off */
     ngx_str_t                  identity;   /* their name */
 
+    ngx_file_t                *file;       /* that is sent, or NULL */
+    ngx_buf_t                 *sending;    /* of it, or NULL */
+    off_t                      cached;     /* up to here it is in memory */
+    ngx_msec_t                 looked;     /* when that was found out */
+#if (NGX_THREADS)
+    ngx_int_t                (*thread_handler)(ngx_thread_task_t *task,
+                                               ngx_file_t *file);
+#endif
+
     struct ngx_http_acr_step_s  *steps;    /* that are over */
     struct ngx_http_acr_settle_list_s  *settling;  /* the same */
 

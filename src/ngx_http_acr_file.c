@@ -1,6 +1,7 @@
 
 #include "ngx_http_acr_memory.h"
 #include "ngx_http_acr_response.h"
+#include "ngx_http_acr_sendfile.h"
 #include "ngx_http_acr_step.h"
 
 #include <sys/uio.h>
@@ -18,40 +19,28 @@ typedef struct {
 static ngx_int_t ngx_http_acr_missing_probe(void *data, ngx_log_t *log);
 static void ngx_http_acr_missing_probed(ngx_http_request_t *r, void *data,
     ngx_int_t rc);
-static ngx_int_t ngx_http_acr_file_content(ngx_http_request_t *r,
-    acr_digest_t *digest, ngx_str_t *text, off_t size, ngx_buf_t *b);
-static ngx_int_t ngx_http_acr_file_open(ngx_http_request_t *r,
-    acr_digest_t *digest, off_t size, ngx_str_t *path,
-    ngx_open_file_info_t *of);
+static ngx_int_t ngx_http_acr_file_content(ngx_http_request_t *r, off_t size,
+    ngx_buf_t *b);
+static ngx_int_t ngx_http_acr_file_open(ngx_http_request_t *r, off_t size,
+    ngx_str_t *path, ngx_open_file_info_t *of);
 static ngx_int_t ngx_http_acr_file_try(ngx_http_request_t *r,
     ngx_open_file_cache_t *cache, ngx_str_t *path, ngx_open_file_info_t *of);
 static ngx_int_t ngx_http_acr_file_read(ngx_http_request_t *r, ngx_fd_t fd,
     off_t size, ngx_buf_t *b);
 static ngx_int_t ngx_http_acr_file_headers(ngx_http_request_t *r,
-    ngx_str_t *digest, ngx_str_t *etag, ngx_uint_t by_tag);
+    ngx_str_t *digest, ngx_uint_t by_tag);
 static ngx_uint_t ngx_http_acr_file_match(ngx_str_t *list, ngx_str_t *digest);
 
 
 void
-ngx_http_acr_send_file(ngx_http_request_t *r, acr_digest_t *digest, off_t size,
-    ngx_str_t *type, ngx_uint_t by_tag, acr_error_e missing)
+ngx_http_acr_send_content(ngx_http_request_t *r, off_t size, ngx_str_t *type,
+    ngx_uint_t by_tag, acr_error_e missing)
 {
     ngx_int_t   rc;
     ngx_buf_t  *b;
-    ngx_str_t   text, etag;
+    ngx_str_t  *digest;
 
-    etag.data = ngx_pnalloc(r->pool, ACR_DIGEST_MAX + 2);
-    if (etag.data == NULL) {
-        ngx_http_acr_fail_errno(r, NGX_ERROR);
-        return;
-    }
-
-    text.data = etag.data + 1;
-    text.len = acr_digest_print(text.data, digest);
-
-    etag.data[0] = '"';
-    etag.data[1 + text.len] = '"';
-    etag.len = text.len + 2;
+    digest = &ngx_http_acr_get_ctx(r)->digest;
 
     b = ngx_calloc_buf(r->pool);
     if (b == NULL) {
@@ -59,15 +48,15 @@ ngx_http_acr_send_file(ngx_http_request_t *r, acr_digest_t *digest, off_t size,
         return;
     }
 
-    rc = ngx_http_acr_memory_content(r, &text, size, b);
+    rc = ngx_http_acr_memory_content(r, size, b);
 
     if (rc == NGX_DECLINED) {
-        rc = ngx_http_acr_file_content(r, digest, &text, size, b);
+        rc = ngx_http_acr_file_content(r, size, b);
     }
 
     if (rc == NGX_DECLINED) {
         ngx_http_acr_missing(r, missing, "the content is missing", "digest",
-                             &text);
+                             digest);
         return;
     }
 
@@ -83,11 +72,11 @@ ngx_http_acr_send_file(ngx_http_request_t *r, acr_digest_t *digest, off_t size,
      */
 
     if (r->headers_in.if_match
-        && !ngx_http_acr_file_match(&r->headers_in.if_match->value, &text))
+        && !ngx_http_acr_file_match(&r->headers_in.if_match->value, digest))
     {
         ngx_http_acr_fail_status(r, NGX_HTTP_PRECONDITION_FAILED, missing,
                                  "If-Match names other content", "digest",
-                                 &text);
+                                 digest);
         return;
     }
 
@@ -101,7 +90,7 @@ ngx_http_acr_send_file(ngx_http_request_t *r, acr_digest_t *digest, off_t size,
 
     r->allow_ranges = size ? 1 : 0;
 
-    if (ngx_http_acr_file_headers(r, &text, &etag, by_tag) != NGX_OK) {
+    if (ngx_http_acr_file_headers(r, digest, by_tag) != NGX_OK) {
         ngx_http_acr_fail_errno(r, NGX_ERROR);
         return;
     }
@@ -168,14 +157,13 @@ ngx_http_acr_missing_probed(ngx_http_request_t *r, void *data, ngx_int_t rc)
 /* the same as ngx_http_acr_file_open(); b becomes the file's */
 
 static ngx_int_t
-ngx_http_acr_file_content(ngx_http_request_t *r, acr_digest_t *digest,
-    ngx_str_t *text, off_t size, ngx_buf_t *b)
+ngx_http_acr_file_content(ngx_http_request_t *r, off_t size, ngx_buf_t *b)
 {
     ngx_int_t              rc;
     ngx_str_t              path;
     ngx_open_file_info_t   of;
 
-    rc = ngx_http_acr_file_open(r, digest, size, &path, &of);
+    rc = ngx_http_acr_file_open(r, size, &path, &of);
 
     if (rc != NGX_OK) {
         return rc;
@@ -200,8 +188,12 @@ ngx_http_acr_file_content(ngx_http_request_t *r, acr_digest_t *digest,
         rc = ngx_http_acr_file_read(r, of.fd, size, b);
 
         if (rc == NGX_OK) {
-            ngx_http_acr_memory_content_read(r, text, b->pos, size);
+            ngx_http_acr_memory_content_read(r, b->pos, size);
         }
+    }
+
+    if (b->in_file) {
+        ngx_http_acr_sendfile(r, b);
     }
 
     return (rc == NGX_ERROR) ? NGX_ERROR : NGX_OK;
@@ -214,25 +206,30 @@ ngx_http_acr_file_content(ngx_http_request_t *r, acr_digest_t *digest,
  */
 
 static ngx_int_t
-ngx_http_acr_file_open(ngx_http_request_t *r, acr_digest_t *digest, off_t size,
-    ngx_str_t *path, ngx_open_file_info_t *of)
+ngx_http_acr_file_open(ngx_http_request_t *r, off_t size, ngx_str_t *path,
+    ngx_open_file_info_t *of)
 {
-    size_t                     len;
     ngx_int_t                  rc;
+    acr_digest_t               digest;
     ngx_http_acr_ctx_t        *ctx;
     ngx_http_acr_store_t      *store;
     ngx_http_core_loc_conf_t  *clcf;
-    u_char                     text[ACR_DIGEST_MAX];
 
     ctx = ngx_http_acr_get_ctx(r);
     store = &ctx->registry->store;
+
+    if (acr_digest_parse(&digest, ctx->digest.data, ctx->digest.len)
+        != ACR_OK)
+    {
+        return NGX_ERROR;
+    }
 
     path->data = ngx_pnalloc(r->pool, ngx_http_acr_store_path_max(store));
     if (path->data == NULL) {
         return NGX_ERROR;
     }
 
-    path->len = ngx_http_acr_store_blob_path(store, digest, path->data);
+    path->len = ngx_http_acr_store_blob_path(store, &digest, path->data);
 
     clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
 
@@ -251,8 +248,6 @@ ngx_http_acr_file_open(ngx_http_request_t *r, acr_digest_t *digest, off_t size,
         rc = ngx_http_acr_file_try(r, NULL, path, of);
     }
 
-    len = acr_digest_print(text, digest);
-
     if (rc != NGX_OK) {
 
         if (of->err == 0) {
@@ -261,8 +256,8 @@ ngx_http_acr_file_open(ngx_http_request_t *r, acr_digest_t *digest, off_t size,
 
         ngx_log_error(NGX_LOG_CRIT, r->connection->log, of->err,
                       "acr: %s \"%V\" failed, repository: \"%V\", "
-                      "digest: \"%*s\"",
-                      of->failed, path, &ctx->repository, len, text);
+                      "digest: \"%V\"",
+                      of->failed, path, &ctx->repository, &ctx->digest);
 
         return (of->err == NGX_ENOENT || of->err == NGX_ENOTDIR
                 || of->err == ESTALE)
@@ -272,8 +267,8 @@ ngx_http_acr_file_open(ngx_http_request_t *r, acr_digest_t *digest, off_t size,
     if (!of->is_file || of->size != size) {
         ngx_log_error(NGX_LOG_ALERT, r->connection->log, 0,
                       "acr: \"%V\" is no file of %O bytes (but of %O), "
-                      "repository: \"%V\", digest: \"%*s\"",
-                      path, size, of->size, &ctx->repository, len, text);
+                      "repository: \"%V\", digest: \"%V\"",
+                      path, size, of->size, &ctx->repository, &ctx->digest);
 
         return NGX_ERROR;
     }
@@ -354,8 +349,9 @@ ngx_http_acr_file_read(ngx_http_request_t *r, ngx_fd_t fd, off_t size,
 
 static ngx_int_t
 ngx_http_acr_file_headers(ngx_http_request_t *r, ngx_str_t *digest,
-    ngx_str_t *etag, ngx_uint_t by_tag)
+    ngx_uint_t by_tag)
 {
+    u_char            *p;
     ngx_table_elt_t   *h;
     static ngx_str_t   revalidate = ngx_string("no-cache");
     static ngx_str_t   immutable =
@@ -368,9 +364,19 @@ ngx_http_acr_file_headers(ngx_http_request_t *r, ngx_str_t *digest,
 
     ngx_memzero(h, sizeof(ngx_table_elt_t));
 
+    p = ngx_pnalloc(r->pool, digest->len + 2);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
     h->hash = 1;
     ngx_str_set(&h->key, "ETag");
-    h->value = *etag;
+    h->value.data = p;
+    h->value.len = digest->len + 2;
+
+    *p++ = '"';
+    p = ngx_cpymem(p, digest->data, digest->len);
+    *p = '"';
 
     r->headers_out.etag = h;
 

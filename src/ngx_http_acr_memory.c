@@ -53,8 +53,8 @@ ngx_http_acr_memory_lookups(ngx_http_acr_ctx_t *ctx)
 
 
 ngx_int_t
-ngx_http_acr_memory_manifest(ngx_http_request_t *r, acr_digest_t *digest,
-    off_t *size, ngx_str_t *type)
+ngx_http_acr_memory_manifest(ngx_http_request_t *r, off_t *size,
+    ngx_str_t *type)
 {
     ssize_t                          n;
     ngx_str_t                        text;
@@ -88,9 +88,7 @@ ngx_http_acr_memory_manifest(ngx_http_request_t *r, acr_digest_t *digest,
                                &ctx->repository, &text, (u_char *) &manifest,
                                sizeof(manifest));
 
-    if (n < (ssize_t) offsetof(ngx_http_acr_memory_manifest_t, type)
-        || acr_digest_parse(digest, text.data, text.len) != ACR_OK)
-    {
+    if (n < (ssize_t) offsetof(ngx_http_acr_memory_manifest_t, type)) {
         return ngx_http_acr_memory_declined(ctx, cache);
     }
 
@@ -215,8 +213,7 @@ ngx_http_acr_memory_answered(ngx_http_acr_ctx_t *ctx)
 
 
 ngx_int_t
-ngx_http_acr_memory_content(ngx_http_request_t *r, ngx_str_t *digest,
-    off_t size, ngx_buf_t *b)
+ngx_http_acr_memory_content(ngx_http_request_t *r, off_t size, ngx_buf_t *b)
 {
     u_char                *p;
     ngx_http_acr_ctx_t    *ctx;
@@ -247,7 +244,8 @@ ngx_http_acr_memory_content(ngx_http_request_t *r, ngx_str_t *digest,
     }
 
     if (ngx_http_acr_cache_get(cache, NGX_HTTP_ACR_CACHE_CONTENT,
-                               &ngx_http_acr_memory_any, digest, p, size)
+                               &ngx_http_acr_memory_any, &ctx->digest, p,
+                               size)
         != (ssize_t) size)
     {
         return ngx_http_acr_memory_declined(ctx, cache);
@@ -264,8 +262,7 @@ ngx_http_acr_memory_content(ngx_http_request_t *r, ngx_str_t *digest,
 
 
 void
-ngx_http_acr_memory_content_read(ngx_http_request_t *r, ngx_str_t *digest,
-    u_char *p, size_t n)
+ngx_http_acr_memory_content_read(ngx_http_request_t *r, u_char *p, size_t n)
 {
     ngx_http_acr_ctx_t  *ctx;
 
@@ -274,7 +271,7 @@ ngx_http_acr_memory_content_read(ngx_http_request_t *r, ngx_str_t *digest,
     if (ctx->remembers) {
         ngx_http_acr_cache_put(ctx->registry->zone->cache,
                                NGX_HTTP_ACR_CACHE_CONTENT,
-                               &ngx_http_acr_memory_any, digest, ctx->stamp,
-                               p, n);
+                               &ngx_http_acr_memory_any, &ctx->digest,
+                               ctx->stamp, p, n);
     }
 }

@@ -24,11 +24,11 @@
  * manifest, or of the blob ctx->digest, in ctx->repository.  Before Redis is
  * asked: what it says is good for ..._found() of the same request.
  *
- * NGX_OK: digest, *size and type, which is in r->pool, are set, and of a tag
+ * NGX_OK: *size and type, which is in r->pool, are set, and of a tag
  * ctx->digest; NGX_DECLINED: nothing is remembered; NGX_ERROR: no memory.
  */
-ngx_int_t ngx_http_acr_memory_manifest(ngx_http_request_t *r,
-    acr_digest_t *digest, off_t *size, ngx_str_t *type);
+ngx_int_t ngx_http_acr_memory_manifest(ngx_http_request_t *r, off_t *size,
+    ngx_str_t *type);
 ngx_int_t ngx_http_acr_memory_blob(ngx_http_request_t *r, off_t *size);
 
 /* what Redis has said; ctx->digest is set.  by_tag: the reference is a tag */
@@ -37,15 +37,15 @@ void ngx_http_acr_memory_manifest_found(ngx_http_request_t *r, off_t size,
 void ngx_http_acr_memory_blob_found(ngx_http_request_t *r, off_t size);
 
 /*
- * A content of that many bytes: of a GET in b, which has room for them, in
- * r->pool.  NGX_OK, NGX_DECLINED or NGX_ERROR, as above.
+ * The content ctx->digest, of that many bytes: b becomes a copy in r->pool, or
+ * stays empty for a HEAD.  NGX_OK, NGX_DECLINED or NGX_ERROR, as above.
  */
-ngx_int_t ngx_http_acr_memory_content(ngx_http_request_t *r,
-    ngx_str_t *digest, off_t size, ngx_buf_t *b);
+ngx_int_t ngx_http_acr_memory_content(ngx_http_request_t *r, off_t size,
+    ngx_buf_t *b);
 
 /* what its file has; after ngx_http_acr_memory_content() of this request */
-void ngx_http_acr_memory_content_read(ngx_http_request_t *r,
-    ngx_str_t *digest, u_char *p, size_t n);
+void ngx_http_acr_memory_content_read(ngx_http_request_t *r, u_char *p,
+    size_t n);
 
 
 #endif /* NGX_HTTP_ACR_MEMORY_H */

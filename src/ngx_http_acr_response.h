@@ -59,14 +59,14 @@ void ngx_http_acr_send_buf(ngx_http_request_t *r, ngx_uint_t status,
     ngx_str_t *type, off_t size, ngx_buf_t *b);
 
 /*
- * Sends a blob's or manifest's file with 200 (ranges and conditions are
- * nginx's), and ends the request.  type: Content-Type, in r->pool.  Sets
- * Docker-Content-Digest, ETag and Cache-Control: by_tag tells which.
- * If the file is not there: ngx_http_acr_missing() with the digest, after a log
- * line.
+ * Sends the blob or manifest ctx->digest of that many bytes with 200 (ranges
+ * and conditions are nginx's), and ends the request.  type: Content-Type, in
+ * r->pool.  Sets Docker-Content-Digest, ETag and Cache-Control: by_tag tells
+ * which.  If its file is not there: ngx_http_acr_missing() with the digest,
+ * after a log line.
  */
-void ngx_http_acr_send_file(ngx_http_request_t *r, acr_digest_t *digest,
-    off_t size, ngx_str_t *type, ngx_uint_t by_tag, acr_error_e missing);
+void ngx_http_acr_send_content(ngx_http_request_t *r, off_t size,
+    ngx_str_t *type, ngx_uint_t by_tag, acr_error_e missing);
 
 /*
  * Ends the request like ngx_http_acr_fail() if the directory does not have

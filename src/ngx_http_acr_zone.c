@@ -125,6 +125,7 @@ done:
 
     zone->shpool = shpool;
     zone->counters = head->counters;
+    zone->words = head->counters->parts[0].words;
     zone->credentials = &head->credentials;
     zone->cache = head->cache;
 
@@ -175,6 +176,8 @@ ngx_http_acr_zone_start(ngx_http_acr_zone_t *zone)
     worker->pid = ngx_pid;
 
     zone->worker = worker;
+    zone->words = zone->counters->parts[ngx_worker % NGX_HTTP_ACR_ZONE_PARTS]
+                      .words;
 }
 
 
@@ -239,5 +242,23 @@ ngx_http_acr_observe(ngx_http_acr_zone_t *zone, ngx_uint_t metric, uint64_t us)
     }
 
     ngx_http_acr_count(zone, metric + i, 1);
-    ngx_http_acr_count(zone, metric + NGX_HTTP_ACR_N_BOUNDS + 1, us);
+
+    if (us) {
+        ngx_http_acr_count(zone, metric + NGX_HTTP_ACR_N_BOUNDS + 1, us);
+    }
+}
+
+
+ngx_uint_t
+ngx_http_acr_counted(ngx_http_acr_zone_t *zone, ngx_uint_t metric)
+{
+    ngx_uint_t  i, n;
+
+    n = 0;
+
+    for (i = 0; i < NGX_HTTP_ACR_ZONE_PARTS; i++) {
+        n += zone->counters->parts[i].words[metric];
+    }
+
+    return n;
 }

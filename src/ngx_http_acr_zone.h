@@ -238,8 +238,21 @@ typedef struct {
     ngx_atomic_t                  words[NGX_HTTP_ACR_W_N];
 } ngx_http_acr_zone_worker_t;
 
+/*
+ * Workers count in one of several parts, which are added up when they are
+ * printed, so that they do not take lines of memory from each other.  Gauges
+ * are in the first part.
+ */
+
+#define NGX_HTTP_ACR_ZONE_PARTS   8
+
 typedef struct {
     ngx_atomic_t                  words[NGX_HTTP_ACR_C_N];
+    u_char                        apart[NGX_CPU_CACHE_LINE];
+} ngx_http_acr_zone_part_t;
+
+typedef struct {
+    ngx_http_acr_zone_part_t      parts[NGX_HTTP_ACR_ZONE_PARTS];
     ngx_http_acr_zone_worker_t    workers[NGX_MAX_PROCESSES];
 } ngx_http_acr_counters_t;
 
@@ -260,6 +273,7 @@ typedef struct {
     void                        **credentials;  /* in the head */
     ngx_http_acr_cache_t         *cache;     /* or NULL */
     ngx_http_acr_counters_t      *counters;  /* in shared memory */
+    ngx_atomic_t                 *words;     /* of the part of this worker */
     ngx_http_acr_zone_worker_t   *worker;    /* of this worker, or NULL */
 } ngx_http_acr_zone_t;
 
@@ -290,8 +304,8 @@ uint64_t ngx_http_acr_zone_clock(void);
 static ngx_inline void
 ngx_http_acr_count(ngx_http_acr_zone_t *zone, ngx_uint_t metric, ngx_uint_t n)
 {
-    if (zone && zone->counters) {
-        (void) ngx_atomic_fetch_add(&zone->counters->words[metric],
+    if (zone && zone->words) {
+        (void) ngx_atomic_fetch_add(&zone->words[metric],
                                     (ngx_atomic_int_t) n);
     }
 }
@@ -304,10 +318,13 @@ ngx_http_acr_gauge_set(ngx_http_acr_zone_t *zone, ngx_uint_t metric,
     ngx_uint_t value)
 {
     if (zone && zone->counters) {
-        zone->counters->words[metric] = value;
+        zone->counters->parts[0].words[metric] = value;
     }
 }
 
+
+/* a word of all workers together, NGX_HTTP_ACR_C_...; zone->counters is there */
+ngx_uint_t ngx_http_acr_counted(ngx_http_acr_zone_t *zone, ngx_uint_t metric);
 
 /* a time of a histogram NGX_HTTP_ACR_C_... */
 

@@ -13,8 +13,7 @@ static ngx_http_acr_blob_t *ngx_http_acr_blob_begin(ngx_http_request_t *r,
     ngx_http_acr_ctx_t *ctx);
 static void ngx_http_acr_blob_found(ngx_http_request_t *r, void *data,
     ngx_http_acr_meta_reply_t *reply);
-static void ngx_http_acr_blob_send(ngx_http_request_t *r,
-    ngx_http_acr_blob_t *blob, off_t size);
+static void ngx_http_acr_blob_send(ngx_http_request_t *r, off_t size);
 static void ngx_http_acr_blob_deleted(ngx_http_request_t *r, void *data,
     ngx_http_acr_meta_reply_t *reply);
 static void ngx_http_acr_blob_settled(ngx_http_request_t *r, void *data,
@@ -45,7 +44,7 @@ ngx_http_acr_blob_get(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
         ngx_str_set(&args[2], "1");
 
     } else if (ngx_http_acr_memory_blob(r, &size) == NGX_OK) {
-        ngx_http_acr_blob_send(r, blob, size);
+        ngx_http_acr_blob_send(r, size);
         return;
 
     } else {
@@ -103,18 +102,16 @@ ngx_http_acr_blob_found(ngx_http_request_t *r, void *data,
 
     ngx_http_acr_memory_blob_found(r, size);
 
-    ngx_http_acr_blob_send(r, blob, size);
+    ngx_http_acr_blob_send(r, size);
 }
 
 
 static void
-ngx_http_acr_blob_send(ngx_http_request_t *r, ngx_http_acr_blob_t *blob,
-    off_t size)
+ngx_http_acr_blob_send(ngx_http_request_t *r, off_t size)
 {
     static ngx_str_t  type = ngx_string("application/octet-stream");
 
-    ngx_http_acr_send_file(r, &blob->digest, size, &type, 0,
-                           ACR_E_BLOB_UNKNOWN);
+    ngx_http_acr_send_content(r, size, &type, 0, ACR_E_BLOB_UNKNOWN);
 }
 
 

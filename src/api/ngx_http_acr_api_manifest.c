@@ -28,11 +28,11 @@ ngx_http_acr_manifest_get(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
 
     by_tag = (rc != NGX_OK);
 
-    rc = ngx_http_acr_memory_manifest(r, &digest, &size, &type);
+    rc = ngx_http_acr_memory_manifest(r, &size, &type);
 
     if (rc == NGX_OK) {
-        ngx_http_acr_send_file(r, &digest, size, &type, by_tag,
-                               ACR_E_MANIFEST_UNKNOWN);
+        ngx_http_acr_send_content(r, size, &type, by_tag,
+                                  ACR_E_MANIFEST_UNKNOWN);
         return;
     }
 
@@ -125,8 +125,7 @@ ngx_http_acr_manifest_found(ngx_http_request_t *r, void *data,
 
     ngx_http_acr_memory_manifest_found(r, size, &type, by_tag);
 
-    ngx_http_acr_send_file(r, &digest, size, &type, by_tag,
-                           ACR_E_MANIFEST_UNKNOWN);
+    ngx_http_acr_send_content(r, size, &type, by_tag, ACR_E_MANIFEST_UNKNOWN);
 }
 
 

@@ -154,15 +154,27 @@ static const char  *ngx_http_acr_metric_bounds[] = {
 void
 ngx_http_acr_metrics_begin(ngx_http_acr_ctx_t *ctx)
 {
-    ngx_uint_t  i;
+    ngx_uint_t          i;
 
-    for (i = 1; i < NGX_HTTP_ACR_N_OPERATION; i++) {
-        if (ngx_strcmp(ngx_http_acr_operations[i], ctx->operation) == 0) {
-            ctx->counted = i;
-            ngx_http_acr_worker_add(ctx->registry->zone,
-                                    NGX_HTTP_ACR_W_REQUESTS + i, 1);
-            return;
+    static const char  *last;      /* most requests are like the one before */
+    static ngx_uint_t   number;
+
+    if (ctx->operation != last) {
+        last = ctx->operation;
+        number = 0;
+
+        for (i = 1; number == 0 && i < NGX_HTTP_ACR_N_OPERATION; i++) {
+            if (ngx_strcmp(ngx_http_acr_operations[i], last) == 0) {
+                number = i;
+            }
         }
+    }
+
+    ctx->counted = number;
+
+    if (number) {
+        ngx_http_acr_worker_add(ctx->registry->zone,
+                                NGX_HTTP_ACR_W_REQUESTS + number, 1);
     }
 }
 
@@ -234,6 +246,12 @@ ngx_http_acr_metrics_status(ngx_http_request_t *r)
     ngx_uint_t   i, status;
 
     status = r->err_status ? r->err_status : r->headers_out.status;
+
+    /* the most frequent ones, which are the first */
+
+    if (status == NGX_HTTP_OK) {
+        return 0;
+    }
 
     *ngx_sprintf(code, "%ui", status) = '\0';
 
@@ -398,7 +416,7 @@ ngx_http_acr_metrics_value(ngx_http_acr_series_t *series)
     type = series->metric->type;
 
     if (type == NGX_HTTP_ACR_COUNTER || type == NGX_HTTP_ACR_GAUGE) {
-        return counters->words[series->word];
+        return ngx_http_acr_counted(series->registry->zone, series->word);
     }
 
     n = 0;
@@ -432,16 +450,15 @@ static u_char *
 ngx_http_acr_metrics_histogram(u_char *p, u_char *last,
     ngx_http_acr_series_t *series)
 {
-    ngx_uint_t     i, n, sum;
-    ngx_uint_t     counts[NGX_HTTP_ACR_N_BOUNDS + 1];
-    ngx_atomic_t  *words;
+    ngx_uint_t            i, n, sum;
+    ngx_uint_t            counts[NGX_HTTP_ACR_N_BOUNDS + 1];
+    ngx_http_acr_zone_t  *zone;
 
-    words = &series->registry->zone->counters->words[series->word];
-
+    zone = series->registry->zone;
     n = 0;
 
     for (i = 0; i <= NGX_HTTP_ACR_N_BOUNDS; i++) {
-        n += words[i];
+        n += ngx_http_acr_counted(zone, series->word + i);
         counts[i] = n;
     }
 
@@ -455,7 +472,7 @@ ngx_http_acr_metrics_histogram(u_char *p, u_char *last,
         p = ngx_slprintf(p, last, "%ui\n", counts[i]);
     }
 
-    sum = words[i];
+    sum = ngx_http_acr_counted(zone, series->word + i);
 
     p = ngx_http_acr_metrics_name(p, last, series, "_sum", NULL);
     p = ngx_slprintf(p, last, "%ui.%06ui\n", sum / 1000000, sum % 1000000);

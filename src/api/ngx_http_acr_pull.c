@@ -258,6 +258,6 @@ ngx_http_acr_pull_found(ngx_http_request_t *r, void *data, ngx_int_t rc)
         }
     }
 
-    ngx_http_acr_send_file(r, &pull->digest, pull->size, &pull->type,
-                           pull->by_tag, pull->unknown);
+    ngx_http_acr_send_content(r, pull->size, &pull->type, pull->by_tag,
+                              pull->unknown);
 }
