@@ -16,6 +16,9 @@
 
 #define NGX_HTTP_ACR_CACHE_ALIGN         8
 
+/* bytes of a name that make its hash, the last ones */
+#define NGX_HTTP_ACR_CACHE_HASHED        24
+
 
 /*
  * Positions in the ring are counted from the first byte that was ever written
@@ -164,10 +167,16 @@ ngx_http_acr_cache_key(ngx_http_acr_cache_t *cache,
     ngx_http_acr_cache_key_t *key, ngx_http_acr_cache_kind_e kind,
     ngx_str_t *repository, ngx_str_t *name)
 {
+    size_t    len;
     uint32_t  r, n;
 
+    /* the end of a digest tells as much as all of it */
+
+    len = ngx_min(name->len, NGX_HTTP_ACR_CACHE_HASHED);
+
     r = ngx_murmur_hash2(repository->data, repository->len);
-    n = ngx_murmur_hash2(name->data, name->len) ^ (r * 0x9e3779b1u);
+    n = ngx_murmur_hash2(name->data + name->len - len, len)
+        ^ (r * 0x9e3779b1u);
 
     key->kind = kind;
     key->repository = repository;

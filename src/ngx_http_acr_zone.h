@@ -323,7 +323,7 @@ ngx_http_acr_gauge_set(ngx_http_acr_zone_t *zone, ngx_uint_t metric,
 }
 
 
-/* a word of all workers together, NGX_HTTP_ACR_C_...; zone->counters is there */
+/* a word of all workers together, NGX_HTTP_ACR_C_...; there are counters */
 ngx_uint_t ngx_http_acr_counted(ngx_http_acr_zone_t *zone, ngx_uint_t metric);
 
 /* a time of a histogram NGX_HTTP_ACR_C_... */

@@ -345,6 +345,12 @@ ngx_http_acr_path_clean(ngx_http_request_t *r)
     ngx_int_t   n;
     ngx_uint_t  dots;
 
+    /* nginx has seen nothing of that, nor anything quoted */
+
+    if (!r->complex_uri && !r->quoted_uri) {
+        return 1;
+    }
+
     p = r->unparsed_uri.data;
     last = p + r->unparsed_uri.len;
 
