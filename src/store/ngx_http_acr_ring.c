@@ -13,10 +13,16 @@
 #define NGX_HTTP_ACR_RING_WINDOW (8 * 1024 * 1024)
 
 
+/* every buffer goes through both */
+
+#define NGX_HTTP_ACR_RING_WRITE  0
+#define NGX_HTTP_ACR_RING_HASH   1
+#define NGX_HTTP_ACR_RING_LANES  2
+
+
 typedef struct ngx_http_acr_slot_s  ngx_http_acr_slot_t;
 
 struct ngx_http_acr_slot_s {
-    ngx_http_acr_ring_t        *ring;
     u_char                     *data;        /* NULL: none at present */
     size_t                      size;
     size_t                      len;
@@ -24,12 +30,26 @@ struct ngx_http_acr_slot_s {
     off_t                       flush;       /* begin write-back there... */
     off_t                       flush_len;   /* ... of so many bytes, if > 0 */
     ngx_msec_t                  began;       /* the time of its first byte */
-    ngx_http_acr_slot_t        *next;        /* waits to be hashed */
-    ngx_http_acr_task_t         write;
-    ngx_http_acr_task_t         hash;
+    ngx_http_acr_slot_t        *next[NGX_HTTP_ACR_RING_LANES];
+    ngx_uint_t                  lanes;       /* that it has not gone through */
     unsigned                    large:1;
-    unsigned                    queued:1;    /* waits to be hashed */
 };
+
+
+/*
+ * A lane has one task at a time, which takes all buffers that wait by then: two
+ * writes to a file would wait for each other, hashing has an order, and a
+ * thread that is woken costs more than the next buffer.
+ */
+
+typedef struct {
+    ngx_http_acr_ring_t        *ring;
+    ngx_uint_t                  number;
+    ngx_http_acr_slot_t        *queue;       /* waits */
+    ngx_http_acr_slot_t       **last;
+    ngx_http_acr_slot_t        *taken;       /* by the task */
+    ngx_http_acr_task_t         task;
+} ngx_http_acr_lane_t;
 
 
 struct ngx_http_acr_ring_s {
@@ -45,10 +65,7 @@ struct ngx_http_acr_ring_s {
     acr_hash_t                  hash;
 
     ngx_http_acr_slot_t        *filling;     /* or NULL */
-    ngx_http_acr_slot_t        *hashing;     /* or NULL */
-    ngx_http_acr_slot_t        *queue;       /* to be hashed after that */
-    ngx_http_acr_slot_t       **queue_last;
-    ngx_uint_t                  tasks;       /* under way */
+    ngx_http_acr_lane_t         lanes[NGX_HTTP_ACR_RING_LANES];
 
     ngx_event_t                 idle;
 
@@ -64,16 +81,13 @@ struct ngx_http_acr_ring_s {
 static ngx_http_acr_slot_t *ngx_http_acr_ring_slot(ngx_http_acr_ring_t *ring);
 static ngx_int_t ngx_http_acr_ring_buffer(ngx_http_acr_ring_t *ring,
     ngx_http_acr_slot_t *slot);
-static ngx_uint_t ngx_http_acr_ring_busy(ngx_http_acr_slot_t *slot);
 static void ngx_http_acr_ring_submit(ngx_http_acr_ring_t *ring);
-static void ngx_http_acr_ring_hash_next(ngx_http_acr_ring_t *ring);
-static void ngx_http_acr_ring_begin(ngx_http_acr_ring_t *ring,
-    ngx_http_acr_task_t *task);
-static ngx_int_t ngx_http_acr_ring_write_work(void *data, ngx_log_t *log);
-static ngx_int_t ngx_http_acr_ring_hash_work(void *data, ngx_log_t *log);
-static void ngx_http_acr_ring_write_done(void *data, ngx_int_t rc);
-static void ngx_http_acr_ring_hash_done(void *data, ngx_int_t rc);
-static void ngx_http_acr_ring_end(ngx_http_acr_slot_t *slot);
+static void ngx_http_acr_ring_begin(ngx_http_acr_lane_t *lane);
+static ngx_int_t ngx_http_acr_ring_write_all(void *data, ngx_log_t *log);
+static ngx_int_t ngx_http_acr_ring_write(ngx_http_acr_ring_t *ring,
+    ngx_http_acr_slot_t *slot, ngx_log_t *log);
+static ngx_int_t ngx_http_acr_ring_hash_all(void *data, ngx_log_t *log);
+static void ngx_http_acr_ring_done(void *data, ngx_int_t rc);
 static void ngx_http_acr_ring_idle(ngx_event_t *ev);
 static void ngx_http_acr_ring_slow(ngx_http_acr_ring_t *ring);
 static void ngx_http_acr_ring_release(ngx_http_acr_ring_t *ring,
@@ -90,6 +104,7 @@ ngx_http_acr_ring_create(ngx_pool_t *pool, ngx_http_acr_pool_t *tp,
     ngx_uint_t            i;
     ngx_pool_cleanup_t   *cln;
     ngx_http_acr_slot_t  *slot;
+    ngx_http_acr_lane_t  *lane;
     ngx_http_acr_ring_t  *ring;
 
     cln = ngx_pool_cleanup_add(pool, 0);
@@ -108,7 +123,6 @@ ngx_http_acr_ring_create(ngx_pool_t *pool, ngx_http_acr_pool_t *tp,
     ring->flushed = offset;
     ring->hash = *hash;
     ring->write_back = write_back;
-    ring->queue_last = &ring->queue;
     ring->nslots = 1 + ngx_min(large, NGX_HTTP_ACR_RING_LARGE);
 
     ring->idle.data = ring;
@@ -118,17 +132,21 @@ ngx_http_acr_ring_create(ngx_pool_t *pool, ngx_http_acr_pool_t *tp,
     for (i = 0; i < ring->nslots; i++) {
         slot = &ring->slots[i];
 
-        slot->ring = ring;
         slot->large = (i != 0);
         slot->size = slot->large ? buffers->size : NGX_HTTP_ACR_RING_SMALL;
+    }
 
-        slot->write.work = ngx_http_acr_ring_write_work;
-        slot->write.done = ngx_http_acr_ring_write_done;
-        slot->write.data = slot;
+    for (i = 0; i < NGX_HTTP_ACR_RING_LANES; i++) {
+        lane = &ring->lanes[i];
 
-        slot->hash.work = ngx_http_acr_ring_hash_work;
-        slot->hash.done = ngx_http_acr_ring_hash_done;
-        slot->hash.data = slot;
+        lane->ring = ring;
+        lane->number = i;
+        lane->last = &lane->queue;
+        lane->task.work = (i == NGX_HTTP_ACR_RING_WRITE)
+                          ? ngx_http_acr_ring_write_all
+                          : ngx_http_acr_ring_hash_all;
+        lane->task.done = ngx_http_acr_ring_done;
+        lane->task.data = lane;
     }
 
     cln->handler = ngx_http_acr_ring_cleanup;
@@ -193,7 +211,9 @@ ngx_http_acr_ring_drain(ngx_http_acr_ring_t *ring)
         ngx_http_acr_ring_submit(ring);
     }
 
-    return ring->tasks ? NGX_AGAIN : NGX_OK;
+    return (ring->lanes[NGX_HTTP_ACR_RING_WRITE].task.active
+            || ring->lanes[NGX_HTTP_ACR_RING_HASH].task.active)
+           ? NGX_AGAIN : NGX_OK;
 }
 
 
@@ -229,7 +249,7 @@ ngx_http_acr_ring_slot(ngx_http_acr_ring_t *ring)
     for (i = ring->nslots; i; i--) {
         slot = &ring->slots[i - 1];
 
-        if (ngx_http_acr_ring_busy(slot)
+        if (slot->lanes
             || (slot->large && !ring->fast)
             || ngx_http_acr_ring_buffer(ring, slot) != NGX_OK)
         {
@@ -290,20 +310,15 @@ ngx_http_acr_ring_buffer(ngx_http_acr_ring_t *ring, ngx_http_acr_slot_t *slot)
 }
 
 
-static ngx_uint_t
-ngx_http_acr_ring_busy(ngx_http_acr_slot_t *slot)
-{
-    return slot->write.active || slot->hash.active || slot->queued;
-}
-
-
 /* the slot that is being filled goes to the threads */
 
 static void
 ngx_http_acr_ring_submit(ngx_http_acr_ring_t *ring)
 {
     off_t                 end;
+    ngx_uint_t            i;
     ngx_http_acr_slot_t  *slot;
+    ngx_http_acr_lane_t  *lane;
 
     slot = ring->filling;
     ring->filling = NULL;
@@ -321,68 +336,73 @@ ngx_http_acr_ring_submit(ngx_http_acr_ring_t *ring)
         ring->flushed = end;
     }
 
-    slot->queued = 1;
-    slot->next = NULL;
-    *ring->queue_last = slot;
-    ring->queue_last = &slot->next;
+    slot->lanes = NGX_HTTP_ACR_RING_LANES;
 
-    ngx_http_acr_ring_begin(ring, &slot->write);
-    ngx_http_acr_ring_hash_next(ring);
+    for (i = 0; i < NGX_HTTP_ACR_RING_LANES; i++) {
+        lane = &ring->lanes[i];
+
+        slot->next[i] = NULL;
+        *lane->last = slot;
+        lane->last = &slot->next[i];
+
+        ngx_http_acr_ring_begin(lane);
+    }
 }
 
 
-/* hashing goes in order, one buffer at a time */
-
 static void
-ngx_http_acr_ring_hash_next(ngx_http_acr_ring_t *ring)
+ngx_http_acr_ring_begin(ngx_http_acr_lane_t *lane)
 {
-    ngx_http_acr_slot_t  *slot;
+    ngx_http_acr_ring_t  *ring;
 
-    if (ring->hashing || ring->queue == NULL) {
+    if (lane->task.active || lane->queue == NULL) {
         return;
     }
 
-    slot = ring->queue;
-    ring->queue = slot->next;
+    ring = lane->ring;
 
-    if (ring->queue == NULL) {
-        ring->queue_last = &ring->queue;
-    }
+    lane->taken = lane->queue;
+    lane->queue = NULL;
+    lane->last = &lane->queue;
 
-    slot->queued = 0;
-    ring->hashing = slot;
-
-    ngx_http_acr_ring_begin(ring, &slot->hash);
-
-    if (!slot->hash.active) {
-        ring->hashing = NULL;
-    }
-}
-
-
-static void
-ngx_http_acr_ring_begin(ngx_http_acr_ring_t *ring, ngx_http_acr_task_t *task)
-{
-    if (ngx_http_acr_task_post(task, ring->tp) != NGX_OK) {
+    if (ngx_http_acr_task_post(&lane->task, ring->tp) != NGX_OK) {
         ring->error = EAGAIN;
         return;
     }
 
-    ring->tasks++;
     ring->owner.enter(ring->data);
 }
 
 
 static ngx_int_t
-ngx_http_acr_ring_write_work(void *data, ngx_log_t *log)
+ngx_http_acr_ring_write_all(void *data, ngx_log_t *log)
 {
-    ngx_http_acr_slot_t *slot = data;
+    ngx_http_acr_lane_t *lane = data;
 
+    ngx_int_t             rc;
+    ngx_http_acr_slot_t  *slot;
+
+    for (slot = lane->taken; slot; slot = slot->next[lane->number]) {
+        rc = ngx_http_acr_ring_write(lane->ring, slot, log);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_acr_ring_write(ngx_http_acr_ring_t *ring, ngx_http_acr_slot_t *slot,
+    ngx_log_t *log)
+{
     int      fd;
     size_t   done;
     ssize_t  n;
 
-    fd = slot->ring->fd;
+    fd = ring->fd;
 
     for (done = 0; done < slot->len; done += n) {
         n = pwrite(fd, slot->data + done, slot->len - done,
@@ -416,55 +436,46 @@ ngx_http_acr_ring_write_work(void *data, ngx_log_t *log)
 
 
 static ngx_int_t
-ngx_http_acr_ring_hash_work(void *data, ngx_log_t *log)
+ngx_http_acr_ring_hash_all(void *data, ngx_log_t *log)
 {
-    ngx_http_acr_slot_t *slot = data;
+    ngx_http_acr_lane_t *lane = data;
 
-    acr_hash_update(&slot->ring->hash, slot->data, slot->len);
+    ngx_http_acr_slot_t  *slot;
+
+    for (slot = lane->taken; slot; slot = slot->next[lane->number]) {
+        acr_hash_update(&lane->ring->hash, slot->data, slot->len);
+    }
 
     return NGX_OK;
 }
 
 
 static void
-ngx_http_acr_ring_write_done(void *data, ngx_int_t rc)
+ngx_http_acr_ring_done(void *data, ngx_int_t rc)
 {
-    ngx_http_acr_slot_t *slot = data;
+    ngx_http_acr_lane_t *lane = data;
 
-    if (rc != NGX_OK) {
-        slot->ring->error = rc;
-    }
-
-    ngx_http_acr_ring_end(slot);
-}
-
-
-static void
-ngx_http_acr_ring_hash_done(void *data, ngx_int_t rc)
-{
-    ngx_http_acr_slot_t *slot = data;
-
-    slot->ring->hashing = NULL;
-
-    ngx_http_acr_ring_hash_next(slot->ring);
-    ngx_http_acr_ring_end(slot);
-}
-
-
-static void
-ngx_http_acr_ring_end(ngx_http_acr_slot_t *slot)
-{
-    void                       *data;
-    ngx_int_t                   rc;
+    ngx_http_acr_slot_t        *slot;
     ngx_http_acr_ring_t        *ring;
     ngx_http_acr_ring_owner_t   owner;
 
-    ring = slot->ring;
-    ring->tasks--;
+    ring = lane->ring;
 
-    if (!ngx_http_acr_ring_busy(slot) && slot->large && !ring->fast) {
-        ngx_http_acr_ring_release(ring, slot);
+    if (rc != NGX_OK) {
+        ring->error = rc;
     }
+
+    for (slot = lane->taken; slot; slot = slot->next[lane->number]) {
+        slot->lanes--;
+
+        if (slot->lanes == 0 && slot->large && !ring->fast) {
+            ngx_http_acr_ring_release(ring, slot);
+        }
+    }
+
+    lane->taken = NULL;
+
+    ngx_http_acr_ring_begin(lane);
 
     /* from here on the ring may be freed by what its owner does */
 
@@ -509,7 +520,7 @@ ngx_http_acr_ring_slow(ngx_http_acr_ring_t *ring)
     for (i = 1; i < ring->nslots; i++) {
         slot = &ring->slots[i];
 
-        if (slot->data && !ngx_http_acr_ring_busy(slot)) {
+        if (slot->data && slot->lanes == 0) {
             ngx_http_acr_ring_release(ring, slot);
         }
     }
