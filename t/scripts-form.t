@@ -26,8 +26,10 @@ subtest embed => sub {
     ok(!(grep { length > 110 } @lines), 'no long lines');
 
     mkdir("$dir/lua");
-    my $body = "return '\\\\ \"q\" ??= %d\tx'\n";
-    for (['common', "-- no\nlocal c = 1\n"], ['odd', "-- KEYS\n  -- no\n$body"])
+    my $body = "return c() .. '\\\\ \"q\" ??= %d\tx'\n";
+    my $needed = "local e = 1\nlocal function c(x)\n    return e\nend\n";
+    my $common = "-- no\nlocal b = 1\n$needed" . "local function x()\nend\n";
+    for (['common', $common], ['odd', "-- KEYS\n  -- no\n$body"])
     {
         open(my $f, '>', "$dir/lua/$_->[0].lua") or die;
         print $f $_->[1];
@@ -80,13 +82,10 @@ END
         close($out);
         return \%got;
     };
-    my $want = {%text};
-    for (values %$want) {
-        s/^[ \t]*--.*\n//mg;
-        s/^[ \t]*\n//mg;
-    }
-    is_deeply($build->('s.h'), $want, 'the texts without their comments');
-    is_deeply($build->('odd.h'), {odd => "local c = 1\n$body"}, 'odd text');
+    is_deeply($build->('s.h'), \%text, 'the texts');
+    $needed .= "local function x()\nend\n";
+    is_deeply($build->('odd.h'), {odd => "$needed$body"}, 'odd text');
+    is(`$META/embed.sh --text odd $dir/lua`, "$needed$body", 'by itself');
 };
 
 # --- the form of the sources

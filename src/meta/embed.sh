@@ -1,17 +1,52 @@
 #!/bin/sh
 # embed.sh <out.h> <dir>: make a C header of the Lua scripts of a directory.
+# embed.sh --text <name> <dir>: the text of one of them, as it is embedded.
 #
 # Every file including the header gets the enum; the one that defines
 # ACR_SCRIPTS_TEXT before including it gets the texts and the table too.
-# common.lua goes before every script.  Lines that hold only a comment, and
-# empty lines, are left out.
+# Before every script goes what it needs of common.lua, since Redis makes that
+# anew at each call.  Lines that hold only a comment, and empty lines, are left
+# out.
 
 set -eu
 LC_ALL=C
 export LC_ALL
 
+# What a script needs of common.lua, and the script.  A piece of common.lua
+# begins with what stands at the begin of a line, and is needed if its name is
+# a word of the script or of a piece that is; "if" always is.
+text() {
+    awk '
+        /^[ \t]*--/ || /^[ \t]*$/ { next }
+        FNR != NR { script = script $0 "\n"; next }
+        /^(local|if) / {
+            n++
+            name[n] = $2 == "function" ? $3 : $2
+            sub(/[^A-Za-z0-9_].*/, "", name[n])
+            if ($1 == "if") {
+                name[n] = ""
+            }
+        }
+        { piece[n] = piece[n] $0 "\n" }
+        END {
+            for (i = n; i; i--) {
+                word = "(^|[^A-Za-z0-9_])" name[i] "([^A-Za-z0-9_]|$)"
+                if (name[i] == "" || script ~ word || needed ~ word) {
+                    needed = piece[i] needed
+                }
+            }
+            printf "%s%s", needed, script
+        }
+    ' "$2/common.lua" "$2/$1.lua"
+}
+
+if [ $# -eq 3 ] && [ "$1" = --text ] && [ -f "$3/$2.lua" ]; then
+    text "$2" "$3"
+    exit
+fi
+
 if [ $# -ne 2 ] || [ ! -f "$2/common.lua" ]; then
-    echo "usage: embed.sh <out.h> <dir with common.lua>" >&2
+    echo "usage: embed.sh [--text] <out.h or name> <dir with common.lua>" >&2
     exit 2
 fi
 
@@ -45,9 +80,8 @@ tab=$(printf '\t')
 quote() {
     # The first line makes a literal of an empty script too.
     printf '    ""\n'
-    sed -e '/^[[:blank:]]*--/d' -e '/^[[:blank:]]*$/d' \
-        -e 's/[\\"?]/\\&/g' -e "s/$tab/\\\\t/g" \
-        -e 's/^/    "/' -e 's/$/\\n"/' "$1"
+    sed -e 's/[\\"?]/\\&/g' -e "s/$tab/\\\\t/g" \
+        -e 's/^/    "/' -e 's/$/\\n"/'
 }
 
 upper() {
@@ -70,13 +104,9 @@ upper() {
 
     printf '#if defined(ACR_SCRIPTS_TEXT) && !defined(ACR_SCRIPTS_TEXT_H)\n'
     printf '#define ACR_SCRIPTS_TEXT_H\n\n#include <stddef.h>\n\n'
-    printf '#define ACR_SCRIPT_COMMON \\\n'
-    quote "$dir/common.lua" | sed -e 's/$/ \\/'
-    printf '\n'
     for name in $names; do
         printf 'static const char acr_script_%s[] =\n' "$name"
-        printf '    ACR_SCRIPT_COMMON\n'
-        quote "$dir/$name.lua"
+        text "$name" "$dir" | quote
         printf '    ;\n\n'
     done
     printf 'static const struct {\n'

@@ -58,11 +58,11 @@ END {
     $dir = tempdir('acr-scripts-XXXXXX', TMPDIR => 1, CLEANUP => 1);
     $redis = ACR::Redis->start($dir, '--appendonly', 'no');
 
-    my $common = slurp("$META/common.lua");
-
     for my $path (sort glob("$META/*.lua")) {
         my $name = basename($path, '.lua');
-        $text{$name} = $common . slurp($path) if $name ne 'common';
+        next if $name eq 'common';
+        $text{$name} = `$META/embed.sh --text $name $META`;
+        die "embed.sh --text $name\n" if $?;
     }
 }
 
