@@ -9,9 +9,9 @@
  * src/api/ngx_http_acr_router.c to the file of its resource in src/api.
  */
 
+#include "src/ngx_http_acr_ahead.h"
 #include "src/ngx_http_acr_conf.h"
 #include "src/ngx_http_acr_registry.h"
-#include "src/ngx_http_acr_sendfile.h"
 #include "src/api/ngx_http_acr_api.h"
 #include "src/api/ngx_http_acr_admin.h"
 #include "src/api/ngx_http_acr_health.h"
@@ -405,7 +405,7 @@ ngx_http_acr_init(ngx_conf_t *cf)
 
     *handler = ngx_http_acr_metrics_log;
 
-    ngx_http_acr_sendfile_init();
+    ngx_http_acr_ahead_init();
 
     mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_acr_module);
 

@@ -125,7 +125,8 @@ typedef struct {
 } ngx_http_acr_loc_conf_t;
 
 
-typedef struct ngx_http_acr_body_s  ngx_http_acr_body_t;
+typedef struct ngx_http_acr_body_s   ngx_http_acr_body_t;
+typedef struct ngx_http_acr_ahead_s  ngx_http_acr_ahead_t;
 
 typedef struct {
     ngx_http_acr_loc_conf_t   *conf;
@@ -144,17 +145,9 @@ typedef struct {
     ngx_http_acr_credential_t *credential; /* who asks; NULL: acr_auth off */
     ngx_str_t                  identity;   /* their name */
 
-    ngx_file_t                *file;       /* that is sent, or NULL */
-    ngx_buf_t                 *sending;    /* of it, or NULL */
-    off_t                      cached;     /* up to here it is in memory */
-    ngx_msec_t                 looked;     /* when that was found out */
-#if (NGX_THREADS)
-    ngx_int_t                (*thread_handler)(ngx_thread_task_t *task,
-                                               ngx_file_t *file);
-#endif
-
     struct ngx_http_acr_step_s  *steps;    /* that are over */
     struct ngx_http_acr_settle_list_s  *settling;  /* the same */
+    ngx_http_acr_ahead_t      *ahead;      /* of a file that is sent, or NULL */
 
     unsigned                   acr:1;      /* of ACR's own API, /acr/v1 */
     unsigned                   gone:1;     /* nginx has terminated it */

@@ -1,7 +1,7 @@
 
+#include "ngx_http_acr_ahead.h"
 #include "ngx_http_acr_memory.h"
 #include "ngx_http_acr_response.h"
-#include "ngx_http_acr_sendfile.h"
 #include "ngx_http_acr_step.h"
 
 #include <sys/uio.h>
@@ -192,8 +192,8 @@ ngx_http_acr_file_content(ngx_http_request_t *r, off_t size, ngx_buf_t *b)
         }
     }
 
-    if (b->in_file) {
-        ngx_http_acr_sendfile(r, b);
+    if (rc != NGX_ERROR && b->in_file) {
+        rc = ngx_http_acr_ahead(r, b);
     }
 
     return (rc == NGX_ERROR) ? NGX_ERROR : NGX_OK;

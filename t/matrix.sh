@@ -126,7 +126,6 @@ http {
     uwsgi_temp_path $dir/tmp/uwsgi;
     scgi_temp_path $dir/tmp/scgi;
     sendfile on;
-    aio threads;
     acr_redis unix:$dir/redis.sock;
     server {
         listen 127.0.0.1:$port;

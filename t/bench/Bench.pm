@@ -21,15 +21,16 @@ use ACR::Node;
 use ACR::Process;
 use ACR::Redis;
 use Cwd qw(abs_path);
+use JSON::PP ();
 use Exporter qw(import);
 use File::Temp qw(tempdir);
 use List::Util qw(max min shuffle sum0);
 use POSIX ();
 use Time::HiRes qw(time);
 
-our @EXPORT = qw(ours static docker stop work_dir write_file
-                 $ROUNDS rounds measure cpu redis_cpu memory load
-                 title row median);
+our @EXPORT = qw(ours static docker admin stop work_dir write_file
+                 $ROUNDS wanted rounds measure cpu redis_cpu memory load
+                 title row goal median);
 
 our $ROUNDS = $ENV{BENCH_ROUNDS} || 3;
 
@@ -101,17 +102,42 @@ sub ours {
     my $node = Bench::Node->start(
         home(), workers => $WORKERS, redis => $redis,
         lines => { zone => 'acr_zone acr:64m;' },
-        server => "$HTTP sendfile on; aio threads; $more", %option);
+        server => "$HTTP sendfile on; $more", %option);
 
     return server($name, $node, client => $node, root => $node->{root},
-                  redis => sub { $redis->{process}->pid() },
+                  redis_socket => $redis->{socket}, redis => sub { $redis->{process}->pid() },
                   processes => [$node->{process}, $redis->{process}]);
 }
 
 
-# static(NAME, { PATH => BYTES }, MORE): nginx that serves files
+# admin(SERVER): a client of ours, with acr_auth and acr_admin, that may do
+# anything
+sub admin {
+    my ($server) = @_;
+
+    my $answer = $server->{client}->put('/acr/admin/access/admin',
+                                        body => '{"enabled":true}');
+    my $json = JSON::PP::decode_json($answer->body());
+    my $admin = $server->{client}->as('admin', $json->{passwords}[0]{value});
+
+    # all workers know it within a second
+    my $deadline = time() + 20;
+    for (1 .. 20) {
+        while ($admin->request('GET', '/v2/', headers => [Connection => 'close'])
+               ->status() != 200)
+        {
+            die "no admin\n" if time() > $deadline;
+            select(undef, undef, undef, 0.05);
+        }
+    }
+
+    return $admin;
+}
+
+
+# static(NAME, { PATH => BYTES }, MORE, OPTIONS): nginx that serves files
 sub static {
-    my ($name, $files, $more) = @_;
+    my ($name, $files, $more, %option) = @_;
 
     my $home = home();
     my $path;
@@ -125,9 +151,10 @@ sub static {
     my %lines = map { $_ => '' } qw(load redis node fsync zone acr);
     my $node = Bench::Node->start(
         home(), workers => $WORKERS, server => "$HTTP $more",
-        lines => { %lines, root => "root $home;" });
+        lines => { %lines, root => "root $home;" }, %option);
 
-    return server($name, $node, processes => [$node->{process}]);
+    return server($name, $node, root => $home,
+                  processes => [$node->{process}]);
 }
 
 
@@ -181,6 +208,7 @@ sub server {
     my ($name, $node, %more) = @_;
 
     my $server = { name => $name, port => $node->port(), node => $node,
+                   tls_port => $node->{tls_port},
                    pids => sub { $node->workers() }, redis => sub { () },
                    %more };
     push(@servers, $server);
@@ -291,9 +319,10 @@ sub memory {
 sub load {
     my ($server, $method, $target, $connections, $what) = @_;
 
+    my $port = $ENV{LOAD_TLS} ? $server->{tls_port} : $server->{port};
+
     return measure($server, sub {
-        my $line = `$ENV{BENCH_LOAD} $server->{port} $method $target \\
-                    $connections 0.8`;
+        my $line = `$ENV{BENCH_LOAD} $port $method $target $connections 0.8`;
         die "load has failed\n" if $?;
         my ($requests, $bytes) = split(' ', $line);
         return $what eq 'bytes' ? $bytes : $requests;
@@ -307,20 +336,71 @@ sub title {
 }
 
 
-# row(CASE, NAME, BASE, RESULTS): how one of the results of rounds() compares
-# with another, round by round: median, smallest and largest; in brackets the
-# CPU with that of Redis
+# wanted(CASE): whether this row is to be measured
+sub wanted {
+    my ($case) = @_;
+
+    return !length($ENV{BENCH_ROWS} || '') || $case =~ /$ENV{BENCH_ROWS}/i;
+}
+
+
+# row(CASE, NAME, BASE, RESULTS, GOALS): how one of the results of rounds()
+# compares with another, round by round: median, and the interval in which it
+# lies; in brackets the CPU with that of Redis.  Goals: rate => [LOW, HIGH] or
+# cpu => [LOW, HIGH], of which one is undef.
 sub row {
-    my ($case, $name, $base, $results) = @_;
+    my ($case, $name, $base, $results, %goal) = @_;
 
     my ($a, $b) = @{$results}{$name, $base};
+    my ($rate, $cpu) = map { ratio($a, $_, $b, $_) } qw(rate cpu);
 
-    printf("%-22s %-18s %-18s %s", $case, "$name / $base",
-           spread(ratio($a, 'rate', $b, 'rate')),
-           spread(ratio($a, 'cpu', $b, 'cpu')));
+    printf("%-22s %-18s %-18s %s", $case, "$name / $base", spread($rate),
+           spread($cpu));
     printf(' [%.2f]', median(ratio($a, 'all', $b, 'all')))
         if grep { $_->{all} != $_->{cpu} } @$a;
     print("\n");
+
+    goal($case, $base, 'rate', $rate, $goal{rate});
+    goal($case, $base, 'CPU', $cpu, $goal{cpu});
+}
+
+
+# goal(CASE, BASE, WHAT, VALUES, [LOW, HIGH]): notes it for the report
+sub goal {
+    my ($case, $base, $what, $values, $limits) = @_;
+
+    return if !$ENV{BENCH_RESULTS};
+
+    my ($low, $high) = interval($values);
+    my $record = { case => $case, base => $base, what => $what,
+                   median => median($values), low => $low, high => $high,
+                   values => $values, subject => $0 =~ s{.*/|\.pl$}{}gr };
+
+    if ($limits) {
+        my ($least, $most) = @$limits;
+        @$record{qw(least most)} = @$limits;
+        $record->{verdict} =
+            defined $least ? ($low >= $least ? 'met'
+                              : $high < $least ? 'missed' : 'open')
+                           : ($high <= $most ? 'met'
+                              : $low > $most ? 'missed' : 'open');
+    }
+
+    open(my $fh, '>>', $ENV{BENCH_RESULTS}) or die "results: $!\n";
+    print $fh JSON::PP->new()->canonical()->encode($record), "\n";
+    close($fh) or die "results: $!\n";
+}
+
+
+# where the median lies, 19 times out of 20; of few values all of them
+sub interval {
+    my ($values) = @_;
+
+    my @sorted = sort { $a <=> $b } @$values;
+    my $outside = int((@sorted - 1.96 * sqrt(@sorted)) / 2);
+    $outside = 0 if @sorted < 6 || $outside < 0;
+
+    return @sorted[$outside, $#sorted - $outside];
 }
 
 
@@ -335,8 +415,7 @@ sub ratio {
 sub spread {
     my ($values) = @_;
 
-    return sprintf('%.2f (%.2f-%.2f)', median($values), min(@$values),
-                   max(@$values));
+    return sprintf('%.2f (%.2f-%.2f)', median($values), interval($values));
 }
 
 

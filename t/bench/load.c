@@ -3,8 +3,11 @@
  * load PORT METHOD TARGET CONNECTIONS SECONDS: asks for the target again and
  * again over so many connections that are kept, each with one request at a
  * time.  Prints the answers, the bytes of bodies received, and the seconds.
+ * With a TARGET @FILE, which has one in each line, it asks for these, the n-th
+ * of them 1/n times as often as the first (Zipf's law).
  *
- * LOAD_AUTHORIZATION, if it is set, is sent as that header.
+ * LOAD_AUTHORIZATION and LOAD_RANGE, if they are set, are sent as headers; with
+ * LOAD_TLS it speaks TLS, and looks at no certificate.
  *
  * It knows HEAD, and it lets the kernel discard what it receives, so that it
  * takes little of the CPU that it shares with the server.
@@ -23,6 +26,7 @@
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <openssl/ssl.h>
 
 
 #define CONNECTIONS  1024
@@ -35,6 +39,7 @@
 
 typedef struct {
     int        fd;
+    SSL       *ssl;                     /* or NULL */
     size_t     len;                     /* of the head so far */
     long long  left;                    /* of the body; -1: in the head */
     char       head[HEAD + 1];
@@ -44,13 +49,22 @@ typedef struct {
 static void die(const char *what);
 static double now(void);
 static void begin(connection_t *c, int port, int ep);
+static void read_targets(const char *name);
+static const char *target(void);
 static void ask(connection_t *c);
 static int receive(connection_t *c);
+static int receive_some(connection_t *c);
+static ssize_t take(connection_t *c, void *buf, size_t size, int flags);
 static void parse(connection_t *c, char *body);
 
 
-static char            request[HEAD], discarded[DISCARD];
-static int             request_len, head_only;
+static char            head[HEAD], discarded[DISCARD];
+static const char     *method;
+static int             head_only;
+static SSL_CTX        *tls;
+static char          **targets;
+static double         *sums;           /* of 1/n up to each target */
+static size_t          ntargets;
 static long long       requests, bytes;
 static connection_t    connections[CONNECTIONS];
 
@@ -60,7 +74,7 @@ main(int argc, char **argv)
 {
     int                 ep, n, i, count;
     double              start, seconds, passed;
-    const char         *login;
+    const char         *login, *range;
     struct epoll_event  events[CONNECTIONS];
 
     if (argc != 6) {
@@ -73,19 +87,33 @@ main(int argc, char **argv)
     seconds = atof(argv[5]);
     head_only = strcmp(argv[2], "HEAD") == 0;
 
+    method = argv[2];
     login = getenv("LOAD_AUTHORIZATION");
+    range = getenv("LOAD_RANGE");
 
-    request_len = snprintf(request, sizeof(request),
-                           "%s %s HTTP/1.1\r\nHost: localhost\r\n"
-                           "%s%s%sAccept: %s\r\n\r\n", argv[2], argv[3],
-                           login ? "Authorization: " : "", login ? login : "",
-                           login ? "\r\n" : "", ACCEPT);
+    n = snprintf(head, sizeof(head), " HTTP/1.1\r\nHost: localhost\r\n"
+                 "%s%s%s%s%s%sAccept: %s\r\n\r\n",
+                 login ? "Authorization: " : "", login ? login : "",
+                 login ? "\r\n" : "", range ? "Range: " : "",
+                 range ? range : "", range ? "\r\n" : "", ACCEPT);
 
-    if (count < 1 || count > CONNECTIONS
-        || request_len >= (int) sizeof(request))
+    if (count < 1 || count > CONNECTIONS || n >= HEAD / 2
+        || strlen(argv[3]) >= HEAD / 4)
     {
         fprintf(stderr, "%s: too much\n", argv[0]);
         return 2;
+    }
+
+    if (argv[3][0] == '@') {
+        read_targets(argv[3] + 1);
+
+    } else {
+        targets = &argv[3];
+        ntargets = 1;
+    }
+
+    if (getenv("LOAD_TLS")) {
+        tls = SSL_CTX_new(TLS_client_method());
     }
 
     ep = epoll_create1(0);
@@ -172,6 +200,17 @@ begin(connection_t *c, int port, int ep)
     ev.events = EPOLLIN;
     ev.data.ptr = c;
 
+    if (tls) {
+        c->ssl = SSL_new(tls);
+
+        if (c->ssl == NULL || SSL_set_fd(c->ssl, c->fd) != 1
+            || SSL_connect(c->ssl) != 1)
+        {
+            fprintf(stderr, "load: no TLS\n");
+            exit(1);
+        }
+    }
+
     if (fcntl(c->fd, F_SETFL, O_NONBLOCK) == -1
         || epoll_ctl(ep, EPOLL_CTL_ADD, c->fd, &ev) == -1)
     {
@@ -181,14 +220,95 @@ begin(connection_t *c, int port, int ep)
 
 
 static void
+read_targets(const char *name)
+{
+    FILE    *f;
+    char    *line;
+    size_t   room;
+    ssize_t  n;
+
+    f = fopen(name, "r");
+
+    if (f == NULL) {
+        die(name);
+    }
+
+    line = NULL;
+    room = 0;
+
+    while ((n = getline(&line, &room, f)) > 1) {
+
+        if (ntargets % 1024 == 0) {
+            targets = realloc(targets, (ntargets + 1024) * sizeof(char *));
+            sums = realloc(sums, (ntargets + 1024) * sizeof(double));
+        }
+
+        if (n >= HEAD / 4 || targets == NULL || sums == NULL) {
+            die("a target");
+        }
+
+        line[n - 1] = '\0';
+        targets[ntargets] = strdup(line);
+        sums[ntargets] = (ntargets ? sums[ntargets - 1] : 0)
+                         + 1.0 / (ntargets + 1);
+        ntargets++;
+    }
+
+    fclose(f);
+
+    if (ntargets == 0) {
+        die("no targets");
+    }
+
+    srand48(getpid());
+}
+
+
+static const char *
+target(void)
+{
+    size_t  low, high, middle;
+    double  x;
+
+    if (ntargets == 1) {
+        return targets[0];
+    }
+
+    x = drand48() * sums[ntargets - 1];
+    low = 0;
+    high = ntargets - 1;
+
+    while (low < high) {
+        middle = (low + high) / 2;
+
+        if (sums[middle] < x) {
+            low = middle + 1;
+
+        } else {
+            high = middle;
+        }
+    }
+
+    return targets[low];
+}
+
+
+static void
 ask(connection_t *c)
 {
+    int   n;
+    char  request[HEAD];
+
     c->len = 0;
     c->left = -1;
 
+    n = snprintf(request, sizeof(request), "%s %s%s", method, target(), head);
+
     /* it is short, and nothing else is on its way */
 
-    if (send(c->fd, request, request_len, MSG_NOSIGNAL) != request_len) {
+    if (c->ssl ? SSL_write(c->ssl, request, n) != n
+               : send(c->fd, request, n, MSG_NOSIGNAL) != n)
+    {
         die("send");
     }
 }
@@ -199,16 +319,31 @@ ask(connection_t *c)
 static int
 receive(connection_t *c)
 {
+    int  done;
+
+    /* TLS may have more than what the socket tells of */
+
+    do {
+        done = receive_some(c);
+    } while (!done && c->ssl && SSL_pending(c->ssl));
+
+    return done;
+}
+
+
+static int
+receive_some(connection_t *c)
+{
     char     *body;
     size_t    size;
     ssize_t   n;
 
     if (c->left < 0) {
-        n = recv(c->fd, c->head + c->len, HEAD - c->len, 0);
+        n = take(c, c->head + c->len, HEAD - c->len, 0);
 
     } else {
         size = c->left < DISCARD ? c->left : DISCARD;
-        n = recv(c->fd, discarded, size, MSG_TRUNC);
+        n = take(c, discarded, size, MSG_TRUNC);
     }
 
     if (n == -1 && (errno == EAGAIN || errno == EINTR)) {
@@ -251,6 +386,26 @@ receive(connection_t *c)
 }
 
 
+static ssize_t
+take(connection_t *c, void *buf, size_t size, int flags)
+{
+    int  n;
+
+    if (c->ssl == NULL) {
+        return recv(c->fd, buf, size, flags);
+    }
+
+    n = SSL_read(c->ssl, buf, (int) size);
+
+    if (n <= 0 && SSL_get_error(c->ssl, n) == SSL_ERROR_WANT_READ) {
+        errno = EAGAIN;
+        return -1;
+    }
+
+    return n;
+}
+
+
 static void
 parse(connection_t *c, char *body)
 {
@@ -266,7 +421,10 @@ parse(connection_t *c, char *body)
         }
     }
 
-    if (strncmp(c->head, "HTTP/1.1 200 ", 13) != 0 || length < 0) {
+    if ((strncmp(c->head, "HTTP/1.1 200 ", 13) != 0
+         && strncmp(c->head, "HTTP/1.1 206 ", 13) != 0)
+        || length < 0)
+    {
         fprintf(stderr, "load: not a good answer:\n%.*s", (int) (body
                 - c->head), c->head);
         exit(1);

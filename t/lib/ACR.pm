@@ -104,13 +104,29 @@ sub start {
 
     $node->run();
 
-    # A push that begins before a worker has joined the index leaves staging
-    # files first, and a volume that is not empty makes a new Redis begin with
-    # a rebuild.
-    wait_for(sub { @{ $node->{redis}->command('KEYS', 'acr:{*}:state') } })
-        if !exists $option{redis} && !$option{lines};
+    ready($node) if !exists $option{redis} && !$option{lines};
 
     return $node;
+}
+
+
+# A push that begins before a worker has joined the index leaves staging files
+# first, and a volume that is not empty makes a new Redis begin with a rebuild.
+# With the zone that a node has by itself its workers then subscribe; before
+# that they have fewer descriptors than later.
+sub ready {
+    my ($node) = @_;
+
+    my $redis = $node->{redis};
+    my $workers = $node->has_zone() ? $node->{option}{workers} || 1 : 0;
+
+    wait_for(sub { @{ $redis->command('KEYS', 'acr:{*}:state') } });
+    wait_for(sub {
+        my ($feed) = @{ $redis->command('PUBSUB', 'CHANNELS', 'acr:*:feed') };
+        return !$workers
+            || $feed && $redis->command('PUBSUB', 'NUMSUB', $feed)->[1]
+                        >= $workers;
+    });
 }
 
 

@@ -96,10 +96,7 @@ sub configuration {
         acr => 'acr;',
     );
 
-    # a zone is of one registry
-    $line{zone} = (grep { $get->($_) =~ /acr_(?:zone|root)/ }
-                   qw(http server location servers))
-                  ? '' : 'acr_zone acr:4m;';
+    $line{zone} = $self->has_zone() ? 'acr_zone acr:4m;' : '';
 
     # a test of the configuration leaves lines out or changes them
     $line{$_} = $option->{lines}{$_} for keys %{ $option->{lines} || {} };
@@ -141,6 +138,15 @@ http {
     @{[ $get->('servers') ]}
 }
 CONF
+}
+
+
+# whether it has a zone that the test has not thought of; one is of one registry
+sub has_zone {
+    my ($self) = @_;
+
+    return !grep { defined && /acr_(?:zone|root)/ }
+           @{ $self->{option} }{qw(http server location servers)};
 }
 
 

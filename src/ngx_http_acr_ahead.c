@@ -1,0 +1,343 @@
+
+#include "ngx_http_acr_ahead.h"
+
+#include <sys/uio.h>
+
+
+/* so much is looked at, and sent, at once */
+#define NGX_HTTP_ACR_AHEAD_PART  (2 * 1024 * 1024)
+
+/* the kernel reads in steps of this, so a page in each tells of the others */
+#define NGX_HTTP_ACR_AHEAD_STEP  (128 * 1024)
+
+/* ms for which that is good */
+#define NGX_HTTP_ACR_AHEAD_GOOD  1000
+
+/* in r->buffered, beside those of nginx: there is more to be sent */
+#define NGX_HTTP_ACR_AHEAD_MORE  0x08
+
+
+struct ngx_http_acr_ahead_s {
+    ngx_http_request_t     *request;
+    ngx_http_acr_pool_t    *tp;
+    ngx_file_t             *file;
+
+    ngx_buf_t              *rest;        /* what is still to be given on */
+    ngx_buf_t               part;        /* that the next filter has */
+    ngx_chain_t             link;
+
+    off_t                   cached;      /* up to here it is in memory */
+    ngx_msec_t              looked;      /* when that was found out */
+
+    ngx_http_acr_task_t     task;
+    ngx_fd_t                fd;          /* what it reads */
+    off_t                   from;
+    size_t                  len;
+};
+
+
+static ngx_int_t ngx_http_acr_ahead_filter(ngx_http_request_t *r,
+    ngx_chain_t *in);
+static ngx_int_t ngx_http_acr_ahead_send(ngx_http_acr_ahead_t *ahead);
+static void ngx_http_acr_ahead_next(ngx_http_acr_ahead_t *ahead);
+static ngx_uint_t ngx_http_acr_ahead_cached(ngx_http_acr_ahead_t *ahead);
+static ngx_int_t ngx_http_acr_ahead_fetch(ngx_http_acr_ahead_t *ahead);
+static ngx_int_t ngx_http_acr_ahead_read(void *data, ngx_log_t *log);
+static void ngx_http_acr_ahead_done(void *data, ngx_int_t rc);
+
+
+static ngx_http_output_body_filter_pt  ngx_http_next_body_filter;
+
+
+void
+ngx_http_acr_ahead_init(void)
+{
+    ngx_http_next_body_filter = ngx_http_top_body_filter;
+    ngx_http_top_body_filter = ngx_http_acr_ahead_filter;
+}
+
+
+ngx_int_t
+ngx_http_acr_ahead(ngx_http_request_t *r, ngx_buf_t *b)
+{
+#ifdef RWF_NOWAIT
+
+    ngx_http_acr_ctx_t    *ctx;
+    ngx_http_acr_ahead_t  *ahead;
+
+    /* direct input does without the page cache */
+
+    if (b->file->directio) {
+        return NGX_OK;
+    }
+
+    ahead = ngx_pcalloc(r->pool, sizeof(ngx_http_acr_ahead_t));
+
+    if (ahead == NULL) {
+        return NGX_ERROR;
+    }
+
+    ctx = ngx_http_acr_get_ctx(r);
+
+    ahead->request = r;
+    ahead->tp = ctx->registry->slow;
+    ahead->file = b->file;
+
+    ctx->ahead = ahead;
+
+#endif
+
+    return NGX_OK;
+}
+
+
+/* several ranges at once are left to nginx */
+
+static ngx_int_t
+ngx_http_acr_ahead_filter(ngx_http_request_t *r, ngx_chain_t *in)
+{
+    ngx_http_acr_ctx_t    *ctx;
+    ngx_http_acr_ahead_t  *ahead;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_acr_module);
+
+    if (ctx == NULL || ctx->ahead == NULL) {
+        return ngx_http_next_body_filter(r, in);
+    }
+
+    ahead = ctx->ahead;
+
+    if (in && ahead->rest == NULL && in->next == NULL && in->buf->in_file
+        && in->buf->file == ahead->file)
+    {
+        ahead->rest = in->buf;
+        ahead->part = *in->buf;
+        ahead->part.file_last = ahead->part.file_pos;
+        ahead->link.buf = &ahead->part;
+        ahead->cached = in->buf->file_pos;
+        ahead->looked = ngx_current_msec;
+
+    } else if (in || ahead->rest == NULL) {
+        ctx->ahead = NULL;
+        return ngx_http_next_body_filter(r, in);
+    }
+
+    return ngx_http_acr_ahead_send(ahead);
+}
+
+
+static ngx_int_t
+ngx_http_acr_ahead_send(ngx_http_acr_ahead_t *ahead)
+{
+    ngx_int_t            rc;
+    ngx_event_t         *wev;
+    ngx_http_request_t  *r;
+
+    r = ahead->request;
+    wev = r->connection->write;
+
+    /* what the next filter still has goes first */
+
+    if (ngx_buf_size(&ahead->part)) {
+        rc = ngx_http_next_body_filter(r, NULL);
+
+        if (rc == NGX_ERROR || ngx_buf_size(&ahead->part)) {
+            return rc;
+        }
+    }
+
+    do {
+
+        if (!ngx_http_acr_ahead_cached(ahead)
+            && ngx_http_acr_ahead_fetch(ahead) == NGX_OK)
+        {
+            r->buffered |= NGX_HTTP_ACR_AHEAD_MORE;
+            return NGX_AGAIN;
+        }
+
+        ngx_http_acr_ahead_next(ahead);
+
+        rc = ngx_http_next_body_filter(r, &ahead->link);
+
+        if (ahead->rest == NULL) {
+            return rc;
+        }
+
+        /* NGX_AGAIN may be only that TLS waits for a record to be full */
+
+    } while ((rc == NGX_OK || rc == NGX_AGAIN)
+             && ngx_buf_size(&ahead->part) == 0
+             && wev->ready && !wev->delayed);
+
+    return rc;
+}
+
+
+/* the next part of the rest, perhaps the last */
+
+static void
+ngx_http_acr_ahead_next(ngx_http_acr_ahead_t *ahead)
+{
+    off_t       size;
+    ngx_buf_t  *rest, *part;
+
+    rest = ahead->rest;
+    part = &ahead->part;
+
+    size = ngx_min(rest->file_last - rest->file_pos, NGX_HTTP_ACR_AHEAD_PART);
+
+    *part = *rest;
+    part->file_last = part->file_pos + size;
+    rest->file_pos += size;
+
+    ahead->link.next = NULL;
+
+    if (rest->file_pos == rest->file_last) {
+        ahead->rest = NULL;
+        ahead->request->buffered &= ~NGX_HTTP_ACR_AHEAD_MORE;
+        return;
+    }
+
+    part->last_buf = 0;
+    part->last_in_chain = 0;
+
+    ahead->request->buffered |= NGX_HTTP_ACR_AHEAD_MORE;
+}
+
+
+/* is the next part in memory?  What was there a moment ago is not looked at
+   again. */
+
+static ngx_uint_t
+ngx_http_acr_ahead_cached(ngx_http_acr_ahead_t *ahead)
+{
+#ifdef RWF_NOWAIT
+
+    off_t         last;
+    u_char        byte;
+    struct iovec  iov;
+
+    iov.iov_base = &byte;
+    iov.iov_len = 1;
+
+    last = ngx_min(ahead->rest->file_last,
+                   ahead->rest->file_pos + NGX_HTTP_ACR_AHEAD_PART);
+
+    if (ngx_current_msec - ahead->looked > NGX_HTTP_ACR_AHEAD_GOOD) {
+        ahead->looked = ngx_current_msec;
+        ahead->cached = ahead->rest->file_pos;
+    }
+
+    while (ahead->cached < last) {
+
+        if (preadv2(ahead->file->fd, &iov, 1, ahead->cached, RWF_NOWAIT) != 1)
+        {
+            return 0;
+        }
+
+        ahead->cached += NGX_HTTP_ACR_AHEAD_STEP;
+    }
+
+#endif
+
+    return 1;
+}
+
+
+/* NGX_ERROR: no thread can be had, so the worker may have to wait */
+
+static ngx_int_t
+ngx_http_acr_ahead_fetch(ngx_http_acr_ahead_t *ahead)
+{
+    ngx_buf_t           *rest;
+    ngx_http_request_t  *r;
+
+    r = ahead->request;
+    rest = ahead->rest;
+
+    ahead->fd = ahead->file->fd;
+    ahead->from = rest->file_pos;
+    ahead->len = ngx_min(rest->file_last - rest->file_pos,
+                         NGX_HTTP_ACR_AHEAD_PART);
+
+    ahead->task.work = ngx_http_acr_ahead_read;
+    ahead->task.done = ngx_http_acr_ahead_done;
+    ahead->task.data = ahead;
+
+    if (ngx_http_acr_task_post(&ahead->task, ahead->tp) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    r->main->blocked++;
+    r->aio = 1;
+
+    return NGX_OK;
+}
+
+
+/* whatever goes wrong will be met again by who sends it */
+
+static ngx_int_t
+ngx_http_acr_ahead_read(void *data, ngx_log_t *log)
+{
+    ngx_http_acr_ahead_t *ahead = data;
+
+    size_t   done;
+    u_char  *p;
+    ssize_t  n;
+
+    p = ngx_alloc(NGX_HTTP_ACR_AHEAD_STEP, log);
+
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    /* this part and the next one, which the disk reads while this is sent */
+
+    (void) posix_fadvise(ahead->fd, ahead->from, 2 * ahead->len,
+                         POSIX_FADV_WILLNEED);
+
+    for (done = 0; done < ahead->len; done += n) {
+        n = pread(ahead->fd, p, ngx_min(ahead->len - done,
+                                        NGX_HTTP_ACR_AHEAD_STEP),
+                  ahead->from + done);
+
+        if (n <= 0) {
+            break;
+        }
+    }
+
+    ngx_free(p);
+
+    return NGX_OK;
+}
+
+
+/* as nginx's copy filter does it after a thread has read */
+
+static void
+ngx_http_acr_ahead_done(void *data, ngx_int_t rc)
+{
+    ngx_http_acr_ahead_t *ahead = data;
+
+    ngx_connection_t    *c;
+    ngx_http_request_t  *r;
+
+    r = ahead->request;
+    c = r->connection;
+
+    ngx_http_set_log_request(c->log, r);
+
+    /* nobody looks again at what was read just now, so that the transfer goes
+       on even if it is in the cache no more */
+
+    ahead->cached = ahead->from + ahead->len;
+    ahead->looked = ngx_current_msec;
+
+    r->main->blocked--;
+    r->aio = 0;
+
+    r->write_event_handler(r);
+
+    ngx_http_run_posted_requests(c);
+}
