@@ -105,7 +105,8 @@ sub ours {
         server => "$HTTP sendfile on; $more", %option);
 
     return server($name, $node, client => $node, root => $node->{root},
-                  redis_socket => $redis->{socket}, redis => sub { $redis->{process}->pid() },
+                  redis_socket => $redis->{socket},
+                  redis => sub { $redis->{process}->pid() },
                   processes => [$node->{process}, $redis->{process}]);
 }
 
@@ -123,8 +124,9 @@ sub admin {
     # all workers know it within a second
     my $deadline = time() + 20;
     for (1 .. 20) {
-        while ($admin->request('GET', '/v2/', headers => [Connection => 'close'])
-               ->status() != 200)
+        while ($admin->request('GET', '/v2/',
+                               headers => [Connection => 'close'])->status()
+               != 200)
         {
             die "no admin\n" if time() > $deadline;
             select(undef, undef, undef, 0.05);

@@ -41,7 +41,11 @@ sub limit {
 }
 
 
-sub spread { return sprintf('%.2f (%.2f-%.2f)', @{ $_[0] }{qw(median low high)}) }
+sub spread {
+    my ($row) = @_;
+
+    return sprintf('%.2f (%.2f-%.2f)', @$row{qw(median low high)});
+}
 
 
 sub machine {
