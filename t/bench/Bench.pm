@@ -441,7 +441,8 @@ sub configuration {
     my ($self) = @_;
 
     return $self->SUPER::configuration()
-        =~ s/worker_connections \d+/worker_connections 4096/r;
+        =~ s/worker_connections \d+/worker_connections 16384/r
+        =~ s/^events/worker_rlimit_nofile 20000;\nevents/mr;
 }
 
 1;

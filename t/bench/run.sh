@@ -76,7 +76,7 @@ rm -f "$BENCH_RESULTS"
 export PERL5LIB=$PWD/t/lib:$PWD/t/bench
 
 # a connection of each slow client
-ulimit -n 16384 2> /dev/null || true
+ulimit -n 20000 2> /dev/null || true
 
 echo "$(nproc) cores, $rounds rounds, load before:" \
     "$(cut -d ' ' -f 1 /proc/loadavg)"
