@@ -68,7 +68,9 @@ sub tags {
 }
 
 
-sub catalog { return command('ZADD', "${KEY}repos", 0, sprintf('r%07d', $_[0])) }
+sub catalog {
+    return command('ZADD', "${KEY}repos", 0, sprintf('r%07d', $_[0]));
+}
 
 
 sub referrers {
