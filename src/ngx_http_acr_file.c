@@ -318,7 +318,7 @@ ngx_http_acr_file_read(ngx_http_request_t *r, ngx_fd_t fd, off_t size,
     u_char        *p;
     struct iovec   iov;
 
-    p = ngx_pnalloc(r->pool, size);
+    p = b->start ? b->start : ngx_pnalloc(r->pool, size);
     if (p == NULL) {
         return NGX_ERROR;
     }

@@ -241,6 +241,9 @@ ngx_http_acr_memory_content(ngx_http_request_t *r, off_t size, ngx_buf_t *b)
         if (p == NULL) {
             return NGX_ERROR;
         }
+
+        b->start = p;
+        b->end = p + size;
     }
 
     if (ngx_http_acr_cache_get(cache, NGX_HTTP_ACR_CACHE_CONTENT,
@@ -251,10 +254,8 @@ ngx_http_acr_memory_content(ngx_http_request_t *r, off_t size, ngx_buf_t *b)
         return ngx_http_acr_memory_declined(ctx, cache);
     }
 
-    b->start = p;
-    b->pos = p;
-    b->last = p ? p + size : NULL;
-    b->end = b->last;
+    b->pos = b->start;
+    b->last = b->end;
     b->temporary = p ? 1 : 0;
 
     return NGX_OK;

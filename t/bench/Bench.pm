@@ -362,19 +362,20 @@ sub row {
         if grep { $_->{all} != $_->{cpu} } @$a;
     print("\n");
 
-    goal($case, $base, 'rate', $rate, $goal{rate});
-    goal($case, $base, 'CPU', $cpu, $goal{cpu});
+    goal($case, $base, 'rate', $rate, $goal{rate}, $name);
+    goal($case, $base, 'CPU', $cpu, $goal{cpu}, $name);
 }
 
 
-# goal(CASE, BASE, WHAT, VALUES, [LOW, HIGH]): notes it for the report
+# goal(CASE, BASE, WHAT, VALUES, [LOW, HIGH], NAME): notes it for the report
 sub goal {
-    my ($case, $base, $what, $values, $limits) = @_;
+    my ($case, $base, $what, $values, $limits, $name) = @_;
 
     return if !$ENV{BENCH_RESULTS};
 
     my ($low, $high) = interval($values);
-    my $record = { case => $case, base => $base, what => $what,
+    my $record = { case => $case, name => $name || 'ours', base => $base,
+                   what => $what,
                    median => median($values), low => $low, high => $high,
                    values => $values, subject => $0 =~ s{.*/|\.pl$}{}gr };
 

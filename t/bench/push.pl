@@ -30,6 +30,12 @@ my $chunks = chunks($block);
 
 my $number = 0;
 
+my %GOAL = (
+    '1 GiB, one request, ours / dd' => [rate => [0.85, undef]],
+    "4 MiB, $CLIENTS at once, ours / docker" => [rate => [2, undef]],
+    "4 MiB, $CLIENTS at once, unsynced / docker" => [rate => [5, undef]],
+);
+
 $ACR::HTTP::TIMEOUT = 60;
 
 my @servers = (ours('ours'), ours('unsynced', fsync => 'off'), docker());
@@ -46,10 +52,12 @@ sub alone {
     my ($name, $blocks) = @_;
 
     my %way = ('one request' => \&one_request, 'as docker' => \&as_docker);
+    my @ways = grep { wanted("$name, $_") } sort { $b cmp $a } keys %way
+        or return;
     my $state = state_of($blocks);
     my $source = source($blocks);
 
-    for my $way ('one request', 'as docker') {
+    for my $way (@ways) {
         my %subjects = (dd => sub { dd($source, $blocks) });
 
         for my $server (@servers) {
@@ -68,6 +76,8 @@ sub alone {
 # many at once
 sub together {
     my ($name, $blocks) = @_;
+
+    return if !wanted("$name, $CLIENTS at once");
 
     my $state = state_of($blocks);
     my %subjects = map {
@@ -251,7 +261,8 @@ sub show {
 
     for my $base (@bases) {
         for my $server (grep { $_->{name} ne $base } @servers) {
-            row($name, $server->{name}, $base, $results);
+            row($name, $server->{name}, $base, $results,
+                @{ $GOAL{"$name, $server->{name} / $base"} || [] });
         }
     }
 }
