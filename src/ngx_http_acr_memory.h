@@ -38,8 +38,8 @@ void ngx_http_acr_memory_blob_found(ngx_http_request_t *r, off_t size);
 
 /*
  * The content ctx->digest, of that many bytes: b becomes a copy in r->pool, or
- * stays empty for a HEAD.  NGX_OK, NGX_DECLINED or NGX_ERROR, as above; where it
- * is declined, b may have memory for all of it, from start to end.
+ * stays empty for a HEAD.  NGX_OK, NGX_DECLINED or NGX_ERROR, as above; where
+ * it is declined, b may have memory for all of it, from start to end.
  */
 ngx_int_t ngx_http_acr_memory_content(ngx_http_request_t *r, off_t size,
     ngx_buf_t *b);

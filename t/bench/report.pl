@@ -25,10 +25,11 @@ write_file('bench.json', $json->pretty()->encode({
 write_file('bench.svg', svg(@goals));
 
 if (@goals) {
-    printf("\n%-22s %-10s %-5s %-8s %-18s %s\n", 'goal', 'against', '', '',
-           'measured', '');
-    printf("%-22s %-10s %-5s %-8s %-18s %s\n", @$_{qw(case base what)},
-           limit($_), spread($_), $_->{verdict}) for @goals;
+    printf("\n%-22s %-20s %-8s %-8s %-18s\n", 'goal', '', '', '',
+           'measured');
+    printf("%-22s %-20s %-8s %-8s %-18s %s\n", $_->{case},
+           "$_->{name} / $_->{base}", $_->{what}, limit($_), spread($_),
+           $_->{verdict}) for @goals;
 }
 print("\n$dir/bench.json, $dir/bench.svg\n");
 
@@ -62,7 +63,7 @@ sub machine {
 sub svg {
     my (@rows) = @_;
 
-    my ($left, $width, $height) = (270, 420, 22);
+    my ($left, $width, $height) = (330, 420, 22);
     my $bottom = 30 + $height * @rows;
     my %color = (met => '#2a7', missed => '#c33', open => '#b80');
 
@@ -93,7 +94,8 @@ sub svg {
         my ($low, $middle, $high) = map { $x->($row, $row->{$_}) }
                                     qw(low median high);
         my $c = $color{ $row->{verdict} };
-        my $name = text("$row->{case}, $row->{what} / $row->{base}");
+        my $name = text("$row->{case}, $row->{what}, $row->{name}"
+                        . " / $row->{base}");
         $svg .= "<text x=\"" . ($left - 8) . "\" y=\"" . ($y + 4)
             . "\" text-anchor=\"end\">$name</text>"
             . "<path d=\"M$low ${y}H$high\" stroke=\"$c\" stroke-width=\"2\"/>"
