@@ -104,7 +104,10 @@ sub start {
 
     $node->run();
 
-    ready($node) if !exists $option{redis} && !$option{lines};
+    my $redis = $node->{redis};
+    ready($node) if ref($redis) eq 'ACR::Redis' && $redis->{process}
+                    && $redis->{process}->alive() && !$option{lines}
+                    && ($option{redis_options} || '') !~ /\b(?:db|user)=/;
 
     return $node;
 }
