@@ -7,9 +7,9 @@
 #ifndef NGX_HTTP_ACR_RESPONSE_H
 #define NGX_HTTP_ACR_RESPONSE_H
 
-#include <jansson.h>
-
 #include "ngx_http_acr.h"
+
+#include <jansson.h>
 
 
 /* of ACR's own API, and of its token service */
