@@ -3,7 +3,7 @@
 # make install    puts it where nginx looks for modules
 # make test       every test
 # make check      unit tests, a short fuzz run, static analysis
-# make bench      measurements (t/bench)
+# make bench      measurements (t/bench), make bench-scale with a million objects
 #
 # NGINX_SRC is the tree that Debian's nginx-dev installs; nginx's own source,
 # configured as the nginx that is to load the module, does as well.
@@ -68,9 +68,12 @@ check:	all
 bench:	all
 	./t/bench/run.sh
 
+bench-scale:	all
+	./t/bench/run.sh scale
+
 clean:
 	rm -rf $(BUILD)
 
 FORCE:
 
-.PHONY:	all install test check bench clean FORCE
+.PHONY:	all install test check bench bench-scale clean FORCE
