@@ -3,7 +3,7 @@
 # make install    puts it where nginx looks for modules
 # make test       every test
 # make check      unit tests, a short fuzz run, static analysis
-# make bench      measurements (t/bench), make bench-scale with a million objects
+# make bench      measurements (t/bench); make bench-scale: a million objects
 #
 # NGINX_SRC is the tree that Debian's nginx-dev installs; nginx's own source,
 # configured as the nginx that is to load the module, does as well.
