@@ -19,6 +19,7 @@ my $acr = start(http => <<'HTTP');
     gzip_vary on;
     charset utf-8;
     charset_types *;
+    max_ranges 100;
 HTTP
 
 my $none = 'sha256:' . '0' x 64;
