@@ -47,6 +47,7 @@ typedef struct {
     ngx_http_acr_meta_t       *meta;       /* of this worker */
 
     ngx_http_acr_zone_t       *zone;       /* acr_zone, or NULL */
+    uint32_t                   identity;   /* another registry has another */
 
     ngx_http_acr_pool_t       *fast;       /* "acr": writes and hashes */
     ngx_http_acr_pool_t       *slow;       /* "acr_slow": what may wait */

@@ -136,38 +136,45 @@ ngx_http_acr_ahead_send(ngx_http_acr_ahead_t *ahead)
     r = ahead->request;
     wev = r->connection->write;
 
-    /* what the next filter still has goes first */
+    /* what the next filters still have goes first */
 
-    if (ngx_buf_size(&ahead->part)) {
+    if (ngx_buf_size(&ahead->part) || r->connection->buffered
+        || (r->buffered & NGX_HTTP_COPY_BUFFERED))
+    {
         rc = ngx_http_next_body_filter(r, NULL);
 
-        if (rc == NGX_ERROR || ngx_buf_size(&ahead->part)) {
+        if (rc == NGX_ERROR || ngx_buf_size(&ahead->part)
+            || !wev->ready || wev->delayed)
+        {
             return rc;
         }
     }
 
-    do {
+    if (!ngx_http_acr_ahead_cached(ahead)
+        && ngx_http_acr_ahead_fetch(ahead) == NGX_OK)
+    {
+        r->buffered |= NGX_HTTP_ACR_AHEAD_MORE;
+        return NGX_AGAIN;
+    }
 
-        if (!ngx_http_acr_ahead_cached(ahead)
-            && ngx_http_acr_ahead_fetch(ahead) == NGX_OK)
-        {
-            r->buffered |= NGX_HTTP_ACR_AHEAD_MORE;
-            return NGX_AGAIN;
-        }
+    ngx_http_acr_ahead_next(ahead);
 
-        ngx_http_acr_ahead_next(ahead);
+    rc = ngx_http_next_body_filter(r, &ahead->link);
 
-        rc = ngx_http_next_body_filter(r, &ahead->link);
+    if (rc == NGX_ERROR || ahead->rest == NULL) {
+        return rc;
+    }
 
-        if (ahead->rest == NULL) {
-            return rc;
-        }
+    /*
+     * Others have their turn before the next part, as after each
+     * sendfile_max_chunk.  NGX_AGAIN may be only that TLS waits for a record to
+     * be full, for which no event comes.
+     */
 
-        /* NGX_AGAIN may be only that TLS waits for a record to be full */
-
-    } while ((rc == NGX_OK || rc == NGX_AGAIN)
-             && ngx_buf_size(&ahead->part) == 0
-             && wev->ready && !wev->delayed);
+    if (ngx_buf_size(&ahead->part) == 0 && wev->ready && !wev->delayed) {
+        ngx_post_event(wev, &ngx_posted_next_events);
+        return NGX_AGAIN;
+    }
 
     return rc;
 }

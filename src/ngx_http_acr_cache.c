@@ -63,7 +63,7 @@ struct ngx_http_acr_cache_s {
 /* what is looked for */
 
 typedef struct {
-    ngx_http_acr_cache_kind_e    kind;
+    uint64_t                     kind;
     ngx_str_t                   *repository;
     ngx_str_t                   *name;
     uint64_t                     hash;
@@ -72,8 +72,8 @@ typedef struct {
 
 
 static void ngx_http_acr_cache_key(ngx_http_acr_cache_t *cache,
-    ngx_http_acr_cache_key_t *key, ngx_http_acr_cache_kind_e kind,
-    ngx_str_t *repository, ngx_str_t *name);
+    ngx_http_acr_cache_key_t *key, uint64_t kind, ngx_str_t *repository,
+    ngx_str_t *name);
 static ngx_http_acr_cache_place_t *ngx_http_acr_cache_find(
     ngx_http_acr_cache_t *cache, ngx_http_acr_cache_key_t *key);
 static ngx_http_acr_cache_record_t *ngx_http_acr_cache_record(
@@ -164,8 +164,8 @@ ngx_http_acr_cache_changed(ngx_http_acr_cache_t *cache, ngx_str_t *repository,
 
 static void
 ngx_http_acr_cache_key(ngx_http_acr_cache_t *cache,
-    ngx_http_acr_cache_key_t *key, ngx_http_acr_cache_kind_e kind,
-    ngx_str_t *repository, ngx_str_t *name)
+    ngx_http_acr_cache_key_t *key, uint64_t kind, ngx_str_t *repository,
+    ngx_str_t *name)
 {
     size_t    len;
     uint32_t  r, n;
@@ -189,9 +189,8 @@ ngx_http_acr_cache_key(ngx_http_acr_cache_t *cache,
 
 
 ssize_t
-ngx_http_acr_cache_get(ngx_http_acr_cache_t *cache,
-    ngx_http_acr_cache_kind_e kind, ngx_str_t *repository, ngx_str_t *name,
-    u_char *buf, size_t size)
+ngx_http_acr_cache_get(ngx_http_acr_cache_t *cache, uint64_t kind,
+    ngx_str_t *repository, ngx_str_t *name, u_char *buf, size_t size)
 {
     u_char                       *value;
     ssize_t                       rc;
@@ -234,9 +233,9 @@ ngx_http_acr_cache_get(ngx_http_acr_cache_t *cache,
 
 
 void
-ngx_http_acr_cache_put(ngx_http_acr_cache_t *cache,
-    ngx_http_acr_cache_kind_e kind, ngx_str_t *repository, ngx_str_t *name,
-    uint64_t stamp, u_char *value, size_t len)
+ngx_http_acr_cache_put(ngx_http_acr_cache_t *cache, uint64_t kind,
+    ngx_str_t *repository, ngx_str_t *name, uint64_t stamp, u_char *value,
+    size_t len)
 {
     u_char                       *p;
     uint64_t                      pos;
@@ -359,7 +358,7 @@ ngx_http_acr_cache_valid(ngx_http_acr_cache_t *cache,
         return 0;
     }
 
-    return key->kind == NGX_HTTP_ACR_CACHE_CONTENT
+    return (key->kind & 0xff) == NGX_HTTP_ACR_CACHE_CONTENT
            || (*key->changed[0] <= stamp && *key->changed[1] <= stamp);
 }
 

@@ -28,6 +28,12 @@
 typedef struct ngx_http_acr_cache_s  ngx_http_acr_cache_t;
 
 
+/*
+ * Kinds are the low byte of what the functions below take.  The rest is of
+ * whoever asks, and tells answers of one from those of another: after a reload
+ * the memory may be that of another registry, and the workers of both at work.
+ */
+
 typedef enum {
     NGX_HTTP_ACR_CACHE_TAG = 1,        /* the digest's text */
     NGX_HTTP_ACR_CACHE_MANIFEST,       /* of a digest: size, media type */
@@ -61,18 +67,17 @@ void ngx_http_acr_cache_changed(ngx_http_acr_cache_t *cache,
  * What is remembered of the name: copies it into buf, unless that is NULL, and
  * returns its length.  NGX_DECLINED: nothing, or more than size bytes.
  */
-ssize_t ngx_http_acr_cache_get(ngx_http_acr_cache_t *cache,
-    ngx_http_acr_cache_kind_e kind, ngx_str_t *repository, ngx_str_t *name,
-    u_char *buf, size_t size);
+ssize_t ngx_http_acr_cache_get(ngx_http_acr_cache_t *cache, uint64_t kind,
+    ngx_str_t *repository, ngx_str_t *name, u_char *buf, size_t size);
 
 /*
  * Remembers a value, in place of another one of that kind and name, unless
  * something of the name has changed since the stamp, or the value is too large
  * (an eighth of the memory).
  */
-void ngx_http_acr_cache_put(ngx_http_acr_cache_t *cache,
-    ngx_http_acr_cache_kind_e kind, ngx_str_t *repository, ngx_str_t *name,
-    uint64_t stamp, u_char *value, size_t len);
+void ngx_http_acr_cache_put(ngx_http_acr_cache_t *cache, uint64_t kind,
+    ngx_str_t *repository, ngx_str_t *name, uint64_t stamp, u_char *value,
+    size_t len);
 
 
 #endif /* NGX_HTTP_ACR_CACHE_H */

@@ -19,6 +19,12 @@ static ngx_int_t ngx_http_acr_memory_declined(ngx_http_acr_ctx_t *ctx,
 static void ngx_http_acr_memory_answered(ngx_http_acr_ctx_t *ctx);
 
 
+/* see ngx_http_acr_cache.h */
+
+#define ngx_http_acr_memory_kind(ctx, kind)                                  \
+    ((uint64_t) (ctx)->registry->identity << 8 | NGX_HTTP_ACR_CACHE_##kind)
+
+
 static ngx_str_t  ngx_http_acr_memory_any = ngx_string("");
 
 
@@ -73,7 +79,7 @@ ngx_http_acr_memory_manifest(ngx_http_request_t *r, off_t *size,
     text = ctx->digest;
 
     if (text.len == 0) {
-        n = ngx_http_acr_cache_get(cache, NGX_HTTP_ACR_CACHE_TAG,
+        n = ngx_http_acr_cache_get(cache, ngx_http_acr_memory_kind(ctx, TAG),
                                    &ctx->repository, &ctx->reference, buf,
                                    sizeof(buf));
         if (n == NGX_DECLINED) {
@@ -84,7 +90,7 @@ ngx_http_acr_memory_manifest(ngx_http_request_t *r, off_t *size,
         text.len = n;
     }
 
-    n = ngx_http_acr_cache_get(cache, NGX_HTTP_ACR_CACHE_MANIFEST,
+    n = ngx_http_acr_cache_get(cache, ngx_http_acr_memory_kind(ctx, MANIFEST),
                                &ctx->repository, &text, (u_char *) &manifest,
                                sizeof(manifest));
 
@@ -134,13 +140,13 @@ ngx_http_acr_memory_manifest_found(ngx_http_request_t *r, off_t size,
     manifest.size = size;
     ngx_memcpy(manifest.type, type->data, type->len);
 
-    ngx_http_acr_cache_put(cache, NGX_HTTP_ACR_CACHE_MANIFEST,
+    ngx_http_acr_cache_put(cache, ngx_http_acr_memory_kind(ctx, MANIFEST),
                            &ctx->repository, &ctx->digest, ctx->stamp,
                            (u_char *) &manifest,
                            offsetof(ngx_http_acr_memory_manifest_t, type)
                            + type->len);
     if (by_tag) {
-        ngx_http_acr_cache_put(cache, NGX_HTTP_ACR_CACHE_TAG,
+        ngx_http_acr_cache_put(cache, ngx_http_acr_memory_kind(ctx, TAG),
                                &ctx->repository, &ctx->reference, ctx->stamp,
                                ctx->digest.data, ctx->digest.len);
     }
@@ -160,7 +166,7 @@ ngx_http_acr_memory_blob(ngx_http_request_t *r, off_t *size)
         return NGX_DECLINED;
     }
 
-    if (ngx_http_acr_cache_get(cache, NGX_HTTP_ACR_CACHE_BLOB,
+    if (ngx_http_acr_cache_get(cache, ngx_http_acr_memory_kind(ctx, BLOB),
                                &ctx->repository, &ctx->digest,
                                (u_char *) size, sizeof(off_t))
         != sizeof(off_t))
@@ -183,9 +189,9 @@ ngx_http_acr_memory_blob_found(ngx_http_request_t *r, off_t size)
 
     if (ctx->remembers) {
         ngx_http_acr_cache_put(ctx->registry->zone->cache,
-                               NGX_HTTP_ACR_CACHE_BLOB, &ctx->repository,
-                               &ctx->digest, ctx->stamp, (u_char *) &size,
-                               sizeof(off_t));
+                               ngx_http_acr_memory_kind(ctx, BLOB),
+                               &ctx->repository, &ctx->digest, ctx->stamp,
+                               (u_char *) &size, sizeof(off_t));
     }
 }
 
@@ -246,7 +252,7 @@ ngx_http_acr_memory_content(ngx_http_request_t *r, off_t size, ngx_buf_t *b)
         b->end = p + size;
     }
 
-    if (ngx_http_acr_cache_get(cache, NGX_HTTP_ACR_CACHE_CONTENT,
+    if (ngx_http_acr_cache_get(cache, ngx_http_acr_memory_kind(ctx, CONTENT),
                                &ngx_http_acr_memory_any, &ctx->digest, p,
                                size)
         != (ssize_t) size)
@@ -271,7 +277,7 @@ ngx_http_acr_memory_content_read(ngx_http_request_t *r, u_char *p, size_t n)
 
     if (ctx->remembers) {
         ngx_http_acr_cache_put(ctx->registry->zone->cache,
-                               NGX_HTTP_ACR_CACHE_CONTENT,
+                               ngx_http_acr_memory_kind(ctx, CONTENT),
                                &ngx_http_acr_memory_any, &ctx->digest,
                                ctx->stamp, p, n);
     }

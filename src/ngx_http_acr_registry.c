@@ -4,6 +4,8 @@
 #include "work/ngx_http_acr_rebuild.h"
 
 
+static uint32_t ngx_http_acr_registry_identity(
+    ngx_http_acr_registry_t *registry);
 static ngx_int_t ngx_http_acr_registry_volume(void *data,
     ngx_http_acr_meta_volume_t *volume, ngx_log_t *log);
 static ngx_int_t ngx_http_acr_registry_unsure(void *data,
@@ -35,6 +37,8 @@ ngx_http_acr_registry_start(ngx_http_acr_registry_t *registry,
 
     ngx_http_acr_zone_start(registry->zone);
 
+    registry->identity = ngx_http_acr_registry_identity(registry);
+
     registry->meta = ngx_http_acr_meta_create(cycle->pool,
                                               registry->meta_conf,
                                               &registry->name,
@@ -55,6 +59,31 @@ ngx_http_acr_registry_start(ngx_http_acr_registry_t *registry,
 
     return (ngx_worker == 0) ? ngx_http_acr_keeper_start(registry, cycle)
                              : NGX_OK;
+}
+
+
+/* of where it is, in Redis and on the disk */
+
+static uint32_t
+ngx_http_acr_registry_identity(ngx_http_acr_registry_t *registry)
+{
+    uint32_t   hash;
+    ngx_str_t  *root, *redis;
+
+    root = &registry->store.root;
+    redis = &registry->meta_conf->text;
+
+    ngx_crc32_init(hash);
+    ngx_crc32_update(&hash, registry->name.data, registry->name.len);
+    ngx_crc32_update(&hash, (u_char *) "", 1);
+    ngx_crc32_update(&hash, root->data, root->len);
+    ngx_crc32_update(&hash, (u_char *) "", 1);
+    ngx_crc32_update(&hash, redis->data, redis->len);
+    ngx_crc32_update(&hash, (u_char *) &registry->meta_conf->db,
+                     sizeof(ngx_uint_t));
+    ngx_crc32_final(hash);
+
+    return hash;
 }
 
 

@@ -14,6 +14,7 @@ use ACR::Api;
 use ACR::Fault;
 use ACR::Index;
 use ACR::Metrics;
+use ACR::Relay;
 use Time::HiRes qw(time sleep);
 
 my $server = 'acr_zone acr:4m; location = /metrics { acr_metrics; }'
@@ -198,6 +199,42 @@ is_deeply([asked(sub { $mute->get($tag) for 1 .. 5 }, $mute)], [0, 5],
           'by asking');
 is(value($mute, 'acr_feed_up'), 0, 'metrics tell');
 $mute->stop();
+
+
+# --- a feed that says nothing any more
+
+my $relay = ACR::Relay->start(redis => $redis, dir => work_dir());
+my $deaf = node($acr, node => 'four', server => $server, workers => 1,
+                lines => { redis => 'acr_redis ' . $relay->address()
+                                    . ' timeout=500ms;' });
+hears($deaf);
+$relay->set(hold => 1);
+ok(wait_for(sub {
+       $deaf->log_text() =~ /the feed of Redis ".*" is lost.*do not come back/
+   }), 'a feed that says nothing is given up');
+is(value($deaf, 'acr_feed_up'), 0, 'metrics tell');
+is($deaf->get($tag)->body(), $image{c}, 'it works');
+$relay->set();
+hears($deaf);
+ok(1, 'and is heard again');
+$deaf->stop();
+
+
+# --- another registry, that takes over the zone
+
+my $other = redis();
+fresh($acr, 'GET', $_) for ($tag, $content) x 4;
+$acr->reload(server => "$server acr_root $acr->{dir}/other;",
+             lines => { redis => 'acr_redis ' . $other->address() . ';',
+                        root => '' });
+ok(wait_for(sub { @{ $other->command('KEYS', 'acr:{*}:state') } }),
+   'a reload with another root and Redis');
+hears($acr);
+is_deeply([map { fresh($acr, 'GET', $_)->status() } ($tag, $content) x 2],
+          [(404) x 4], 'which has nothing');
+$acr->reload(server => $server, lines => {});
+hears($acr);
+is(fresh($acr, 'GET', $tag)->body(), $image{c}, 'and back');
 
 
 # --- strict, and without memory

@@ -11,6 +11,10 @@
 /* ms between attempts to subscribe */
 #define NGX_HTTP_ACR_FEED_RETRY   500
 
+/* ms without a beat that has come back after which the subscription is given
+   up, if not the time-out of a command, which is longer by default */
+#define NGX_HTTP_ACR_FEED_DEAF    2000
+
 /* beats that may be under way */
 #define NGX_HTTP_ACR_FEED_BEATS   8
 
@@ -31,6 +35,8 @@ struct ngx_http_acr_feed_s {
     ngx_uint_t                   last;       /* number of the last beat */
     ngx_msec_t                   good;       /* when the last one that has come
                                                 back was sent */
+    ngx_msec_t                   heard;      /* when that was, or when Redis
+                                                was joined */
     unsigned                     wanted:1;
     unsigned                     subscribed:1;
     unsigned                     fresh:1;    /* one has come back */
@@ -57,6 +63,7 @@ static void ngx_http_acr_feed_change(ngx_http_acr_feed_t *feed,
 static ngx_int_t ngx_http_acr_feed_word(u_char **p, u_char *last,
     ngx_str_t *word);
 static void ngx_http_acr_feed_beat(ngx_http_acr_feed_t *feed);
+static ngx_uint_t ngx_http_acr_feed_deaf(ngx_http_acr_feed_t *feed);
 static void ngx_http_acr_feed_beaten(void *data,
     ngx_http_acr_meta_reply_t *reply);
 static void ngx_http_acr_feed_back(ngx_http_acr_feed_t *feed,
@@ -166,6 +173,7 @@ void
 ngx_http_acr_feed_start(ngx_http_acr_feed_t *feed)
 {
     feed->wanted = 1;
+    feed->heard = ngx_current_msec;
 
     if (!feed->conn.alive && !feed->timer.timer_set) {
         ngx_add_timer(&feed->timer, 1);
@@ -203,6 +211,8 @@ ngx_http_acr_feed_timer(ngx_event_t *ev)
 {
     ngx_http_acr_feed_t  *feed;
 
+    static ngx_str_t      reason = ngx_string("no answer to SUBSCRIBE");
+
     feed = ev->data;
 
     /* a worker that ends needs no feed, and no timer of its calls either */
@@ -213,6 +223,11 @@ ngx_http_acr_feed_timer(ngx_event_t *ev)
 
     if (feed->subscribed) {
         ngx_http_acr_feed_beat(feed);
+        return;
+    }
+
+    if (feed->conn.ready) {
+        ngx_http_acr_redis_conn_fail(&feed->conn, NGX_LOG_ERR, &reason);
         return;
     }
 
@@ -250,7 +265,12 @@ ngx_http_acr_feed_up(void *data)
         != REDIS_OK)
     {
         ngx_http_acr_redis_conn_fail(&feed->conn, NGX_LOG_ERR, &reason);
+        return;
     }
+
+    /* hiredis knows no deadline */
+
+    ngx_add_timer(&feed->timer, feed->meta->conf->timeout);
 }
 
 
@@ -350,7 +370,12 @@ ngx_http_acr_feed_subscribed(ngx_http_acr_feed_t *feed, redisReply *number)
     meta = feed->meta;
 
     feed->subscribed = 1;
+    feed->heard = ngx_current_msec;
     meta->owner.changed(meta->owner.data, NULL, NULL);
+
+    if (feed->timer.timer_set) {
+        ngx_del_timer(&feed->timer);
+    }
 
     ngx_http_acr_feed_beat(feed);
 }
@@ -445,7 +470,14 @@ ngx_http_acr_feed_beat(ngx_http_acr_feed_t *feed)
     ngx_str_t             args[2];
     ngx_http_acr_meta_t  *meta;
 
+    static ngx_str_t      reason = ngx_string("beats do not come back");
+
     meta = feed->meta;
+
+    if (ngx_http_acr_feed_deaf(feed)) {
+        ngx_http_acr_redis_conn_fail(&feed->conn, NGX_LOG_ERR, &reason);
+        return;
+    }
 
     if (meta->phase == NGX_HTTP_ACR_META_JOINED) {
         feed->last++;
@@ -464,6 +496,24 @@ ngx_http_acr_feed_beat(ngx_http_acr_feed_t *feed)
     if (!feed->timer.timer_set) {
         ngx_add_timer(&feed->timer, NGX_HTTP_ACR_FEED_BEAT);
     }
+}
+
+
+/* a peer that has vanished, or something on the way, may say nothing at all */
+
+static ngx_uint_t
+ngx_http_acr_feed_deaf(ngx_http_acr_feed_t *feed)
+{
+    ngx_msec_t  limit;
+
+    if (feed->meta->phase != NGX_HTTP_ACR_META_JOINED) {
+        feed->heard = ngx_current_msec;
+        return 0;
+    }
+
+    limit = ngx_max(feed->meta->conf->timeout, NGX_HTTP_ACR_FEED_DEAF);
+
+    return ngx_current_msec - feed->heard > limit;
 }
 
 
@@ -489,6 +539,7 @@ ngx_http_acr_feed_back(ngx_http_acr_feed_t *feed, redisReply *text)
     }
 
     feed->good = feed->sent[n % NGX_HTTP_ACR_FEED_BEATS];
+    feed->heard = ngx_current_msec;
 
     if (feed->fresh) {
         return;

@@ -138,6 +138,10 @@ test_names(void)
     is_str(get(1, "b", "x"), "", "another repository");
     is_str(get(1, "a", "y"), "", "another name");
 
+    put(1 | 7 << 8, "a", "x", 0, "another one's");
+    is_str(get(1, "a", "x"), "one", "of another registry");
+    is_str(get(1 | 7 << 8, "a", "x"), "another one's", "who has its own");
+
     put(2, "a", "x", 0, "kind");
     put(1, "a", "x", 0, "two");
     is_str(get(1, "a", "x"), "two", "the last one");
