@@ -30,8 +30,7 @@ struct ngx_http_acr_ahead_s {
     ngx_msec_t              looked;      /* when that was found out */
 
     ngx_http_acr_task_t     task;
-    ngx_fd_t                fd;          /* what it reads */
-    off_t                   from;
+    off_t                   from;        /* what it reads */
     size_t                  len;
 };
 
@@ -39,6 +38,7 @@ struct ngx_http_acr_ahead_s {
 static ngx_int_t ngx_http_acr_ahead_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
 static ngx_int_t ngx_http_acr_ahead_send(ngx_http_acr_ahead_t *ahead);
+static size_t ngx_http_acr_ahead_size(ngx_http_acr_ahead_t *ahead);
 static void ngx_http_acr_ahead_next(ngx_http_acr_ahead_t *ahead);
 static ngx_uint_t ngx_http_acr_ahead_cached(ngx_http_acr_ahead_t *ahead);
 static ngx_int_t ngx_http_acr_ahead_fetch(ngx_http_acr_ahead_t *ahead);
@@ -180,18 +180,25 @@ ngx_http_acr_ahead_send(ngx_http_acr_ahead_t *ahead)
 }
 
 
-/* the next part of the rest, perhaps the last */
+/* of the next part of the rest, perhaps the last */
+
+static size_t
+ngx_http_acr_ahead_size(ngx_http_acr_ahead_t *ahead)
+{
+    return ngx_min(ngx_buf_size(ahead->rest), NGX_HTTP_ACR_AHEAD_PART);
+}
+
 
 static void
 ngx_http_acr_ahead_next(ngx_http_acr_ahead_t *ahead)
 {
-    off_t       size;
+    size_t      size;
     ngx_buf_t  *rest, *part;
 
     rest = ahead->rest;
     part = &ahead->part;
 
-    size = ngx_min(rest->file_last - rest->file_pos, NGX_HTTP_ACR_AHEAD_PART);
+    size = ngx_http_acr_ahead_size(ahead);
 
     *part = *rest;
     part->file_last = part->file_pos + size;
@@ -227,8 +234,7 @@ ngx_http_acr_ahead_cached(ngx_http_acr_ahead_t *ahead)
     iov.iov_base = &byte;
     iov.iov_len = 1;
 
-    last = ngx_min(ahead->rest->file_last,
-                   ahead->rest->file_pos + NGX_HTTP_ACR_AHEAD_PART);
+    last = ahead->rest->file_pos + ngx_http_acr_ahead_size(ahead);
 
     if (ngx_current_msec - ahead->looked > NGX_HTTP_ACR_AHEAD_GOOD) {
         ahead->looked = ngx_current_msec;
@@ -256,16 +262,12 @@ ngx_http_acr_ahead_cached(ngx_http_acr_ahead_t *ahead)
 static ngx_int_t
 ngx_http_acr_ahead_fetch(ngx_http_acr_ahead_t *ahead)
 {
-    ngx_buf_t           *rest;
     ngx_http_request_t  *r;
 
     r = ahead->request;
-    rest = ahead->rest;
 
-    ahead->fd = ahead->file->fd;
-    ahead->from = rest->file_pos;
-    ahead->len = ngx_min(rest->file_last - rest->file_pos,
-                         NGX_HTTP_ACR_AHEAD_PART);
+    ahead->from = ahead->rest->file_pos;
+    ahead->len = ngx_http_acr_ahead_size(ahead);
 
     ahead->task.work = ngx_http_acr_ahead_read;
     ahead->task.done = ngx_http_acr_ahead_done;
@@ -289,10 +291,12 @@ ngx_http_acr_ahead_read(void *data, ngx_log_t *log)
 {
     ngx_http_acr_ahead_t *ahead = data;
 
-    size_t   done;
-    u_char  *p;
-    ssize_t  n;
+    size_t     done;
+    u_char    *p;
+    ssize_t    n;
+    ngx_fd_t   fd;
 
+    fd = ahead->file->fd;
     p = ngx_alloc(NGX_HTTP_ACR_AHEAD_STEP, log);
 
     if (p == NULL) {
@@ -301,12 +305,11 @@ ngx_http_acr_ahead_read(void *data, ngx_log_t *log)
 
     /* this part and the next one, which the disk reads while this is sent */
 
-    (void) posix_fadvise(ahead->fd, ahead->from, 2 * ahead->len,
+    (void) posix_fadvise(fd, ahead->from, 2 * ahead->len,
                          POSIX_FADV_WILLNEED);
 
     for (done = 0; done < ahead->len; done += n) {
-        n = pread(ahead->fd, p, ngx_min(ahead->len - done,
-                                        NGX_HTTP_ACR_AHEAD_STEP),
+        n = pread(fd, p, ngx_min(ahead->len - done, NGX_HTTP_ACR_AHEAD_STEP),
                   ahead->from + done);
 
         if (n <= 0) {

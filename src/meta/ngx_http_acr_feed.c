@@ -49,8 +49,6 @@ static void ngx_http_acr_feed_timer(ngx_event_t *ev);
 static void ngx_http_acr_feed_up(void *data);
 static void ngx_http_acr_feed_down(void *data, ngx_uint_t level,
     ngx_str_t *reason);
-static void ngx_http_acr_feed_explain(redisReply *reply, u_char *buf,
-    ngx_str_t *text);
 static void ngx_http_acr_feed_reply(redisAsyncContext *ac, void *reply,
     void *privdata);
 static void ngx_http_acr_feed_subscribed(ngx_http_acr_feed_t *feed,
@@ -94,15 +92,10 @@ ngx_http_acr_feed_create(ngx_pool_t *pool, ngx_http_acr_meta_t *meta)
     conn->data = feed;
     conn->up = ngx_http_acr_feed_up;
     conn->down = ngx_http_acr_feed_down;
-    conn->explain = ngx_http_acr_feed_explain;
     conn->log = meta->log;
-    conn->user = meta->conf->user;
-    conn->password = meta->conf->password;
-    conn->db = meta->conf->db;
-    conn->timeout = meta->conf->timeout;
-    conn->ssl_ctx = meta->conf->ssl_ctx;
     conn->background = 1;
 
+    ngx_http_acr_redis_conn_conf(conn, meta->conf);
     ngx_http_acr_redis_conn_init(conn);
 
     feed->timer.handler = ngx_http_acr_feed_timer;
@@ -301,13 +294,6 @@ ngx_http_acr_feed_down(void *data, ngx_uint_t level, ngx_str_t *reason)
 }
 
 
-static void
-ngx_http_acr_feed_explain(redisReply *reply, u_char *buf, ngx_str_t *text)
-{
-    (void) ngx_http_acr_meta_error(reply, buf, text);
-}
-
-
 /* called by hiredis, for every message, and with NULL when it ends */
 
 static void
@@ -352,11 +338,8 @@ ngx_http_acr_feed_reply(redisAsyncContext *ac, void *reply, void *privdata)
 }
 
 
-/*
- * There are two channels.  What was published before that was missed, so
- * everything may have changed; and what is heard of by others only from here
- * on is found out with the first beat.
- */
+/* there are two channels; what was published before that was missed, so
+   everything may have changed */
 
 static void
 ngx_http_acr_feed_subscribed(ngx_http_acr_feed_t *feed, redisReply *number)

@@ -80,14 +80,9 @@ ngx_http_acr_redis_create(ngx_pool_t *pool, ngx_http_acr_meta_conf_t *conf,
     conn->data = redis;
     conn->up = ngx_http_acr_redis_up;
     conn->down = ngx_http_acr_redis_down;
-    conn->explain = ngx_http_acr_redis_explain;
     conn->log = log;
-    conn->user = conf->user;
-    conn->password = conf->password;
-    conn->db = conf->db;
-    conn->timeout = conf->timeout;
-    conn->ssl_ctx = conf->ssl_ctx;
 
+    ngx_http_acr_redis_conn_conf(conn, conf);
     ngx_http_acr_redis_conn_init(conn);
 
     redis->connect.handler = ngx_http_acr_redis_connect;
@@ -104,6 +99,19 @@ ngx_http_acr_redis_create(ngx_pool_t *pool, ngx_http_acr_meta_conf_t *conf,
     ngx_add_timer(&redis->connect, 1);
 
     return redis;
+}
+
+
+void
+ngx_http_acr_redis_conn_conf(ngx_http_acr_redis_conn_t *conn,
+    ngx_http_acr_meta_conf_t *conf)
+{
+    conn->explain = ngx_http_acr_redis_explain;
+    conn->user = conf->user;
+    conn->password = conf->password;
+    conn->db = conf->db;
+    conn->timeout = conf->timeout;
+    conn->ssl_ctx = conf->ssl_ctx;
 }
 
 

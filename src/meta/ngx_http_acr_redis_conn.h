@@ -89,6 +89,14 @@ typedef struct {
 } ngx_http_acr_redis_loss_t;
 
 
+/* --- ngx_http_acr_redis.c */
+
+/* sets what is of the registry's Redis, and no sentinel's: credentials,
+   database, time-out, TLS, and how its errors are explained */
+void ngx_http_acr_redis_conn_conf(ngx_http_acr_redis_conn_t *conn,
+    ngx_http_acr_meta_conf_t *conf);
+
+
 /* --- ngx_http_acr_redis_conn.c */
 
 void ngx_http_acr_redis_conn_init(ngx_http_acr_redis_conn_t *conn);

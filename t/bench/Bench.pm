@@ -29,6 +29,7 @@ use POSIX ();
 use Time::HiRes qw(time);
 
 our @EXPORT = qw(ours static docker admin stop work_dir write_file
+                 filler filled command
                  $ROUNDS wanted rounds measure cpu redis_cpu memory load
                  title row goal median);
 
@@ -134,6 +135,28 @@ sub admin {
     }
 
     return $admin;
+}
+
+
+# filler(SERVER): a handle that takes what command() returns, for the Redis of
+# ours; filled(HANDLE): it has all of that
+sub filler {
+    my ($server) = @_;
+
+    open(my $pipe, '|-', "redis-cli -s $server->{redis_socket} --pipe "
+                         . '> /dev/null') or die "redis-cli: $!\n";
+
+    return $pipe;
+}
+
+
+sub filled { close($_[0]) or die "redis-cli has failed\n" }
+
+
+# command(WORD...): a command in the protocol of Redis
+sub command {
+    return '*' . @_ . "\r\n" . join('', map { '$' . length() . "\r\n$_\r\n" }
+                                    @_);
 }
 
 

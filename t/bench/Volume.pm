@@ -37,7 +37,7 @@ sub begin {
 
 
 # work(KIND, WHAT): asks for the work, and waits for its end; the seconds it has
-# taken for one, and how many KiB (RssAnon) the workers had more
+# taken for one
 sub work {
     my ($kind, $what) = @_;
 
@@ -64,7 +64,7 @@ sub work {
            redis_cpu($server) - $redis_cpu,
            map { $most[$_] - $before[$_] } 0 .. $#most);
 
-    return ($passed / ($now->{$what} || 1), $most[0] - $before[0]);
+    return $passed / ($now->{$what} || 1);
 }
 
 

@@ -22,13 +22,7 @@ my $closed = ours('closed', http => 'acr_auth on; acr_service bench;
                                      acr_anonymous_pull team/*;',
                   server => 'location /acr/admin/ { acr_admin; }');
 
-my $answer = $closed->{client}->put('/acr/admin/access/admin',
-                                    body => '{"enabled":true}');
-my $password = decode_json($answer->body())->{passwords}[0]{value};
-my $admin = $closed->{client}->as('admin', $password);
-
-# all workers know it within a second
-select(undef, undef, undef, 1.5);
+my $admin = admin($closed);
 
 for my $client ($open->{client}, $admin) {
     $client->push_blob('team/app', $_) for @contents;

@@ -36,7 +36,9 @@ for my $name (sort keys %case) {
         my $list = work_dir() . "/$name$n";
 
         $server->{client}->push_blob('big', 'a blob');
-        fill($server, $n, $fill);
+        my $to = filler($server);
+        print $to $fill->($_) for 0 .. $n - 1;
+        filled($to);
         write_file($list, join('', map {
             sprintf("$target\n", $PAGE, int(rand($n - $PAGE)))
         } 1 .. 10_000));
@@ -47,16 +49,6 @@ for my $name (sort keys %case) {
     }
 
     row($title, 'many', 'few', rounds(\%subjects), rate => [1 / 1.2, undef]);
-}
-
-
-sub fill {
-    my ($server, $n, $function) = @_;
-
-    open(my $pipe, '|-', "redis-cli -s $server->{redis_socket} --pipe "
-                         . '> /dev/null') or die "redis-cli: $!\n";
-    print $pipe $function->($_) for 0 .. $n - 1;
-    close($pipe) or die "redis-cli has failed\n";
 }
 
 
@@ -80,11 +72,4 @@ sub referrers {
          . command('HSET', "${KEY}descriptor:big", $digest,
                    qq({"mediaType":"application/vnd.oci.image.manifest.v1+json")
                    . qq(,"digest":"$digest","size":527}));
-}
-
-
-# a command in the protocol of Redis
-sub command {
-    return '*' . @_ . "\r\n" . join('', map { '$' . length() . "\r\n$_\r\n" }
-                                    @_);
 }

@@ -25,10 +25,11 @@ my $static = static('file', {}, 'sendfile off;');
 
 my $layout = "$ours->{root}/docker/registry/v2/blobs/sha256";
 my $files = $static->{root};
-my (@targets, $commands);
+my @targets;
 
 $ours->{client}->push_blob('team/app', 'a blob');
 
+my $to = filler($ours);
 mkdir("$layout/$_") for map { sprintf('%02x', $_) } 0 .. 255;
 mkdir("$files/v2");
 
@@ -47,17 +48,15 @@ for my $n (1 .. $REPOSITORIES) {
     link("$dir/data", "$files/v2/$repository/manifests/$_") or die "link: $!\n"
         for @tags;
 
-    $commands .= command('HSET', "acr:{default}:manifests:$repository",
-                         "sha256:$hex", length($manifest) . " $TYPE")
-              . command('HSET', "acr:{default}:tag:$repository",
-                        map { ($_ => "sha256:$hex 1 1") } @tags);
+    print $to command('HSET', "acr:{default}:manifests:$repository",
+                      "sha256:$hex", length($manifest) . " $TYPE"),
+              command('HSET', "acr:{default}:tag:$repository",
+                      map { ($_ => "sha256:$hex 1 1") } @tags);
     push(@targets, map { "/v2/$repository/manifests/$_\n" } @tags);
 }
 
-write_file(work_dir() . '/commands', $commands);
+filled($to);
 write_file(work_dir() . '/targets', join('', shuffle(@targets)));
-system("redis-cli -s $ours->{redis_socket} --pipe < " . work_dir()
-       . '/commands > /dev/null') == 0 or die "redis-cli has failed\n";
 
 my $targets = '@' . work_dir() . '/targets';
 
@@ -79,10 +78,3 @@ my %asked = map { $_ => value($client, 'acr_lookups_total', source => $_)
 row($CASE, 'ours', 'file', $results, rate => [1, undef]);
 printf("%-22s %.2f %% of the lookups from memory\n", '',
        100 * $asked{memory} / ($asked{memory} + $asked{redis}));
-
-
-# a command in the protocol of Redis
-sub command {
-    return '*' . @_ . "\r\n" . join('', map { '$' . length() . "\r\n$_\r\n" }
-                                    @_);
-}
