@@ -44,8 +44,8 @@ typedef struct {
 
 /*
  * Makes the directories that every volume has (docker/registry/v2/blobs and
- * /repositories, acr/locks, acr/nodes, acr/quarantine, acr/tmp), owned by uid
- * and gid if we are root, and checks that the worker (uid, gid) may write
+ * /repositories, acr/fills, acr/locks, acr/nodes, acr/quarantine, acr/tmp), owned
+ * by uid and gid if we are root, and checks that the worker (uid, gid) may write
  * there, that blobs, repositories and temporary files are on one file system,
  * and that it has locks.  acr/epoch is made with a random content if it is
  * missing.  NULL, or why not: a static text that ends where the path is to
@@ -173,7 +173,7 @@ ngx_int_t ngx_http_acr_store_discard(ngx_http_acr_store_t *store,
  * The sweep removes what was begun and never finished, if nothing was written
  * there for age seconds: the directories of sessions and the temporary links
  * of tags in all repositories, what is left of tags that have no link, and
- * files in acr/tmp.
+ * files in acr/tmp and acr/fills.
  *
  * sweep_begin returns NULL after a log line.  sweep_step looks at n entries or
  * so and returns NGX_AGAIN, or NGX_DONE when it has seen all; it may be called
@@ -194,6 +194,55 @@ ngx_int_t ngx_http_acr_store_sweep_end(ngx_http_acr_store_sweep_t *sweep,
 /* all of it at once */
 ngx_int_t ngx_http_acr_store_sweep(ngx_http_acr_store_t *store, time_t age,
     ngx_uint_t *removed, ngx_log_t *log);
+
+
+/* --- fills: content that is being fetched from another registry,
+       acr/fills/<node>.<alg>-<hex> and the same with .state */
+
+#define NGX_HTTP_ACR_FILL_ETAG  256
+
+typedef struct {
+    acr_digest_t  digest;
+    int           fd;                  /* to read and write, or -1 */
+    off_t         offset;              /* so much is there, and hashed */
+    acr_hash_t    hash;
+    off_t         size;                /* of all of it; -1: not known */
+    u_char        etag[NGX_HTTP_ACR_FILL_ETAG];  /* as the origin wrote it */
+    size_t        etag_len;            /* 0: it had none */
+} ngx_http_acr_store_fill_t;
+
+/*
+ * Opens what there is of the content fill->digest, or begins anew, and sets all
+ * else of fill.  What is behind the offset is neither cut nor to be relied on:
+ * others may be reading the file up to where an owner before had come.
+ *
+ * NGX_DONE: all of the content is there already, as a blob of fill->size bytes;
+ * nothing is open.
+ */
+ngx_int_t ngx_http_acr_store_fill_open(ngx_http_acr_store_t *store,
+    ngx_http_acr_store_fill_t *fill, ngx_log_t *log);
+
+/* opens it to read; NGX_DECLINED, without a log line: it is not there (any
+   more) */
+ngx_int_t ngx_http_acr_store_fill_read(ngx_http_acr_store_t *store,
+    acr_digest_t *digest, int *fd, ngx_log_t *log);
+
+/* syncs the data, then notes offset, hash, size and ETag, so that
+   ngx_http_acr_store_fill_open() goes on there */
+ngx_int_t ngx_http_acr_store_fill_save(ngx_http_acr_store_t *store,
+    ngx_http_acr_store_fill_t *fill, ngx_log_t *log);
+
+/*
+ * All of fill->size bytes is there, and has the digest: it becomes the blob,
+ * durably, under the digest's lock.  The descriptor stays open; it is the
+ * blob's then.
+ */
+ngx_int_t ngx_http_acr_store_fill_commit(ngx_http_acr_store_t *store,
+    ngx_http_acr_store_fill_t *fill, ngx_log_t *log);
+
+/* removes what there is of it */
+ngx_int_t ngx_http_acr_store_fill_discard(ngx_http_acr_store_t *store,
+    acr_digest_t *digest, ngx_log_t *log);
 
 
 /* --- links: what a repository holds, and what its tags name */

@@ -61,6 +61,7 @@ static const char  *ngx_http_acr_store_dirs[] = {
     "/docker/registry/v2/repositories",
     "/acr",
     "/acr/tmp",
+    "/acr/fills",
     "/acr/locks",
     "/acr/nodes",
     "/acr/quarantine",

@@ -1,7 +1,7 @@
 
 /*
  * Removes what was begun and never finished: sessions, temporary links of
- * tags, temporary files.
+ * tags, temporary files, fills.
  */
 
 #include "ngx_http_acr_store_path.h"
@@ -10,6 +10,7 @@
 typedef enum {
     NGX_HTTP_ACR_STORE_SWEEP_BEGIN = 0,
     NGX_HTTP_ACR_STORE_SWEEP_TEMP,
+    NGX_HTTP_ACR_STORE_SWEEP_FILLS,
     NGX_HTTP_ACR_STORE_SWEEP_UPLOADS,
     NGX_HTTP_ACR_STORE_SWEEP_TAGS,
     NGX_HTTP_ACR_STORE_SWEEP_END
@@ -183,7 +184,9 @@ ngx_http_acr_store_sweep_next(ngx_http_acr_store_sweep_t *sweep,
     ngx_http_acr_store_path_add(&sweep->path, "/", 1);
     ngx_http_acr_store_path_add(&sweep->path, name, ngx_strlen(name));
 
-    if (sweep->what == NGX_HTTP_ACR_STORE_SWEEP_TEMP) {
+    if (sweep->what == NGX_HTTP_ACR_STORE_SWEEP_TEMP
+        || sweep->what == NGX_HTTP_ACR_STORE_SWEEP_FILLS)
+    {
         return ngx_http_acr_store_sweep_temp(sweep, log);
     }
 
@@ -209,6 +212,12 @@ ngx_http_acr_store_sweep_enter(ngx_http_acr_store_sweep_t *sweep,
         sweep->what = NGX_HTTP_ACR_STORE_SWEEP_TEMP;
 
         ngx_http_acr_store_path_set(&sweep->path, sweep->store, "/acr/tmp");
+        break;
+
+    case NGX_HTTP_ACR_STORE_SWEEP_TEMP:
+        sweep->what = NGX_HTTP_ACR_STORE_SWEEP_FILLS;
+
+        ngx_http_acr_store_path_set(&sweep->path, sweep->store, "/acr/fills");
         break;
 
     case NGX_HTTP_ACR_STORE_SWEEP_UPLOADS:
