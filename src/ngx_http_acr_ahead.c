@@ -22,9 +22,12 @@ struct ngx_http_acr_ahead_s {
     ngx_http_acr_pool_t    *tp;
     ngx_file_t             *file;
 
-    ngx_buf_t              *rest;        /* what is still to be given on */
+    ngx_chain_t            *rest;        /* what is still to be given on */
     ngx_buf_t               part;        /* that the next filter has */
     ngx_chain_t             link;
+
+    ngx_http_acr_growing_t *growing;     /* or NULL: all of it is there */
+    off_t                   end;         /* up to here it is there */
 
     off_t                   cached;      /* up to here it is in memory */
     ngx_msec_t              looked;      /* when that was found out */
@@ -37,9 +40,13 @@ struct ngx_http_acr_ahead_s {
 
 static ngx_int_t ngx_http_acr_ahead_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
+static ngx_uint_t ngx_http_acr_ahead_has(ngx_http_acr_ahead_t *ahead,
+    ngx_chain_t *in);
 static ngx_int_t ngx_http_acr_ahead_send(ngx_http_acr_ahead_t *ahead);
+static ngx_buf_t *ngx_http_acr_ahead_buf(ngx_http_acr_ahead_t *ahead);
 static size_t ngx_http_acr_ahead_size(ngx_http_acr_ahead_t *ahead);
-static void ngx_http_acr_ahead_next(ngx_http_acr_ahead_t *ahead);
+static ngx_chain_t *ngx_http_acr_ahead_next(ngx_http_acr_ahead_t *ahead);
+static ngx_int_t ngx_http_acr_ahead_grown(ngx_http_acr_ahead_t *ahead);
 static ngx_uint_t ngx_http_acr_ahead_cached(ngx_http_acr_ahead_t *ahead);
 static ngx_int_t ngx_http_acr_ahead_fetch(ngx_http_acr_ahead_t *ahead);
 static ngx_int_t ngx_http_acr_ahead_read(void *data, ngx_log_t *log);
@@ -58,10 +65,9 @@ ngx_http_acr_ahead_init(void)
 
 
 ngx_int_t
-ngx_http_acr_ahead(ngx_http_request_t *r, ngx_buf_t *b)
+ngx_http_acr_ahead(ngx_http_request_t *r, ngx_buf_t *b,
+    ngx_http_acr_growing_t *growing)
 {
-#ifdef RWF_NOWAIT
-
     ngx_http_acr_ctx_t    *ctx;
     ngx_http_acr_ahead_t  *ahead;
 
@@ -82,16 +88,14 @@ ngx_http_acr_ahead(ngx_http_request_t *r, ngx_buf_t *b)
     ahead->request = r;
     ahead->tp = ctx->registry->slow;
     ahead->file = b->file;
+    ahead->growing = growing;
+    ahead->end = growing ? 0 : NGX_MAX_OFF_T_VALUE;
 
     ctx->ahead = ahead;
-
-#endif
 
     return NGX_OK;
 }
 
-
-/* several ranges at once are left to nginx */
 
 static ngx_int_t
 ngx_http_acr_ahead_filter(ngx_http_request_t *r, ngx_chain_t *in)
@@ -107,15 +111,8 @@ ngx_http_acr_ahead_filter(ngx_http_request_t *r, ngx_chain_t *in)
 
     ahead = ctx->ahead;
 
-    if (in && ahead->rest == NULL && in->next == NULL && in->buf->in_file
-        && in->buf->file == ahead->file)
-    {
-        ahead->rest = in->buf;
-        ahead->part = *in->buf;
-        ahead->part.file_last = ahead->part.file_pos;
-        ahead->link.buf = &ahead->part;
-        ahead->cached = in->buf->file_pos;
-        ahead->looked = ngx_current_msec;
+    if (ahead->rest == NULL && ngx_http_acr_ahead_has(ahead, in)) {
+        ahead->rest = in;
 
     } else if (in || ahead->rest == NULL) {
         ctx->ahead = NULL;
@@ -123,6 +120,22 @@ ngx_http_acr_ahead_filter(ngx_http_request_t *r, ngx_chain_t *in)
     }
 
     return ngx_http_acr_ahead_send(ahead);
+}
+
+
+/* there are several if the client wants several ranges */
+
+static ngx_uint_t
+ngx_http_acr_ahead_has(ngx_http_acr_ahead_t *ahead, ngx_chain_t *in)
+{
+    for ( /* void */ ; in; in = in->next) {
+
+        if (in->buf->in_file && in->buf->file == ahead->file) {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 
@@ -150,16 +163,21 @@ ngx_http_acr_ahead_send(ngx_http_acr_ahead_t *ahead)
         }
     }
 
-    if (!ngx_http_acr_ahead_cached(ahead)
-        && ngx_http_acr_ahead_fetch(ahead) == NGX_OK)
+    rc = ngx_http_acr_ahead_grown(ahead);
+
+    if (rc == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    if (rc == NGX_AGAIN
+        || (!ngx_http_acr_ahead_cached(ahead)
+            && ngx_http_acr_ahead_fetch(ahead) == NGX_OK))
     {
         r->buffered |= NGX_HTTP_ACR_AHEAD_MORE;
         return NGX_AGAIN;
     }
 
-    ngx_http_acr_ahead_next(ahead);
-
-    rc = ngx_http_next_body_filter(r, &ahead->link);
+    rc = ngx_http_next_body_filter(r, ngx_http_acr_ahead_next(ahead));
 
     if (rc == NGX_ERROR || ahead->rest == NULL) {
         return rc;
@@ -180,42 +198,121 @@ ngx_http_acr_ahead_send(ngx_http_acr_ahead_t *ahead)
 }
 
 
-/* of the next part of the rest, perhaps the last */
+/* the next one of the rest that is of the file, or NULL */
+
+static ngx_buf_t *
+ngx_http_acr_ahead_buf(ngx_http_acr_ahead_t *ahead)
+{
+    ngx_chain_t  *cl;
+
+    for (cl = ahead->rest; cl; cl = cl->next) {
+
+        if (cl->buf->in_file) {
+            return cl->buf;
+        }
+    }
+
+    return NULL;
+}
+
+
+/* of the next part of this one, perhaps the last */
 
 static size_t
 ngx_http_acr_ahead_size(ngx_http_acr_ahead_t *ahead)
 {
-    return ngx_min(ngx_buf_size(ahead->rest), NGX_HTTP_ACR_AHEAD_PART);
+    off_t       size;
+    ngx_buf_t  *buf;
+
+    buf = ngx_http_acr_ahead_buf(ahead);
+
+    size = ngx_min(ngx_buf_size(buf), NGX_HTTP_ACR_AHEAD_PART);
+
+    return ngx_min(size, ahead->end - buf->file_pos);
 }
 
 
-static void
+/* what comes before the next part, and the part */
+
+static ngx_chain_t *
 ngx_http_acr_ahead_next(ngx_http_acr_ahead_t *ahead)
 {
-    size_t      size;
-    ngx_buf_t  *rest, *part;
+    size_t         size;
+    ngx_buf_t     *buf, *part;
+    ngx_chain_t   *out, *cl, **last;
 
-    rest = ahead->rest;
+    out = NULL;
+    last = &out;
     part = &ahead->part;
 
-    size = ngx_http_acr_ahead_size(ahead);
-
-    *part = *rest;
-    part->file_last = part->file_pos + size;
-    rest->file_pos += size;
-
-    ahead->link.next = NULL;
-
-    if (rest->file_pos == rest->file_last) {
-        ahead->rest = NULL;
-        ahead->request->buffered &= ~NGX_HTTP_ACR_AHEAD_MORE;
-        return;
+    for (cl = ahead->rest; cl && !cl->buf->in_file; cl = cl->next) {
+        *last = cl;
+        last = &cl->next;
     }
 
-    part->last_buf = 0;
-    part->last_in_chain = 0;
+    if (cl) {
+        buf = cl->buf;
+        size = ngx_http_acr_ahead_size(ahead);
 
-    ahead->request->buffered |= NGX_HTTP_ACR_AHEAD_MORE;
+        *part = *buf;
+        part->file_last = part->file_pos + size;
+        buf->file_pos += size;
+
+        ahead->link.buf = part;
+        ahead->link.next = NULL;
+        *last = &ahead->link;
+
+        if (buf->file_pos == buf->file_last) {
+            cl = cl->next;
+
+        } else {
+            part->last_buf = 0;
+            part->last_in_chain = 0;
+        }
+    }
+
+    ahead->rest = cl;
+
+    if (cl) {
+        ahead->request->buffered |= NGX_HTTP_ACR_AHEAD_MORE;
+
+    } else {
+        ahead->request->buffered &= ~NGX_HTTP_ACR_AHEAD_MORE;
+    }
+
+    return out;
+}
+
+
+/*
+ * Is the beginning of the next part there?  NGX_AGAIN: it is told when it is;
+ * NGX_ERROR: it never will be.
+ */
+
+static ngx_int_t
+ngx_http_acr_ahead_grown(ngx_http_acr_ahead_t *ahead)
+{
+    ngx_buf_t  *buf;
+
+    buf = ngx_http_acr_ahead_buf(ahead);
+
+    if (buf == NULL || buf->file_pos < ahead->end) {
+        return NGX_OK;
+    }
+
+    ahead->end = ahead->growing->there(ahead->growing->data);
+
+    if (ahead->end == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    if (buf->file_pos < ahead->end) {
+        return NGX_OK;
+    }
+
+    ahead->growing->wait(ahead->growing->data, buf->file_pos);
+
+    return NGX_AGAIN;
 }
 
 
@@ -229,16 +326,28 @@ ngx_http_acr_ahead_cached(ngx_http_acr_ahead_t *ahead)
 
     off_t         last;
     u_char        byte;
+    ngx_buf_t    *buf;
     struct iovec  iov;
+
+    buf = ngx_http_acr_ahead_buf(ahead);
+
+    if (buf == NULL) {
+        return 1;
+    }
 
     iov.iov_base = &byte;
     iov.iov_len = 1;
 
-    last = ahead->rest->file_pos + ngx_http_acr_ahead_size(ahead);
+    last = buf->file_pos + ngx_http_acr_ahead_size(ahead);
 
-    if (ngx_current_msec - ahead->looked > NGX_HTTP_ACR_AHEAD_GOOD) {
+    /* ranges may be in any order */
+
+    if (ahead->cached < buf->file_pos
+        || ahead->cached - buf->file_pos > 2 * NGX_HTTP_ACR_AHEAD_PART
+        || ngx_current_msec - ahead->looked > NGX_HTTP_ACR_AHEAD_GOOD)
+    {
         ahead->looked = ngx_current_msec;
-        ahead->cached = ahead->rest->file_pos;
+        ahead->cached = buf->file_pos;
     }
 
     while (ahead->cached < last) {
@@ -266,7 +375,7 @@ ngx_http_acr_ahead_fetch(ngx_http_acr_ahead_t *ahead)
 
     r = ahead->request;
 
-    ahead->from = ahead->rest->file_pos;
+    ahead->from = ngx_http_acr_ahead_buf(ahead)->file_pos;
     ahead->len = ngx_http_acr_ahead_size(ahead);
 
     ahead->task.work = ngx_http_acr_ahead_read;
@@ -323,20 +432,14 @@ ngx_http_acr_ahead_read(void *data, ngx_log_t *log)
 }
 
 
-/* as nginx's copy filter does it after a thread has read */
-
 static void
 ngx_http_acr_ahead_done(void *data, ngx_int_t rc)
 {
     ngx_http_acr_ahead_t *ahead = data;
 
-    ngx_connection_t    *c;
     ngx_http_request_t  *r;
 
     r = ahead->request;
-    c = r->connection;
-
-    ngx_http_set_log_request(c->log, r);
 
     /* nobody looks again at what was read just now, so that the transfer goes
        on even if it is in the cache no more */
@@ -346,6 +449,21 @@ ngx_http_acr_ahead_done(void *data, ngx_int_t rc)
 
     r->main->blocked--;
     r->aio = 0;
+
+    ngx_http_acr_ahead_go_on(r);
+}
+
+
+/* as nginx's copy filter does it after a thread has read */
+
+void
+ngx_http_acr_ahead_go_on(ngx_http_request_t *r)
+{
+    ngx_connection_t  *c;
+
+    c = r->connection;
+
+    ngx_http_set_log_request(c->log, r);
 
     r->write_event_handler(r);
 

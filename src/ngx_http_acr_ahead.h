@@ -18,9 +18,32 @@
 /* for postconfiguration */
 void ngx_http_acr_ahead_init(void);
 
-/* b, of a file, will be the body of this request, or parts of it will.
-   NGX_ERROR: no memory */
-ngx_int_t ngx_http_acr_ahead(ngx_http_request_t *r, ngx_buf_t *b);
+/* a file that grows while it is sent */
+
+typedef struct {
+
+    /* up to which offset it is there; NGX_ERROR, after a log line: the rest
+       never will be */
+    off_t                     (*there)(void *data);
+
+    /* calls ngx_http_acr_ahead_go_on(), later, when it is there beyond this
+       offset; or before, which is no harm */
+    void                      (*wait)(void *data, off_t offset);
+
+    void                       *data;
+} ngx_http_acr_growing_t;
+
+
+/*
+ * b, of a file, will be the body of this request, or parts of it will.  If the
+ * file grows (else growing is NULL), what is not there is waited for, and if it
+ * never will be the connection is broken.  NGX_ERROR: no memory.
+ */
+ngx_int_t ngx_http_acr_ahead(ngx_http_request_t *r, ngx_buf_t *b,
+    ngx_http_acr_growing_t *growing);
+
+/* from an event: sends what there is now */
+void ngx_http_acr_ahead_go_on(ngx_http_request_t *r);
 
 
 #endif /* NGX_HTTP_ACR_AHEAD_H */

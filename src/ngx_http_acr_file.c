@@ -65,6 +65,18 @@ ngx_http_acr_send_content(ngx_http_request_t *r, off_t size, ngx_str_t *type,
         return;
     }
 
+    ngx_http_acr_send_opened(r, size, type, by_tag, missing, b);
+}
+
+
+void
+ngx_http_acr_send_opened(ngx_http_request_t *r, off_t size, ngx_str_t *type,
+    ngx_uint_t by_tag, acr_error_e missing, ngx_buf_t *b)
+{
+    ngx_str_t  *digest;
+
+    digest = &ngx_http_acr_get_ctx(r)->digest;
+
     /*
      * nginx would answer If-Match with its own page.  There is no date of
      * modification, so conditions on it do not count.  Ranges are of GET
@@ -193,7 +205,7 @@ ngx_http_acr_file_content(ngx_http_request_t *r, off_t size, ngx_buf_t *b)
     }
 
     if (rc != NGX_ERROR && b->in_file) {
-        rc = ngx_http_acr_ahead(r, b);
+        rc = ngx_http_acr_ahead(r, b, NULL);
     }
 
     return (rc == NGX_ERROR) ? NGX_ERROR : NGX_OK;

@@ -68,6 +68,10 @@ void ngx_http_acr_send_buf(ngx_http_request_t *r, ngx_uint_t status,
 void ngx_http_acr_send_content(ngx_http_request_t *r, off_t size,
     ngx_str_t *type, ngx_uint_t by_tag, acr_error_e missing);
 
+/* the same with what there is of it in b, a file or memory */
+void ngx_http_acr_send_opened(ngx_http_request_t *r, off_t size,
+    ngx_str_t *type, ngx_uint_t by_tag, acr_error_e missing, ngx_buf_t *b);
+
 /*
  * Ends the request like ngx_http_acr_fail() if the directory does not have
  * what is asked for, unless that is so because the volume itself is away: then

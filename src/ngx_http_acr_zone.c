@@ -5,9 +5,9 @@
 #include <time.h>
 
 
-#define NGX_HTTP_ACR_ZONE_VERSION  3
+#define NGX_HTTP_ACR_ZONE_VERSION  4
 
-/* the counters are less than half of this */
+/* counters and fills are less than this */
 #define NGX_HTTP_ACR_ZONE_MIN      (1024 * 1024)
 
 
@@ -117,6 +117,14 @@ ngx_http_acr_zone_init(ngx_shm_zone_t *shm_zone, void *data)
         return NGX_ERROR;
     }
 
+    head->fills = ngx_slab_alloc(shpool, ngx_http_acr_fills_size());
+
+    if (head->fills == NULL) {
+        return NGX_ERROR;
+    }
+
+    (void) ngx_http_acr_fills_init(head->fills);
+
     head->cache = ngx_http_acr_zone_cache(shpool, shm_zone->shm.size);
 
     shpool->data = head;
@@ -128,6 +136,7 @@ done:
     zone->words = head->counters->parts[0].words;
     zone->credentials = &head->credentials;
     zone->cache = head->cache;
+    zone->fills = head->fills;
 
     return NGX_OK;
 }

@@ -2,8 +2,8 @@
 /*
  * acr_zone: the shared memory of a registry.  It belongs to one registry, is
  * shared by its workers, and survives a reload.  In it are the verified
- * credentials (src/auth), the answers to lookups (ngx_http_acr_cache.h), and
- * counters.
+ * credentials (src/auth), the answers to lookups (ngx_http_acr_cache.h), what is
+ * being fetched from other registries (ngx_http_acr_fills.h), and counters.
  *
  * The counters are listed here and nowhere else: a row of a table below is a
  * metric, which acr_metrics prints.  Every label has a fixed set of values, so
@@ -21,6 +21,7 @@
 #include <ngx_core.h>
 
 #include "ngx_http_acr_cache.h"
+#include "edge/ngx_http_acr_fills.h"
 
 
 /* --- labels: X(value) */
@@ -263,15 +264,17 @@ typedef struct {
     ngx_http_acr_counters_t      *counters;
     void                         *credentials;  /* of src/auth, or NULL */
     ngx_http_acr_cache_t         *cache;     /* NULL: the zone is too small */
+    ngx_http_acr_fills_t         *fills;
 } ngx_http_acr_zone_head_t;
 
-typedef struct {
+typedef struct ngx_http_acr_zone_s {
     ngx_str_t                     name;
     size_t                        size;
     void                         *owner;     /* the registry that it is of */
     ngx_slab_pool_t              *shpool;    /* NULL: not there yet */
     void                        **credentials;  /* in the head */
     ngx_http_acr_cache_t         *cache;     /* or NULL */
+    ngx_http_acr_fills_t         *fills;
     ngx_http_acr_counters_t      *counters;  /* in shared memory */
     ngx_atomic_t                 *words;     /* of the part of this worker */
     ngx_http_acr_zone_worker_t   *worker;    /* of this worker, or NULL */

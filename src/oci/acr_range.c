@@ -97,3 +97,32 @@ acr_range_parse(acr_range_t *range, const unsigned char *p, size_t n)
 
     return ACR_OK;
 }
+
+
+int
+acr_content_range_parse(acr_range_t *range, uint64_t *total,
+    const unsigned char *p, size_t n)
+{
+    acr_text_t            text;
+    const unsigned char  *end;
+
+    text.data = p;
+    text.len = n;
+
+    if (!acr_text_begins(&text, "bytes ")
+        || acr_range_parse(range, p, n) != ACR_OK)
+    {
+        return ACR_INVALID;
+    }
+
+    end = p + n;
+
+    while (*p++ != '/') { /* void */ }
+
+    if (*p == '*') {
+        *total = ACR_RANGE_ANY;
+        return ACR_OK;
+    }
+
+    return acr_range_number(&p, end, total);
+}

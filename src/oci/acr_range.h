@@ -18,4 +18,14 @@ typedef struct {
 /* ACR_OK, or ACR_INVALID: bad syntax, end < start, or beyond INT64_MAX */
 int acr_range_parse(acr_range_t *range, const unsigned char *p, size_t n);
 
+/*
+ * Content-Range of an answer, RFC 9110 14.4: "bytes 0-9/10" or "bytes 0-9/<star>".
+ * ACR_OK, with *total set, INT64_MAX at most, or to ACR_RANGE_ANY for a star;
+ * or ACR_INVALID.
+ */
+#define ACR_RANGE_ANY  UINT64_MAX
+
+int acr_content_range_parse(acr_range_t *range, uint64_t *total,
+    const unsigned char *p, size_t n);
+
 #endif /* ACR_RANGE_H */

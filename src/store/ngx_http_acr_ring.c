@@ -61,6 +61,7 @@ struct ngx_http_acr_ring_s {
     int                         fd;
     ngx_int_t                   error;       /* errno, or 0 */
     off_t                       offset;      /* behind all that was put */
+    off_t                       written;
     off_t                       flushed;
     acr_hash_t                  hash;
 
@@ -120,6 +121,7 @@ ngx_http_acr_ring_create(ngx_pool_t *pool, ngx_http_acr_pool_t *tp,
     ring->data = data;
     ring->fd = fd;
     ring->offset = offset;
+    ring->written = offset;
     ring->flushed = offset;
     ring->hash = *hash;
     ring->write_back = write_back;
@@ -207,13 +209,20 @@ ngx_http_acr_ring_put(ngx_http_acr_ring_t *ring, u_char *p, size_t n)
 ngx_int_t
 ngx_http_acr_ring_drain(ngx_http_acr_ring_t *ring)
 {
-    if (ring->filling) {
-        ngx_http_acr_ring_submit(ring);
-    }
+    ngx_http_acr_ring_flush(ring);
 
     return (ring->lanes[NGX_HTTP_ACR_RING_WRITE].task.active
             || ring->lanes[NGX_HTTP_ACR_RING_HASH].task.active)
            ? NGX_AGAIN : NGX_OK;
+}
+
+
+void
+ngx_http_acr_ring_flush(ngx_http_acr_ring_t *ring)
+{
+    if (ring->filling) {
+        ngx_http_acr_ring_submit(ring);
+    }
 }
 
 
@@ -228,6 +237,13 @@ off_t
 ngx_http_acr_ring_offset(ngx_http_acr_ring_t *ring)
 {
     return ring->offset;
+}
+
+
+off_t
+ngx_http_acr_ring_written(ngx_http_acr_ring_t *ring)
+{
+    return ring->written;
 }
 
 
@@ -468,6 +484,10 @@ ngx_http_acr_ring_done(void *data, ngx_int_t rc)
     for (slot = lane->taken; slot; slot = slot->next[lane->number]) {
         slot->lanes--;
 
+        if (lane->number == NGX_HTTP_ACR_RING_WRITE && rc == NGX_OK) {
+            ring->written = slot->offset + slot->len;
+        }
+
         if (slot->lanes == 0 && slot->large && !ring->fast) {
             ngx_http_acr_ring_release(ring, slot);
         }
@@ -501,10 +521,7 @@ ngx_http_acr_ring_idle(ngx_event_t *ev)
 
     ring = ev->data;
 
-    if (ring->filling) {
-        ngx_http_acr_ring_submit(ring);
-    }
-
+    ngx_http_acr_ring_flush(ring);
     ngx_http_acr_ring_slow(ring);
 }
 

@@ -79,8 +79,16 @@ ssize_t ngx_http_acr_ring_put(ngx_http_acr_ring_t *ring, u_char *p, size_t n);
  */
 ngx_int_t ngx_http_acr_ring_drain(ngx_http_acr_ring_t *ring);
 
+/* begins to write what is there of a buffer that is not full; ready() is called
+   when that is done */
+void ngx_http_acr_ring_flush(ngx_http_acr_ring_t *ring);
+
 ngx_int_t ngx_http_acr_ring_error(ngx_http_acr_ring_t *ring);
 off_t ngx_http_acr_ring_offset(ngx_http_acr_ring_t *ring);
+
+/* what is before this offset has been written */
+off_t ngx_http_acr_ring_written(ngx_http_acr_ring_t *ring);
+
 acr_hash_t *ngx_http_acr_ring_hash(ngx_http_acr_ring_t *ring);
 
 

@@ -12,7 +12,14 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
     int          len;
     char         text[64];
+    uint64_t     total;
     acr_range_t  range, again;
+
+    if (acr_content_range_parse(&range, &total, p, n) == ACR_OK) {
+        check(total == ACR_RANGE_ANY
+              || (range.end < total && total <= INT64_MAX));
+        check(acr_range_parse(&again, p, n) == ACR_OK);
+    }
 
     if (acr_range_parse(&range, p, n) != ACR_OK) {
         return 0;

@@ -23,9 +23,46 @@ range(const char *s, size_t n, int rc, uint64_t start, uint64_t end,
 #define bad(s)               range(s, sizeof(s) - 1, ACR_INVALID, 77, 77, #s)
 
 
+static void
+content_range(const char *s, size_t n, int rc, uint64_t start, uint64_t end,
+    uint64_t total, const char *name)
+{
+    int          got;
+    uint64_t     all;
+    acr_range_t  r;
+
+    all = 77;
+    r.start = 77;
+    r.end = 77;
+
+    got = acr_content_range_parse(&r, &all, tap_copy(s, n), n);
+
+    ok(got == rc && (got != ACR_OK || (r.start == start && r.end == end
+                                       && all == total)),
+       "%s of an answer", name);
+}
+
+
+#define answer(s, rc, start, end, total)                                     \
+    content_range(s, sizeof(s) - 1, rc, start, end, total, #s)
+
+
 int
 main(void)
 {
+    answer("bytes 0-9/10", ACR_OK, 0, 9, 10);
+    answer("Bytes 5-9/1000", ACR_OK, 5, 9, 1000);
+    answer("bytes 0-0/9223372036854775807", ACR_OK, 0, 0, INT64_MAX);
+    answer("bytes 5-9/*", ACR_OK, 5, 9, ACR_RANGE_ANY);
+    answer("0-9", ACR_INVALID, 0, 0, 0);
+    answer("bytes 0-9", ACR_INVALID, 0, 0, 0);
+    answer("bytes 0-9/", ACR_INVALID, 0, 0, 0);
+    answer("bytes 0-9/9", ACR_INVALID, 0, 0, 0);
+    answer("bytes */10", ACR_INVALID, 0, 0, 0);
+    answer("bytes 0-9/9223372036854775808", ACR_INVALID, 0, 0, 0);
+    answer("bytes", ACR_INVALID, 0, 0, 0);
+    answer("", ACR_INVALID, 0, 0, 0);
+
     good("0-0", 0, 0);
     good("0-9", 0, 9);
     good("5-5", 5, 5);
