@@ -9,18 +9,19 @@ static ngx_int_t ngx_http_acr_fetch_append(struct curl_slist **list,
 static const char *ngx_http_acr_fetch_written(
     ngx_http_acr_fetch_transfer_t *t);
 static void ngx_http_acr_fetch_request(ngx_http_acr_fetch_transfer_t *t);
-static ngx_uint_t ngx_http_acr_fetch_is_redirect(long status);
-static void ngx_http_acr_fetch_redirect(ngx_http_acr_fetch_transfer_t *t,
-    long status, ngx_str_t *location);
+static void ngx_http_acr_fetch_answered(ngx_http_acr_fetch_transfer_t *t);
+static void ngx_http_acr_fetch_redirect(ngx_http_acr_fetch_transfer_t *t);
+static const char *ngx_http_acr_fetch_target(ngx_http_acr_fetch_transfer_t *t,
+    ngx_http_acr_fetch_url_t *url);
 static ngx_int_t ngx_http_acr_fetch_elsewhere(
     ngx_http_acr_fetch_transfer_t *t);
 static void ngx_http_acr_fetch_request_failed(
     ngx_http_acr_fetch_transfer_t *t, CURLcode rc);
+static void ngx_http_acr_fetch_unwanted(ngx_http_acr_fetch_transfer_t *t);
 static void ngx_http_acr_fetch_error(ngx_http_acr_fetch_transfer_t *t,
     const char *fmt, va_list args);
 static void ngx_http_acr_fetch_timeout(ngx_event_t *ev);
 static void ngx_http_acr_fetch_failed(ngx_event_t *ev);
-static void ngx_http_acr_fetch_end(ngx_http_acr_fetch_transfer_t *t);
 static void ngx_http_acr_fetch_detach(ngx_http_acr_fetch_transfer_t *t);
 static void ngx_http_acr_fetch_reset(ngx_http_acr_fetch_transfer_t *t);
 static void ngx_http_acr_fetch_free(ngx_http_acr_fetch_transfer_t *t);
@@ -126,7 +127,10 @@ ngx_http_acr_fetch_start(ngx_http_acr_fetch_client_t *client,
     t->failed.handler = ngx_http_acr_fetch_failed;
     t->failed.log = client->log;
 
+    ngx_http_acr_fetch_answer_init(t);
+
     fetch->status = 0;
+    fetch->received = 0;
     ngx_str_null(&fetch->answer);
     ngx_str_null(&fetch->error);
     fetch->easy = NULL;
@@ -139,7 +143,10 @@ ngx_http_acr_fetch_start(ngx_http_acr_fetch_client_t *client,
     fetch->transfer = t;
 
     ngx_queue_insert_tail(&client->transfers, &t->queue);
-    ngx_add_timer(&t->timer, fetch->timeout);
+
+    if (fetch->timeout) {
+        ngx_add_timer(&t->timer, fetch->timeout);
+    }
 
     why = ngx_http_acr_fetch_url(&t->url, &fetch->url, NULL);
 
@@ -334,7 +341,10 @@ ngx_http_acr_fetch_request(ngx_http_acr_fetch_transfer_t *t)
         literal = url->literal;
     }
 
+    ngx_http_acr_fetch_answer_heard(t);
+
     if (literal) {
+        t->begun = ngx_current_msec;
         ngx_http_acr_fetch_named(t);
 
     } else {
@@ -351,6 +361,8 @@ ngx_http_acr_fetch_named(ngx_http_acr_fetch_transfer_t *t)
         return;
     }
 
+    ngx_http_acr_fetch_answer_heard(t);
+
     if (ngx_http_acr_fetch_easy(t) != NGX_OK) {
         ngx_http_acr_fetch_fail(t, "libcurl does not take the request");
         return;
@@ -365,9 +377,6 @@ ngx_http_acr_fetch_named(ngx_http_acr_fetch_transfer_t *t)
 void
 ngx_http_acr_fetch_requested(ngx_http_acr_fetch_transfer_t *t, CURLcode rc)
 {
-    long       status;
-    ngx_str_t  location;
-
     ngx_http_acr_fetch_loop_remove(t);
 
     if (t->failed.posted) {
@@ -383,46 +392,45 @@ ngx_http_acr_fetch_requested(ngx_http_acr_fetch_transfer_t *t, CURLcode rc)
         return;
     }
 
-    if (rc != CURLE_OK) {
+    if (rc != CURLE_OK && !t->enough) {
         ngx_http_acr_fetch_request_failed(t, rc);
         return;
     }
 
-    status = 0;
-    (void) curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+    /* there was no body */
 
-    t->fetch->easy = t->easy;
-
-    if (ngx_http_acr_fetch_is_redirect(status)
-        && ngx_http_acr_fetch_header(t->fetch, "Location", &location)
-           == NGX_OK)
+    if (t->to == NGX_HTTP_ACR_FETCH_UNKNOWN
+        && ngx_http_acr_fetch_answer_head(t) != NGX_OK)
     {
-        ngx_http_acr_fetch_redirect(t, status, &location);
+        ngx_http_acr_fetch_unwanted(t);
         return;
     }
 
-    t->fetch->status = status;
-    t->fetch->answer.data = t->answer;
-    t->fetch->answer.len = t->len;
+    if (t->to == NGX_HTTP_ACR_FETCH_DROP) {
+        ngx_http_acr_fetch_redirect(t);
+        return;
+    }
+
+    ngx_http_acr_fetch_answered(t);
+}
+
+
+static void
+ngx_http_acr_fetch_answered(ngx_http_acr_fetch_transfer_t *t)
+{
+    t->fetch->status = t->status;
+
+    if (t->to == NGX_HTTP_ACR_FETCH_COLLECT) {
+        t->fetch->answer.data = t->answer;
+        t->fetch->answer.len = t->len;
+    }
 
     ngx_http_acr_fetch_end(t);
 }
 
 
-static ngx_uint_t
-ngx_http_acr_fetch_is_redirect(long status)
-{
-    return status == NGX_HTTP_MOVED_PERMANENTLY
-           || status == NGX_HTTP_MOVED_TEMPORARILY
-           || status == NGX_HTTP_SEE_OTHER
-           || status == NGX_HTTP_TEMPORARY_REDIRECT
-           || status == NGX_HTTP_PERMANENT_REDIRECT;
-}
-
-
 static void
-ngx_http_acr_fetch_redirect(ngx_http_acr_fetch_transfer_t *t, long status,
-    ngx_str_t *location)
+ngx_http_acr_fetch_redirect(ngx_http_acr_fetch_transfer_t *t)
 {
     const char                *why;
     ngx_uint_t                 same;
@@ -433,11 +441,7 @@ ngx_http_acr_fetch_redirect(ngx_http_acr_fetch_transfer_t *t, long status,
         return;
     }
 
-    why = ngx_http_acr_fetch_url(&url, location, t->url.handle);
-
-    if (why == NULL && t->url.https && !url.https) {
-        why = "from https to http";
-    }
+    why = ngx_http_acr_fetch_target(t, &url);
 
     if (why) {
         curl_url_cleanup(url.handle);
@@ -448,16 +452,15 @@ ngx_http_acr_fetch_redirect(ngx_http_acr_fetch_transfer_t *t, long status,
 
     same = ngx_http_acr_fetch_same_origin(&t->url, &url);
 
-    /* the location goes with it */
-
     ngx_http_acr_fetch_reset(t);
 
     curl_url_cleanup(t->url.handle);
     t->url = url;
 
-    if ((status == NGX_HTTP_SEE_OTHER && ngx_strcmp(t->method, "HEAD") != 0)
-        || ((status == NGX_HTTP_MOVED_PERMANENTLY
-             || status == NGX_HTTP_MOVED_TEMPORARILY)
+    if ((t->status == NGX_HTTP_SEE_OTHER
+         && ngx_strcmp(t->method, "HEAD") != 0)
+        || ((t->status == NGX_HTTP_MOVED_PERMANENTLY
+             || t->status == NGX_HTTP_MOVED_TEMPORARILY)
             && ngx_strcmp(t->method, "POST") == 0))
     {
         ngx_memcpy(t->method, "GET", sizeof("GET"));
@@ -475,6 +478,28 @@ ngx_http_acr_fetch_redirect(ngx_http_acr_fetch_transfer_t *t, long status,
     }
 
     ngx_http_acr_fetch_request(t);
+}
+
+
+/* url->handle is to be freed in any case */
+
+static const char *
+ngx_http_acr_fetch_target(ngx_http_acr_fetch_transfer_t *t,
+    ngx_http_acr_fetch_url_t *url)
+{
+    ngx_str_t    location;
+    const char  *why;
+
+    ngx_str_null(&location);
+    (void) ngx_http_acr_fetch_header(t->fetch, "Location", &location);
+
+    why = ngx_http_acr_fetch_url(url, &location, t->url.handle);
+
+    if (why == NULL && t->url.https && !url->https) {
+        why = "from https to http";
+    }
+
+    return why;
 }
 
 
@@ -527,6 +552,11 @@ ngx_http_acr_fetch_request_failed(ngx_http_acr_fetch_transfer_t *t,
         return;
     }
 
+    if (t->unwanted) {
+        ngx_http_acr_fetch_unwanted(t);
+        return;
+    }
+
     /* what libcurl says may have parts of what a server has sent */
 
     for (p = t->error; *p; p++) {
@@ -537,6 +567,29 @@ ngx_http_acr_fetch_request_failed(ngx_http_acr_fetch_transfer_t *t,
 
     ngx_http_acr_fetch_fail(t, "%s", t->error[0] ? t->error
                                                  : curl_easy_strerror(rc));
+}
+
+
+/* the owner's text may be where ours would be written to */
+
+static void
+ngx_http_acr_fetch_unwanted(ngx_http_acr_fetch_transfer_t *t)
+{
+    size_t                 n;
+    ngx_http_acr_fetch_t  *fetch;
+    u_char                 text[sizeof(t->fetch->text)];
+
+    fetch = t->fetch;
+
+    if (fetch->error.len == 0) {
+        ngx_http_acr_fetch_fail(t, "refused by its owner");
+        return;
+    }
+
+    n = ngx_min(fetch->error.len, sizeof(text));
+    ngx_memcpy(text, fetch->error.data, n);
+
+    ngx_http_acr_fetch_fail(t, "%*s", n, text);
 }
 
 
@@ -602,7 +655,7 @@ ngx_http_acr_fetch_failed(ngx_event_t *ev)
 }
 
 
-static void
+void
 ngx_http_acr_fetch_end(ngx_http_acr_fetch_transfer_t *t)
 {
     ngx_http_acr_fetch_t  *fetch;
@@ -610,6 +663,11 @@ ngx_http_acr_fetch_end(ngx_http_acr_fetch_transfer_t *t)
     fetch = t->fetch;
 
     ngx_http_acr_fetch_detach(t);
+
+    if (fetch->error.len) {
+        fetch->status = 0;
+        fetch->easy = NULL;
+    }
 
     fetch->transfer = NULL;
     fetch->done(fetch);
@@ -632,6 +690,7 @@ ngx_http_acr_fetch_cancel(ngx_http_acr_fetch_t *fetch)
     }
 
     fetch->transfer = NULL;
+    fetch->easy = NULL;
 
     ngx_http_acr_fetch_detach(t);
     ngx_http_acr_fetch_free(t);
@@ -683,6 +742,7 @@ ngx_http_acr_fetch_detach(ngx_http_acr_fetch_transfer_t *t)
         ngx_delete_posted_event(&t->failed);
     }
 
+    ngx_http_acr_fetch_answer_detach(t);
     ngx_http_acr_fetch_name_forget(t);
     ngx_http_acr_fetch_loop_remove(t);
 }
@@ -703,7 +763,8 @@ ngx_http_acr_fetch_reset(ngx_http_acr_fetch_transfer_t *t)
 
     t->fetch->easy = NULL;
     t->error[0] = '\0';
-    t->len = 0;
+
+    ngx_http_acr_fetch_answer_reset(t);
 }
 
 

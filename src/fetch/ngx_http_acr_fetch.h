@@ -5,6 +5,7 @@
  *
  *     ngx_http_acr_fetch.c        a fetch from its start to its end, redirects
  *     ngx_http_acr_fetch_easy.c   what libcurl is told of a request
+ *     ngx_http_acr_fetch_answer.c what becomes of an answer, pauses
  *     ngx_http_acr_fetch_loop.c   libcurl on nginx's events and timers
  *     ngx_http_acr_fetch_name.c   names, in the thread pool "acr_slow"
  *     ngx_http_acr_fetch_url.c    URLs, and which addresses may be asked
@@ -29,14 +30,13 @@
  * it there is an error.  Through a proxy (acr_fetch_proxy) names are the
  * proxy's; addresses that stand in a URL are looked at all the same.
  *
+ * An answer is collected, up to a number of bytes, or given to its owner piece
+ * by piece, however long it is.  An owner that cannot take a piece pauses the
+ * fetch: then nothing is read from the server, and what was read already, up to
+ * 128 KiB, is kept.  Nothing is decompressed.
+ *
  * A fetch keeps no exiting worker alive: whoever waits for it and should be
  * waited for has a timer of its own.
- *
- * There is room for, but there is not yet: an answer of any size, given to its
- * owner piece by piece (a second callback beside done; its "stop" would be
- * libcurl's pause, its "go on" curl_easy_pause() from an event, and pieces of
- * up to 16 KiB would be copied to a ring); connections used again (what was
- * looked at when a socket was made has to be looked at by PREREQFUNCTION then).
  */
 
 #ifndef NGX_HTTP_ACR_FETCH_H
@@ -79,6 +79,27 @@ typedef struct {
 /* on the event loop, and never from within a function of this header */
 typedef void (*ngx_http_acr_fetch_done_pt)(ngx_http_acr_fetch_t *fetch);
 
+/*
+ * From within libcurl: of the functions of this header they may call only
+ * ngx_http_acr_fetch_header().
+ *
+ * head is called once, before piece and done, unless there is no answer: status
+ * and headers are there, of the final one, since those of redirects and their
+ * bodies are nobody's.  NGX_OK: the body is given to piece; NGX_DECLINED: it is
+ * collected up to max, as without piece; NGX_ERROR: the fetch ends with the
+ * error "refused by its owner", or a text that the owner has put into
+ * fetch->error.
+ */
+typedef ngx_int_t (*ngx_http_acr_fetch_head_pt)(ngx_http_acr_fetch_t *fetch);
+
+/*
+ * The next n bytes of the body.  NGX_OK: they were taken; NGX_AGAIN: none of
+ * them was, and the same come again, maybe in pieces of other sizes, after
+ * ngx_http_acr_fetch_resume(); NGX_ERROR: as of head.
+ */
+typedef ngx_int_t (*ngx_http_acr_fetch_piece_pt)(ngx_http_acr_fetch_t *fetch,
+    u_char *p, size_t n);
+
 
 /*
  * A fetch is memory of its owner: all zero at first, and not to be moved, freed
@@ -103,17 +124,30 @@ struct ngx_http_acr_fetch_s {
     ngx_uint_t                      nheaders;
     ngx_str_t                       body;     /* whose Content-Type is among
                                                  the headers */
-    size_t                          max;      /* bytes of the answer's body;
-                                                 more are an error */
-    ngx_msec_t                      timeout;  /* for all of it */
+    size_t                          max;      /* bytes of a body that is
+                                                 collected; more are an error */
+    ngx_msec_t                      timeout;  /* for all of it, pauses too;
+                                                 0: any */
+    ngx_msec_t                      connect;  /* for the connection of each
+                                                 request, TLS too; 0: only
+                                                 timeout counts */
+    ngx_msec_t                      idle;     /* without a byte of the answer,
+                                                 while it is not paused; 0: any.
+                                                 A name, and a connection, may
+                                                 take as long */
+    ngx_http_acr_fetch_head_pt      head;     /* NULL: none, as if NGX_OK */
+    ngx_http_acr_fetch_piece_pt     piece;    /* NULL: bodies are collected */
     ngx_http_acr_fetch_done_pt      done;
     void                           *data;
 
     /* set when done is called; texts go when it returns, but for the error */
 
-    ngx_uint_t                      status;   /* whatever it is; 0: there is
-                                                 an error */
-    ngx_str_t                       answer;   /* the body */
+    ngx_uint_t                      status;   /* whatever it is, for head, too;
+                                                 0: there is an error, also that
+                                                 the body has ended early */
+    ngx_str_t                       answer;   /* the body that was collected */
+    off_t                           received; /* bytes that piece has taken, so
+                                                 far */
     ngx_str_t                       error;    /* printable, for a log line;
                                                  with a zero behind it */
 
@@ -121,7 +155,8 @@ struct ngx_http_acr_fetch_s {
 
     ngx_http_acr_fetch_transfer_t  *transfer; /* under way, else NULL */
     void                           *easy;     /* that has the headers of the
-                                                 answer, while done runs */
+                                                 answer, for head, piece and
+                                                 done */
     u_char                          text[256];
 };
 
@@ -135,11 +170,16 @@ struct ngx_http_acr_fetch_s {
 ngx_int_t ngx_http_acr_fetch_start(ngx_http_acr_fetch_client_t *client,
     ngx_http_acr_fetch_t *fetch);
 
-/* at any time: nothing of the fetch is touched afterwards; nothing happens if
-   it is not under way */
+/* at any time, but for head and piece: nothing of the fetch is touched
+   afterwards; nothing happens if it is not under way */
 void ngx_http_acr_fetch_cancel(ngx_http_acr_fetch_t *fetch);
 
-/* a header of the answer, for done: its last value, or NGX_DECLINED */
+/* at any time, but for head and piece: these go on from an event, if piece has
+   returned NGX_AGAIN; else nothing happens */
+void ngx_http_acr_fetch_resume(ngx_http_acr_fetch_t *fetch);
+
+/* a header of the answer, for head, piece and done: its last value, or
+   NGX_DECLINED */
 ngx_int_t ngx_http_acr_fetch_header(ngx_http_acr_fetch_t *fetch,
     const char *name, ngx_str_t *value);
 

@@ -7,7 +7,8 @@
  * up (state NAME) and then a handle of libcurl is in the client's multi handle
  * (state REQUEST), for one address after the other until there is a connection:
  * libcurl 7.88 forgets to go on to the second in time if the first does not
- * answer.  No function of an owner is called from within libcurl.
+ * answer.  Of an owner's functions only head and piece are called from within
+ * libcurl.
  */
 
 #ifndef NGX_HTTP_ACR_FETCH_CORE_H
@@ -60,6 +61,16 @@ typedef struct {
 } ngx_http_acr_fetch_address_t;
 
 
+/* what becomes of the body of an answer */
+
+typedef enum {
+    NGX_HTTP_ACR_FETCH_UNKNOWN = 0,         /* no byte of it was there yet */
+    NGX_HTTP_ACR_FETCH_COLLECT,
+    NGX_HTTP_ACR_FETCH_GIVE,                /* piece by piece */
+    NGX_HTTP_ACR_FETCH_DROP                 /* of a redirect */
+} ngx_http_acr_fetch_body_e;
+
+
 /* outlives its transfer until its thread is done with it */
 
 typedef struct {
@@ -80,6 +91,10 @@ struct ngx_http_acr_fetch_transfer_s {
     ngx_http_acr_fetch_t         *fetch;
     ngx_event_t                   timer;    /* the fetch's time-out */
     ngx_event_t                   failed;   /* posted: fetch->error is set */
+    ngx_event_t                   idle;     /* without a byte */
+    ngx_event_t                   resume;   /* posted: the owner takes more */
+    ngx_msec_t                    begun;    /* to connect */
+    ngx_msec_t                    heard;    /* when there was a byte */
 
     ngx_http_acr_fetch_url_t      url;      /* of the request */
     u_char                        written[NGX_HTTP_ACR_FETCH_HOST + 1];
@@ -99,8 +114,10 @@ struct ngx_http_acr_fetch_transfer_s {
     struct curl_slist            *resolve;
     char                          error[CURL_ERROR_SIZE];
 
+    long                          status;
+    ngx_http_acr_fetch_body_e     to;
     u_char                       *answer;
-    size_t                        len;
+    size_t                        len;      /* collected, or dropped */
     size_t                        size;
 
     unsigned                      waiting:1;
@@ -111,6 +128,9 @@ struct ngx_http_acr_fetch_transfer_s {
     unsigned                      local:1;   /* only this machine may be */
     unsigned                      large:1;   /* the answer is */
     unsigned                      refused:1; /* the address is */
+    unsigned                      unwanted:1; /* the answer is, by its owner */
+    unsigned                      enough:1;  /* a redirect's body was long */
+    unsigned                      paused:1;
 };
 
 
@@ -127,6 +147,35 @@ void ngx_http_acr_fetch_requested(ngx_http_acr_fetch_transfer_t *t,
 void ngx_http_acr_fetch_fail(ngx_http_acr_fetch_transfer_t *t,
     const char *fmt, ...);
 
+/* calls done; not from within libcurl */
+void ngx_http_acr_fetch_end(ngx_http_acr_fetch_transfer_t *t);
+
+
+/* ngx_http_acr_fetch_answer.c */
+
+void ngx_http_acr_fetch_answer_init(ngx_http_acr_fetch_transfer_t *t);
+
+/* for libcurl: CURLOPT_WRITEFUNCTION and CURLOPT_HEADERFUNCTION */
+size_t ngx_http_acr_fetch_answer_write(char *p, size_t size, size_t n,
+    void *data);
+size_t ngx_http_acr_fetch_answer_header(char *p, size_t size, size_t n,
+    void *data);
+
+/*
+ * t->status and t->to, once the headers are there; the owner is asked by head.
+ * NGX_ERROR: it does not want the answer.
+ */
+ngx_int_t ngx_http_acr_fetch_answer_head(ngx_http_acr_fetch_transfer_t *t);
+
+/* a byte was heard, or is waited for from now on */
+void ngx_http_acr_fetch_answer_heard(ngx_http_acr_fetch_transfer_t *t);
+
+/* nothing of it is kept */
+void ngx_http_acr_fetch_answer_reset(ngx_http_acr_fetch_transfer_t *t);
+
+/* nothing will happen any more */
+void ngx_http_acr_fetch_answer_detach(ngx_http_acr_fetch_transfer_t *t);
+
 
 /* ngx_http_acr_fetch_easy.c: t->easy for the request; NGX_ERROR: no memory */
 ngx_int_t ngx_http_acr_fetch_easy(ngx_http_acr_fetch_transfer_t *t);
@@ -139,6 +188,12 @@ void ngx_http_acr_fetch_loop_exit(ngx_http_acr_fetch_client_t *client);
 
 /* puts t->easy into the multi handle; NGX_ERROR: it cannot be */
 ngx_int_t ngx_http_acr_fetch_loop_add(ngx_http_acr_fetch_transfer_t *t);
+
+/*
+ * Goes on with a request that was paused: libcurl gives at once what it has
+ * kept.  What it says of that is the end of the request, if it is an error.
+ */
+CURLcode ngx_http_acr_fetch_loop_resume(ngx_http_acr_fetch_transfer_t *t);
 
 /* takes it out, and ends the request if it is under way */
 void ngx_http_acr_fetch_loop_remove(ngx_http_acr_fetch_transfer_t *t);

@@ -6,8 +6,9 @@
 #include "ngx_http_acr_fetch_core.h"
 
 
-#define NGX_HTTP_ACR_FETCH_AGENT  "ngx_http_acr_module"
-#define NGX_HTTP_ACR_FETCH_FIRST  4096    /* bytes of an answer's buffer */
+#define NGX_HTTP_ACR_FETCH_AGENT   "ngx_http_acr_module"
+#define NGX_HTTP_ACR_FETCH_BUFFER  131072L  /* bytes of libcurl's, for an
+                                              answer that is given by piece */
 
 
 #define ngx_http_acr_fetch_set(t, option, value)                             \
@@ -22,10 +23,8 @@ static long ngx_http_acr_fetch_easy_patience(
     ngx_http_acr_fetch_transfer_t *t);
 static ngx_int_t ngx_http_acr_fetch_easy_trust(
     ngx_http_acr_fetch_transfer_t *t);
-static size_t ngx_http_acr_fetch_easy_write(char *p, size_t size, size_t n,
-    void *data);
-static ngx_int_t ngx_http_acr_fetch_easy_room(
-    ngx_http_acr_fetch_transfer_t *t, size_t size);
+static ngx_int_t ngx_http_acr_fetch_easy_answer(
+    ngx_http_acr_fetch_transfer_t *t);
 static curl_socket_t ngx_http_acr_fetch_easy_socket(void *data,
     curlsocktype purpose, struct curl_sockaddr *address);
 
@@ -40,17 +39,39 @@ ngx_http_acr_fetch_easy(ngx_http_acr_fetch_transfer_t *t)
     }
 
     if (!ngx_http_acr_fetch_set(t, CURLOPT_PRIVATE, t)
-        || !ngx_http_acr_fetch_set(t, CURLOPT_ERRORBUFFER, t->error)
-        || !ngx_http_acr_fetch_set(t, CURLOPT_WRITEFUNCTION,
-                                   ngx_http_acr_fetch_easy_write)
-        || !ngx_http_acr_fetch_set(t, CURLOPT_WRITEDATA, t))
+        || !ngx_http_acr_fetch_set(t, CURLOPT_ERRORBUFFER, t->error))
     {
         return NGX_ERROR;
     }
 
-    if (ngx_http_acr_fetch_easy_request(t) != NGX_OK
+    if (ngx_http_acr_fetch_easy_answer(t) != NGX_OK
+        || ngx_http_acr_fetch_easy_request(t) != NGX_OK
         || ngx_http_acr_fetch_easy_way(t) != NGX_OK
         || ngx_http_acr_fetch_easy_trust(t) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_acr_fetch_easy_answer(ngx_http_acr_fetch_transfer_t *t)
+{
+    if (!ngx_http_acr_fetch_set(t, CURLOPT_WRITEFUNCTION,
+                                ngx_http_acr_fetch_answer_write)
+        || !ngx_http_acr_fetch_set(t, CURLOPT_WRITEDATA, t)
+        || !ngx_http_acr_fetch_set(t, CURLOPT_HEADERFUNCTION,
+                                   ngx_http_acr_fetch_answer_header)
+        || !ngx_http_acr_fetch_set(t, CURLOPT_HEADERDATA, t))
+    {
+        return NGX_ERROR;
+    }
+
+    if (t->fetch->piece
+        && !ngx_http_acr_fetch_set(t, CURLOPT_BUFFERSIZE,
+                                   NGX_HTTP_ACR_FETCH_BUFFER))
     {
         return NGX_ERROR;
     }
@@ -135,17 +156,35 @@ ngx_http_acr_fetch_easy_way(ngx_http_acr_fetch_transfer_t *t)
 }
 
 
-/* the ms for a connection: an address that does not answer leaves time for the
-   others; the last one has half of it all */
+/*
+ * The ms for a connection: an address that does not answer leaves time for the
+ * others; of the time for all of the fetch the last one has half.  0 is
+ * libcurl's default, 5 minutes.
+ */
 
 static long
 ngx_http_acr_fetch_easy_patience(ngx_http_acr_fetch_transfer_t *t)
 {
     ngx_uint_t  left;
+    ngx_msec_t  ms, connect, spent;
 
     left = t->naddresses ? t->naddresses - t->address : 1;
+    ms = 0;
 
-    return (long) (t->fetch->timeout / (left + 1)) + 1;
+    if (t->fetch->timeout) {
+        ms = t->fetch->timeout / (left + 1) + 1;
+    }
+
+    if (t->fetch->connect) {
+        spent = ngx_current_msec - t->begun;
+
+        connect = (spent < t->fetch->connect) ? t->fetch->connect - spent : 0;
+        connect = connect / left + 1;
+
+        ms = ms ? ngx_min(ms, connect) : connect;
+    }
+
+    return (long) ms;
 }
 
 
@@ -183,58 +222,6 @@ ngx_http_acr_fetch_easy_trust(ngx_http_acr_fetch_transfer_t *t)
     {
         return NGX_ERROR;
     }
-
-    return NGX_OK;
-}
-
-
-/* libcurl ends the request with an error if less is taken than was given */
-
-static size_t
-ngx_http_acr_fetch_easy_write(char *p, size_t size, size_t n, void *data)
-{
-    ngx_http_acr_fetch_transfer_t *t = data;
-
-    if (n > t->fetch->max - t->len) {
-        t->large = 1;
-        return 0;
-    }
-
-    if (n > t->size - t->len
-        && ngx_http_acr_fetch_easy_room(t, t->len + n) != NGX_OK)
-    {
-        return 0;
-    }
-
-    ngx_memcpy(t->answer + t->len, p, n);
-    t->len += n;
-
-    return n;
-}
-
-
-static ngx_int_t
-ngx_http_acr_fetch_easy_room(ngx_http_acr_fetch_transfer_t *t, size_t size)
-{
-    u_char  *answer;
-
-    size = ngx_max(size, 2 * t->size);
-    size = ngx_max(size, NGX_HTTP_ACR_FETCH_FIRST);
-    size = ngx_min(size, t->fetch->max);
-
-    answer = ngx_alloc(size, t->client->log);
-
-    if (answer == NULL) {
-        return NGX_ERROR;
-    }
-
-    if (t->answer) {
-        ngx_memcpy(answer, t->answer, t->len);
-        ngx_free(t->answer);
-    }
-
-    t->answer = answer;
-    t->size = size;
 
     return NGX_OK;
 }

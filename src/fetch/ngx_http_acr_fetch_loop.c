@@ -119,6 +119,23 @@ ngx_http_acr_fetch_loop_add(ngx_http_acr_fetch_transfer_t *t)
 }
 
 
+CURLcode
+ngx_http_acr_fetch_loop_resume(ngx_http_acr_fetch_transfer_t *t)
+{
+    CURLcode  rc;
+
+    rc = curl_easy_pause(t->easy, CURLPAUSE_CONT);
+
+    ERR_clear_error();
+
+    /* it may have ended the request all the same */
+
+    ngx_post_event(&t->client->drain, &ngx_posted_events);
+
+    return rc;
+}
+
+
 void
 ngx_http_acr_fetch_loop_remove(ngx_http_acr_fetch_transfer_t *t)
 {

@@ -185,6 +185,8 @@ ngx_http_acr_fetch_name_found(ngx_http_acr_fetch_transfer_t *t,
         return;
     }
 
+    t->begun = ngx_current_msec;
+
     ngx_http_acr_fetch_named(t);
 }
 

@@ -26,6 +26,9 @@ use Time::HiRes qw(time);
 
 my $count = 0;
 
+our $BLOCK = 65536;
+my $PATTERN = join('', map { pack('n', $_ * 40503 % 65536) } 1 .. $BLOCK / 2);
+
 
 # start(DIR, OPTIONS): port => one that was reserved
 sub start {
@@ -79,8 +82,11 @@ sub address { return "127.0.0.1:$_[0]->{port}" }
 sub url { return "http://127.0.0.1:$_[0]->{port}" }
 
 
-# answers(TARGET => { status, location, body, blanks, stall }, ...): from now
-# on, beside those of before; blanks: a body of so many
+# answers(TARGET => { status, location, body, blanks, size, cut, hang, chunked,
+# stall }, ...): from now on, beside those of before.  blanks: a body of so
+# many; size: of so many bytes of pattern(); cut: it ends after so many bytes,
+# or, with hang, does not go on until the client leaves; chunked: without a
+# length.
 sub answers {
     my ($self, %rules) = @_;
 
@@ -170,13 +176,45 @@ sub connection {
 
     my $body = defined $rule->{body} ? $rule->{body}
                : ' ' x ($rule->{blanks} || 0);
-    my $head = 'HTTP/1.1 ' . ($rule->{status} || 200) . " As told\r\n"
-        . 'Content-Length: ' . length($body) . "\r\nConnection: close\r\n"
+    my $size = defined $rule->{size} ? $rule->{size} : length($body);
+    my $end = defined $rule->{cut} ? $rule->{cut} : $size;
+
+    print $fh 'HTTP/1.1 ' . ($rule->{status} || 200) . " As told\r\n"
+        . ($rule->{chunked} ? "Transfer-Encoding: chunked\r\n"
+                            : "Content-Length: $size\r\n")
+        . "Connection: close\r\n"
         . (defined $rule->{location} ? "Location: $rule->{location}\r\n" : '')
         . "\r\n";
-
-    print $fh $head . ($method eq 'HEAD' ? '' : $body);
     $fh->flush();
+
+    return if $method eq 'HEAD';
+
+    for (my $at = 0; $at < $end; $at += $BLOCK) {
+        my $n = $end - $at < $BLOCK ? $end - $at : $BLOCK;
+        my $bytes = defined $rule->{size} ? substr(pattern($at), 0, $n)
+                                          : substr($body, $at, $n);
+        $bytes = sprintf("%x\r\n", $n) . "$bytes\r\n" if $rule->{chunked};
+        print $fh $bytes or return;
+    }
+
+    print $fh "0\r\n\r\n" if $rule->{chunked} && $end == $size;
+    $fh->flush();
+
+    if ($rule->{hang}) {
+        while (getppid() == $parent) {
+            last if IO::Select->new($fh)->can_read(0.1)
+                    && !sysread($fh, my $rest, 1);
+        }
+    }
+}
+
+
+# pattern(OFFSET): the block of a long body that begins there
+sub pattern {
+    my ($offset) = @_;
+
+    return pack('NN', $offset, ~$offset & 0xffffffff)
+        . substr($PATTERN, 8);
 }
 
 
