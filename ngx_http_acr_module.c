@@ -29,6 +29,8 @@ static ngx_int_t ngx_http_acr_registry_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_acr_operation_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_acr_cache_status_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_acr_error_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 
@@ -203,6 +205,27 @@ static ngx_command_t  ngx_http_acr_commands[] = {
       offsetof(ngx_http_acr_loc_conf_t, scrub_rate),
       NULL },
 
+    { ngx_string("acr_cache_rule"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE23,
+      ngx_http_acr_set_cache_rule,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_acr_loc_conf_t, cache_rules),
+      NULL },
+
+    { ngx_string("acr_fill_max"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_acr_loc_conf_t, fill_max),
+      NULL },
+
+    { ngx_string("acr_fill_rate"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_size_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_acr_loc_conf_t, fill_rate),
+      NULL },
+
     { ngx_string("acr_location"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
       ngx_http_acr_set_location,
@@ -324,6 +347,9 @@ static ngx_http_variable_t  ngx_http_acr_variables[] = {
 
     { ngx_string("acr_operation"), NULL,
       ngx_http_acr_operation_variable, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("acr_cache_status"), NULL,
+      ngx_http_acr_cache_status_variable, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("acr_error"), NULL,
       ngx_http_acr_error_variable, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
@@ -552,6 +578,26 @@ ngx_http_acr_operation_variable(ngx_http_request_t *r,
 
     ngx_http_acr_set_variable(v, (u_char *) ctx->operation,
                               ngx_strlen(ctx->operation));
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_acr_cache_status_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_http_acr_ctx_t  *ctx;
+
+    ctx = ngx_http_acr_get_ctx(r->main);
+
+    if (ctx == NULL || ctx->cache_status == NULL) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    ngx_http_acr_set_variable(v, (u_char *) ctx->cache_status,
+                              ngx_strlen(ctx->cache_status));
 
     return NGX_OK;
 }

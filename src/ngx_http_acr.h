@@ -59,6 +59,12 @@ typedef struct {
     time_t                     scrub_interval; /* 0: on request only */
     size_t                     scrub_rate;     /* bytes a second; 0: any */
 
+    ngx_uint_t                 fill_max;   /* fills at once, on a node */
+    size_t                     fill_rate;  /* bytes a second of all; 0: any */
+    ngx_queue_t                fills;      /* that this worker needs */
+    ngx_event_t                fill_tick;  /* when it looks at them */
+    ngx_queue_t                turns;      /* ngx_http_acr_turn_t's */
+
     ngx_event_t                keeper;     /* timer of the background work */
     ngx_http_acr_task_t        seal;       /* of this node's marks */
     ngx_queue_t                rebuilds;   /* of repositories, in this worker */
@@ -113,6 +119,10 @@ typedef struct {
     time_t                     scrub_interval;
     size_t                     scrub_rate;
 
+    ngx_array_t               *cache_rules; /* ngx_http_acr_rule_t, or NULL */
+    ngx_uint_t                 fill_max;
+    size_t                     fill_rate;
+
     ngx_flag_t                 fsync;
     ngx_flag_t                 delete;
     ngx_flag_t                 sparse_index;
@@ -128,6 +138,7 @@ typedef struct {
 
 typedef struct ngx_http_acr_body_s   ngx_http_acr_body_t;
 typedef struct ngx_http_acr_ahead_s  ngx_http_acr_ahead_t;
+typedef struct ngx_http_acr_through_s  ngx_http_acr_through_t;
 
 typedef struct {
     ngx_http_acr_loc_conf_t   *conf;
@@ -142,6 +153,9 @@ typedef struct {
     ngx_str_t                  digest;     /* "sha256:...", once it is known */
     const acr_error_t         *error;      /* that was answered, or NULL */
     uint64_t                   stamp;      /* taken before Redis was asked */
+    const char                *cache_status; /* of what may come from elsewhere:
+                                              static, or NULL */
+    ngx_http_acr_through_t    *through;    /* the same, while it comes */
 
     ngx_http_acr_credential_t *credential; /* who asks; NULL: acr_auth off */
     ngx_str_t                  identity;   /* their name */

@@ -38,7 +38,9 @@ typedef enum {
     NGX_HTTP_ACR_CACHE_TAG = 1,        /* the digest's text */
     NGX_HTTP_ACR_CACHE_MANIFEST,       /* of a digest: size, media type */
     NGX_HTTP_ACR_CACHE_BLOB,           /* of a digest: size */
-    NGX_HTTP_ACR_CACHE_CONTENT         /* of a digest, in any repository */
+    NGX_HTTP_ACR_CACHE_CONTENT,        /* of a digest, in any repository */
+    NGX_HTTP_ACR_CACHE_ASKED           /* of a tag or digest: when its origin
+                                          was asked, and what it said */
 } ngx_http_acr_cache_kind_e;
 
 

@@ -15,6 +15,8 @@ static void ngx_http_acr_merge_limits(ngx_http_acr_loc_conf_t *prev,
     ngx_http_acr_loc_conf_t *conf);
 static void ngx_http_acr_merge_work(ngx_http_acr_loc_conf_t *prev,
     ngx_http_acr_loc_conf_t *conf);
+static void ngx_http_acr_merge_fills(ngx_http_acr_loc_conf_t *prev,
+    ngx_http_acr_loc_conf_t *conf);
 static void ngx_http_acr_merge_api(ngx_http_acr_loc_conf_t *prev,
     ngx_http_acr_loc_conf_t *conf);
 static char *ngx_http_acr_check_registry(ngx_conf_t *cf,
@@ -22,6 +24,8 @@ static char *ngx_http_acr_check_registry(ngx_conf_t *cf,
 static char *ngx_http_acr_check_limits(ngx_conf_t *cf,
     ngx_http_acr_loc_conf_t *conf);
 static char *ngx_http_acr_check_work(ngx_conf_t *cf,
+    ngx_http_acr_loc_conf_t *conf);
+static char *ngx_http_acr_check_fills(ngx_conf_t *cf,
     ngx_http_acr_loc_conf_t *conf);
 
 
@@ -88,6 +92,9 @@ ngx_http_acr_create_loc_conf(ngx_conf_t *cf)
     conf->gc_untagged = NGX_CONF_UNSET;
     conf->scrub_interval = NGX_CONF_UNSET;
     conf->scrub_rate = NGX_CONF_UNSET_SIZE;
+    conf->cache_rules = NGX_CONF_UNSET_PTR;
+    conf->fill_max = NGX_CONF_UNSET_UINT;
+    conf->fill_rate = NGX_CONF_UNSET_SIZE;
     conf->fsync = NGX_CONF_UNSET;
     conf->delete = NGX_CONF_UNSET;
     conf->sparse_index = NGX_CONF_UNSET;
@@ -115,6 +122,7 @@ ngx_http_acr_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_acr_merge_registry(prev, conf);
     ngx_http_acr_merge_limits(prev, conf);
     ngx_http_acr_merge_work(prev, conf);
+    ngx_http_acr_merge_fills(prev, conf);
     ngx_http_acr_merge_api(prev, conf);
     ngx_http_acr_auth_merge_conf(&prev->auth, &conf->auth);
 
@@ -132,6 +140,7 @@ ngx_http_acr_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     if (ngx_http_acr_check_registry(cf, conf) != NGX_CONF_OK
         || ngx_http_acr_check_limits(cf, conf) != NGX_CONF_OK
         || ngx_http_acr_check_work(cf, conf) != NGX_CONF_OK
+        || ngx_http_acr_check_fills(cf, conf) != NGX_CONF_OK
         || ngx_http_acr_auth_check_conf(cf, &conf->auth) != NGX_CONF_OK)
     {
         return NGX_CONF_ERROR;
@@ -204,6 +213,18 @@ ngx_http_acr_merge_work(ngx_http_acr_loc_conf_t *prev,
     ngx_conf_merge_sec_value(conf->scrub_interval, prev->scrub_interval, 0);
     ngx_conf_merge_size_value(conf->scrub_rate, prev->scrub_rate,
                               16 * 1024 * 1024);
+}
+
+
+/* what comes from other registries */
+
+static void
+ngx_http_acr_merge_fills(ngx_http_acr_loc_conf_t *prev,
+    ngx_http_acr_loc_conf_t *conf)
+{
+    ngx_conf_merge_ptr_value(conf->cache_rules, prev->cache_rules, NULL);
+    ngx_conf_merge_uint_value(conf->fill_max, prev->fill_max, 64);
+    ngx_conf_merge_size_value(conf->fill_rate, prev->fill_rate, 0);
 }
 
 
@@ -298,6 +319,29 @@ ngx_http_acr_check_work(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf)
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"acr_gc_untagged\" must not be less than "
                            "\"acr_gc_delay\"");
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_acr_check_fills(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf)
+{
+    if (conf->cache_rules
+        && (conf->zone == NULL || conf->zone->size < 2 * 1024 * 1024))
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"acr_cache_rule\" needs an \"acr_zone\" of 2m "
+                           "at least");
+        return NGX_CONF_ERROR;
+    }
+
+    if (conf->fill_max < 1 || conf->fill_max > NGX_HTTP_ACR_FILLS_MAX / 2) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"acr_fill_max\" must be between 1 and %d",
+                           NGX_HTTP_ACR_FILLS_MAX / 2);
         return NGX_CONF_ERROR;
     }
 

@@ -107,6 +107,8 @@ ngx_http_acr_conf_create(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf)
     registry->gc_untagged = conf->gc_untagged;
     registry->scrub_interval = conf->scrub_interval;
     registry->scrub_rate = conf->scrub_rate;
+    registry->fill_max = conf->fill_max;
+    registry->fill_rate = conf->fill_rate;
 
     registry->auth_on = conf->auth.enable;
     registry->key_files = conf->auth.key_files;
@@ -179,6 +181,16 @@ ngx_http_acr_conf_agree(ngx_conf_t *cf, ngx_http_acr_registry_t *registry,
                            "\"acr_gc_delay\", \"acr_gc_interval\", "
                            "\"acr_gc_untagged\", \"acr_scrub_interval\" or "
                            "\"acr_scrub_rate\"", &conf->root);
+        return NGX_CONF_ERROR;
+    }
+
+    if (registry->fill_max != conf->fill_max
+        || registry->fill_rate != conf->fill_rate)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"acr_root\" \"%V\" is used with two different "
+                           "\"acr_fill_max\" or \"acr_fill_rate\"",
+                           &conf->root);
         return NGX_CONF_ERROR;
     }
 

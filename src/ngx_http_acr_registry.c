@@ -1,6 +1,7 @@
 
 #include "ngx_http_acr_registry.h"
 #include "auth/ngx_http_acr_auth.h"
+#include "edge/ngx_http_acr_fill.h"
 #include "work/ngx_http_acr_rebuild.h"
 
 
@@ -26,6 +27,9 @@ ngx_http_acr_registry_start(ngx_http_acr_registry_t *registry,
     registry->store.slot = ngx_process_slot;
 
     ngx_queue_init(&registry->rebuilds);
+    ngx_queue_init(&registry->turns);
+
+    ngx_http_acr_fill_start(registry);
 
     owner.volume = ngx_http_acr_registry_volume;
     owner.unsure = ngx_http_acr_registry_unsure;
@@ -94,6 +98,7 @@ ngx_http_acr_registry_stop(ngx_http_acr_registry_t *registry)
         ngx_del_timer(&registry->keeper);
     }
 
+    ngx_http_acr_fill_stop(registry);
     ngx_http_acr_auth_stop(registry);
 
     if (registry->meta) {

@@ -1,6 +1,7 @@
 
 #include "ngx_http_acr_api.h"
 #include "../ngx_http_acr_memory.h"
+#include "ngx_http_acr_through.h"
 
 
 typedef struct {
@@ -31,6 +32,11 @@ ngx_http_acr_blob_get(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
 
     blob = ngx_http_acr_blob_begin(r, ctx);
     if (blob == NULL) {
+        return;
+    }
+
+    if (ngx_http_acr_through_begin(r, ctx) != NGX_OK) {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
         return;
     }
 
@@ -83,6 +89,12 @@ ngx_http_acr_blob_found(ngx_http_request_t *r, void *data,
     }
 
     if (reply->status == NGX_HTTP_ACR_META_MISS) {
+
+        if (ctx->through) {
+            ngx_http_acr_through_blob(r, ctx, &blob->digest);
+            return;
+        }
+
         ngx_http_acr_fail(r, ACR_E_BLOB_UNKNOWN, NULL, "digest",
                           &ctx->digest);
         return;

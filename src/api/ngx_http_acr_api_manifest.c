@@ -1,10 +1,13 @@
 
 #include "ngx_http_acr_manifest.h"
 #include "../ngx_http_acr_memory.h"
+#include "ngx_http_acr_through.h"
 
 
 static void ngx_http_acr_manifest_found(ngx_http_request_t *r, void *data,
     ngx_http_acr_meta_reply_t *reply);
+static void ngx_http_acr_manifest_send(ngx_http_request_t *r,
+    ngx_http_acr_ctx_t *ctx, off_t size, ngx_str_t *type, ngx_uint_t by_tag);
 static void ngx_http_acr_manifest_pull(ngx_http_request_t *r,
     ngx_http_acr_ctx_t *ctx);
 
@@ -14,25 +17,38 @@ static void ngx_http_acr_manifest_pull(ngx_http_request_t *r,
 void
 ngx_http_acr_manifest_get(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
 {
-    off_t          size;
-    ngx_int_t      rc;
-    ngx_str_t      args[3], type;
-    ngx_uint_t     by_tag;
-    acr_digest_t   digest;
+    acr_digest_t  digest;
 
-    rc = ngx_http_acr_manifest_reference(r, ctx, &digest,
-                                         ACR_E_MANIFEST_UNKNOWN);
-    if (rc == NGX_DONE) {
+    if (ngx_http_acr_manifest_reference(r, ctx, &digest,
+                                        ACR_E_MANIFEST_UNKNOWN)
+        == NGX_DONE)
+    {
         return;
     }
 
-    by_tag = (rc != NGX_OK);
+    if (ngx_http_acr_through_begin(r, ctx) != NGX_OK) {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return;
+    }
+
+    ngx_http_acr_manifest_look_up(r, ctx);
+}
+
+
+void
+ngx_http_acr_manifest_look_up(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
+{
+    off_t       size;
+    ngx_int_t   rc;
+    ngx_str_t   args[3], type;
+    ngx_uint_t  by_tag;
+
+    by_tag = (ctx->digest.len == 0);
 
     rc = ngx_http_acr_memory_manifest(r, &size, &type);
 
     if (rc == NGX_OK) {
-        ngx_http_acr_send_content(r, size, &type, by_tag,
-                                  ACR_E_MANIFEST_UNKNOWN);
+        ngx_http_acr_manifest_send(r, ctx, size, &type, by_tag);
         return;
     }
 
@@ -87,6 +103,11 @@ ngx_http_acr_manifest_found(ngx_http_request_t *r, void *data,
     }
 
     if (reply->status == NGX_HTTP_ACR_META_MISS) {
+
+        if (ctx->through && ngx_http_acr_through_manifest(r, ctx) == NGX_OK) {
+            return;
+        }
+
         ngx_http_acr_fail(r, ACR_E_MANIFEST_UNKNOWN, NULL, "reference",
                           &ctx->reference);
         return;
@@ -125,7 +146,23 @@ ngx_http_acr_manifest_found(ngx_http_request_t *r, void *data,
 
     ngx_http_acr_memory_manifest_found(r, size, &type, by_tag);
 
-    ngx_http_acr_send_content(r, size, &type, by_tag, ACR_E_MANIFEST_UNKNOWN);
+    ngx_http_acr_manifest_send(r, ctx, size, &type, by_tag);
+}
+
+
+/* of a repository that fills itself, a tag may be out of date */
+
+static void
+ngx_http_acr_manifest_send(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
+    off_t size, ngx_str_t *type, ngx_uint_t by_tag)
+{
+    if (ctx->through && by_tag
+        && ngx_http_acr_through_tag(r, ctx, size, type) == NGX_OK)
+    {
+        return;
+    }
+
+    ngx_http_acr_send_content(r, size, type, by_tag, ACR_E_MANIFEST_UNKNOWN);
 }
 
 

@@ -66,6 +66,34 @@ ngx_http_acr_manifest_put(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
 }
 
 
+void
+ngx_http_acr_manifest_store(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
+    ngx_str_t *content_type, u_char *p, size_t n, ngx_http_acr_next_pt next,
+    void *data)
+{
+    ngx_http_acr_put_t  *put;
+
+    put = ngx_http_acr_put_create(r, ctx);
+
+    if (put == NULL) {
+        next(r, data, NGX_ERROR);
+        return;
+    }
+
+    if (ngx_http_acr_put_reference(r, put) != NGX_OK) {
+        return;
+    }
+
+    put->content_type = *content_type;
+    put->p = p;
+    put->n = n;
+    put->next = next;
+    put->data = data;
+
+    ngx_http_acr_put_read(r, put, NGX_OK);
+}
+
+
 static ngx_http_acr_put_t *
 ngx_http_acr_put_create(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
 {
@@ -292,6 +320,11 @@ ngx_http_acr_put_parsed(ngx_http_request_t *r, void *data, ngx_int_t rc)
 {
     ngx_http_acr_put_t *put = data;
 
+    if (put->next && rc != NGX_OK) {
+        put->next(r, put->data, (rc == NGX_ERROR) ? NGX_ERROR : NGX_ABORT);
+        return;
+    }
+
     put->names[0] = ngx_http_acr_digest_text(r, &put->computed);
 
     if (put->names[0].data == NULL || rc == NGX_ERROR) {
@@ -317,6 +350,13 @@ ngx_http_acr_put_parsed(ngx_http_request_t *r, void *data, ngx_int_t rc)
 
     if (ngx_http_acr_put_prepare(r, put) != NGX_OK) {
         ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return;
+    }
+
+    /* of what comes from elsewhere nothing has to be there */
+
+    if (put->next) {
+        ngx_http_acr_put_commit(r, put);
         return;
     }
 
@@ -438,7 +478,8 @@ ngx_http_acr_put_references(ngx_str_t *arg, u_char *text,
 /*
  * A blob that must be there, a manifest or blob that must be, or what may be
  * missing.  The first reference of an image is its config, which must be there
- * also where images may be sparse.
+ * also where images may be sparse.  What comes from elsewhere comes when it is
+ * asked for.
  */
 
 static const char *
@@ -450,12 +491,12 @@ ngx_http_acr_put_kind(ngx_http_acr_put_t *put, size_t i)
     conf = put->ctx->conf;
     ref = &put->manifest.references[i];
 
-    if (ref->optional) {
-        return "o";
+    if (ref->manifest && !ref->optional) {
+        return (conf->sparse_index || put->next) ? "n" : "m";
     }
 
-    if (ref->manifest) {
-        return conf->sparse_index ? "n" : "m";
+    if (ref->optional || put->next) {
+        return "o";
     }
 
     if (conf->sparse_image && i

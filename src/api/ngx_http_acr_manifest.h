@@ -25,6 +25,10 @@ ngx_int_t ngx_http_acr_manifest_reference(ngx_http_request_t *r,
 ngx_int_t ngx_http_acr_manifest_conditions(ngx_http_request_t *r,
     ngx_http_acr_ctx_t *ctx, ngx_str_t *conditions);
 
+/* GET, HEAD of ctx->reference, which is a tag unless ctx->digest is set */
+void ngx_http_acr_manifest_look_up(ngx_http_request_t *r,
+    ngx_http_acr_ctx_t *ctx);
+
 /* fails the request with 412: a condition does not hold */
 void ngx_http_acr_manifest_changed(ngx_http_request_t *r);
 
@@ -128,10 +132,24 @@ typedef struct {
     acr_error_e                error;
     ngx_str_t                  missing;
 
+    ngx_http_acr_next_pt       next;       /* instead of an answer, or NULL */
+    void                      *data;
+
     unsigned                   by_digest:1;
     unsigned                   changed:1;  /* a condition does not hold */
 } ngx_http_acr_put_t;
 
+
+/*
+ * Stores a manifest that comes from elsewhere as ctx->reference, whatever it
+ * refers to is there or not, and continues with next.  NGX_OK; NGX_DECLINED:
+ * attributes forbid it; NGX_ABORT: it is no manifest, or of another digest;
+ * NGX_ERROR or an errno value.  If Redis does not answer, the request is
+ * answered with 503.  p stays the caller's, and is in r->pool.
+ */
+void ngx_http_acr_manifest_store(ngx_http_request_t *r,
+    ngx_http_acr_ctx_t *ctx, ngx_str_t *content_type, u_char *p, size_t n,
+    ngx_http_acr_next_pt next, void *data);
 
 /* everything is checked: stores it, commits it, answers 201 */
 void ngx_http_acr_put_commit(ngx_http_request_t *r, ngx_http_acr_put_t *put);

@@ -19,6 +19,8 @@ static void ngx_http_acr_put_collecting(ngx_http_request_t *r,
     ngx_http_acr_put_t *put);
 static void ngx_http_acr_put_done(ngx_http_request_t *r, void *data,
     ngx_int_t rc);
+static void ngx_http_acr_put_next(ngx_http_request_t *r,
+    ngx_http_acr_put_t *put, ngx_int_t rc);
 static ngx_int_t ngx_http_acr_put_headers(ngx_http_request_t *r,
     ngx_http_acr_put_t *put);
 
@@ -200,12 +202,29 @@ ngx_http_acr_put_done(ngx_http_request_t *r, void *data, ngx_int_t rc)
 {
     ngx_http_acr_put_t *put = data;
 
+    if (put->next) {
+        ngx_http_acr_put_next(r, put, NGX_OK);
+        return;
+    }
+
     if (ngx_http_acr_put_headers(r, put) != NGX_OK) {
         ngx_http_acr_fail_errno(r, NGX_ERROR);
         return;
     }
 
     ngx_http_acr_send_status(r, NGX_HTTP_CREATED);
+}
+
+
+/* the change is over: the rest is for who asks, if anybody is there */
+
+static void
+ngx_http_acr_put_next(ngx_http_request_t *r, ngx_http_acr_put_t *put,
+    ngx_int_t rc)
+{
+    put->ctx->committing = 0;
+
+    put->next(r, put->data, rc);
 }
 
 
@@ -284,6 +303,14 @@ static void
 ngx_http_acr_put_refused(ngx_http_request_t *r, void *data, ngx_int_t rc)
 {
     ngx_http_acr_put_t *put = data;
+
+    if (put->next) {
+        ngx_http_acr_put_next(r, put,
+                      put->err ? put->err
+                      : (put->error == ACR_E_REGISTRY_DISALLOWED_OPERATION)
+                        ? NGX_DECLINED : NGX_ERROR);
+        return;
+    }
 
     if (put->changed) {
         ngx_http_acr_manifest_changed(r);

@@ -238,6 +238,14 @@ ngx_http_acr_pull_found(ngx_http_request_t *r, void *data, ngx_int_t rc)
         return;
     }
 
+    /* it may be elsewhere, but cannot be kept now */
+
+    if (rc == NGX_DECLINED && ctx->through) {
+        ngx_http_acr_fail(r, ACR_E_UNAVAILABLE, "the index does not answer",
+                          NULL, NULL);
+        return;
+    }
+
     if (rc == NGX_DECLINED) {
         ngx_http_acr_missing(r, pull->unknown, NULL, "reference",
                              &ctx->reference);

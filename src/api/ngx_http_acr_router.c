@@ -1,6 +1,7 @@
 
 #include "ngx_http_acr_api.h"
 #include "ngx_http_acr_metrics.h"
+#include "ngx_http_acr_through.h"
 #include "../auth/ngx_http_acr_auth.h"
 
 
@@ -265,6 +266,11 @@ ngx_http_acr_route(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
     }
 
     ctx->repository = name;
+
+    if (name.len && ngx_http_acr_through_namespace(r, ctx) != NGX_OK) {
+        return;
+    }
+
     ctx->reference.data = (u_char *) path.reference.data;
     ctx->reference.len = path.reference.len;
 

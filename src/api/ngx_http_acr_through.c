@@ -1,0 +1,708 @@
+
+#include "ngx_http_acr_manifest.h"
+#include "ngx_http_acr_through.h"
+#include "../edge/ngx_http_acr_fill.h"
+#include "../edge/ngx_http_acr_rule.h"
+#include "../edge/ngx_http_acr_turn.h"
+
+
+/* seconds for which an origin is believed that something is not there */
+#define NGX_HTTP_ACR_THROUGH_MISSING  10
+
+/* ms after which a timer that keeps an exiting worker alive is set anew */
+#define NGX_HTTP_ACR_THROUGH_GUARD    60000
+
+
+/* what an origin has said of a tag or digest, as it is remembered */
+
+typedef struct {
+    time_t                          when;
+    ngx_uint_t                      result;    /* OK or MISSING */
+} ngx_http_acr_through_asked_t;
+
+
+struct ngx_http_acr_through_s {
+    ngx_http_request_t             *request_of;
+    ngx_http_acr_rule_t            *rule;
+    ngx_str_t                       source;    /* the repository's name there */
+    u_char                          name[ACR_NAME_MAX];
+
+    ngx_http_acr_turn_t             turn;
+    ngx_http_acr_remote_request_t   request;
+    ngx_http_acr_fetch_header_t     accept;
+    ngx_event_t                     guard;
+    acr_error_e                     locked;
+
+    /* what is here of a tag */
+    off_t                           size;
+    ngx_str_t                       type;
+    ngx_str_t                       digest;
+
+    unsigned                        here:1;
+    unsigned                        by_tag:1;
+    unsigned                        asked:1;   /* what is here is sent now */
+};
+
+
+static void ngx_http_acr_through_cleanup(void *data);
+static ngx_int_t ngx_http_acr_through_known(ngx_http_acr_ctx_t *ctx,
+    ngx_http_acr_through_asked_t *asked);
+static void ngx_http_acr_through_note(ngx_http_acr_ctx_t *ctx,
+    ngx_http_acr_remote_result_e result);
+static ngx_int_t ngx_http_acr_through_take(ngx_http_request_t *r,
+    ngx_http_acr_ctx_t *ctx);
+static void ngx_http_acr_through_shared(ngx_http_request_t *r, void *data,
+    ngx_int_t rc);
+static void ngx_http_acr_through_ask(ngx_http_request_t *r,
+    ngx_http_acr_through_t *through, ngx_uint_t head);
+static ngx_int_t ngx_http_acr_through_path(ngx_http_request_t *r,
+    ngx_http_acr_through_t *through);
+static void ngx_http_acr_through_guard(ngx_event_t *ev);
+static void ngx_http_acr_through_answered(
+    ngx_http_acr_remote_request_t *request);
+static void ngx_http_acr_through_answer(ngx_http_request_t *r,
+    ngx_http_acr_through_t *through);
+static ngx_uint_t ngx_http_acr_through_same(ngx_http_acr_through_t *through);
+static void ngx_http_acr_through_store(ngx_http_request_t *r,
+    ngx_http_acr_through_t *through);
+static void ngx_http_acr_through_stored(ngx_http_request_t *r, void *data,
+    ngx_int_t rc);
+static void ngx_http_acr_through_end(ngx_http_request_t *r,
+    ngx_http_acr_through_t *through, ngx_http_acr_remote_result_e result);
+static void ngx_http_acr_through_go_on(ngx_http_request_t *r,
+    ngx_http_acr_through_t *through, ngx_http_acr_remote_result_e result);
+static void ngx_http_acr_through_stale(ngx_http_request_t *r,
+    ngx_http_acr_through_t *through, ngx_http_acr_remote_result_e result);
+static void ngx_http_acr_through_fail(ngx_http_request_t *r,
+    ngx_http_acr_remote_result_e result);
+static void ngx_http_acr_through_whole(ngx_http_request_t *r, off_t size);
+
+
+/* everything that a registry may have, what we know best first; some give
+   schema 1 to those who ask for anything */
+
+static ngx_str_t  ngx_http_acr_through_accept = ngx_string(
+    "application/vnd.oci.image.index.v1+json, "
+    "application/vnd.oci.image.manifest.v1+json, "
+    "application/vnd.docker.distribution.manifest.list.v2+json, "
+    "application/vnd.docker.distribution.manifest.v2+json, "
+    "application/vnd.oci.artifact.manifest.v1+json");
+
+
+ngx_int_t
+ngx_http_acr_through_namespace(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
+{
+    u_char     *buf;
+    ngx_int_t   rc;
+    ngx_str_t   host;
+
+    if (ctx->conf->cache_rules == NULL) {
+        return NGX_OK;
+    }
+
+    rc = ngx_http_acr_arg(r, "ns", &host);
+
+    if (rc == NGX_DECLINED) {
+        return NGX_OK;
+    }
+
+    buf = ngx_pnalloc(r->pool, ACR_NAME_MAX);
+
+    if (buf == NULL) {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return NGX_DONE;
+    }
+
+    if (rc != NGX_OK
+        || ngx_http_acr_rule_target(ctx->conf->cache_rules, &host,
+                                    &ctx->repository, &ctx->repository, buf)
+           != NGX_OK)
+    {
+        ngx_http_acr_fail(r, ACR_E_NAME_UNKNOWN,
+                          "no repository is filled from there", "name",
+                          &ctx->repository);
+        return NGX_DONE;
+    }
+
+    /* it is the host of a rule */
+
+    if (ngx_http_acr_header(r, "OCI-Namespace", &host) != NGX_OK) {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return NGX_DONE;
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_acr_through_begin(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
+{
+    ngx_pool_cleanup_t      *cln;
+    ngx_http_acr_through_t  *through;
+
+    if (ctx->conf->cache_rules == NULL) {
+        return NGX_OK;
+    }
+
+    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_acr_through_t));
+
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    through = cln->data;
+
+    ngx_memzero(through, sizeof(ngx_http_acr_through_t));
+
+    through->rule = ngx_http_acr_rule_find(ctx->conf->cache_rules,
+                                           &ctx->repository, &through->source,
+                                           through->name);
+    if (through->rule == NULL) {
+        return NGX_OK;
+    }
+
+    through->request_of = r;
+    through->by_tag = (ctx->digest.len == 0);
+
+    cln->handler = ngx_http_acr_through_cleanup;
+
+    ctx->through = through;
+    ctx->cache_status = "HIT";
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_acr_through_cleanup(void *data)
+{
+    ngx_http_acr_through_t *through = data;
+
+    ngx_http_acr_remote_cancel(&through->request);
+    ngx_http_acr_turn_give(&through->turn, NGX_AGAIN);
+
+    if (through->guard.timer_set) {
+        ngx_del_timer(&through->guard);
+    }
+}
+
+
+/* --- what is not here, or may be out of date */
+
+ngx_int_t
+ngx_http_acr_through_manifest(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
+{
+    ngx_http_acr_through_asked_t  asked;
+
+    if (ctx->through->asked) {
+        return NGX_DECLINED;
+    }
+
+    if (ngx_http_acr_through_known(ctx, &asked) == NGX_OK
+        && asked.result == NGX_HTTP_ACR_REMOTE_MISSING
+        && ngx_time() - asked.when < NGX_HTTP_ACR_THROUGH_MISSING)
+    {
+        return NGX_DECLINED;
+    }
+
+    return ngx_http_acr_through_take(r, ctx);
+}
+
+
+ngx_int_t
+ngx_http_acr_through_tag(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
+    off_t size, ngx_str_t *type)
+{
+    ngx_http_acr_through_t        *through;
+    ngx_http_acr_through_asked_t   asked;
+
+    through = ctx->through;
+
+    if (through->asked) {
+        return NGX_DECLINED;
+    }
+
+    if (ngx_http_acr_through_known(ctx, &asked) == NGX_OK
+        && ngx_time() - asked.when < through->rule->valid)
+    {
+        return NGX_DECLINED;
+    }
+
+    through->here = 1;
+    through->size = size;
+    through->type = *type;
+    through->digest = ctx->digest;
+
+    return ngx_http_acr_through_take(r, ctx);
+}
+
+
+static ngx_int_t
+ngx_http_acr_through_known(ngx_http_acr_ctx_t *ctx,
+    ngx_http_acr_through_asked_t *asked)
+{
+    ngx_http_acr_registry_t  *registry;
+
+    registry = ctx->registry;
+
+    if (registry->zone->cache == NULL
+        || ngx_http_acr_cache_get(registry->zone->cache,
+                                  (uint64_t) registry->identity << 8
+                                  | NGX_HTTP_ACR_CACHE_ASKED,
+                                  &ctx->repository, &ctx->reference,
+                                  (u_char *) asked, sizeof(*asked))
+           != sizeof(*asked))
+    {
+        return NGX_DECLINED;
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_acr_through_note(ngx_http_acr_ctx_t *ctx,
+    ngx_http_acr_remote_result_e result)
+{
+    ngx_http_acr_registry_t       *registry;
+    ngx_http_acr_through_asked_t   asked;
+
+    registry = ctx->registry;
+
+    if (registry->zone->cache == NULL) {
+        return;
+    }
+
+    asked.when = ngx_time();
+    asked.result = result;
+
+    ngx_http_acr_cache_put(registry->zone->cache,
+                           (uint64_t) registry->identity << 8
+                           | NGX_HTTP_ACR_CACHE_ASKED,
+                           &ctx->repository, &ctx->reference,
+                           ngx_http_acr_cache_stamp(registry->zone->cache),
+                           (u_char *) &asked, sizeof(asked));
+}
+
+
+/* --- the origin */
+
+static ngx_int_t
+ngx_http_acr_through_take(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
+{
+    ngx_http_acr_through_t  *through;
+
+    through = ctx->through;
+
+    if (ngx_http_acr_turn_take(r, &through->turn, &ctx->reference,
+                               ngx_http_acr_through_shared, through)
+        == NGX_OK)
+    {
+        ngx_http_acr_through_ask(r, through, through->here);
+    }
+
+    return NGX_OK;
+}
+
+
+/* another request has asked, and this is the result; or it was given up */
+
+static void
+ngx_http_acr_through_shared(ngx_http_request_t *r, void *data, ngx_int_t rc)
+{
+    ngx_http_acr_through_t *through = data;
+
+    if (rc == NGX_AGAIN) {
+        (void) ngx_http_acr_through_take(r, ngx_http_acr_get_ctx(r));
+        return;
+    }
+
+    ngx_http_acr_through_go_on(r, through, rc);
+}
+
+
+/* it is carried to its end even if this client leaves */
+
+static void
+ngx_http_acr_through_ask(ngx_http_request_t *r,
+    ngx_http_acr_through_t *through, ngx_uint_t head)
+{
+    ngx_http_acr_remote_request_t  *request;
+
+    request = &through->request;
+
+    ngx_memzero(request, sizeof(ngx_http_acr_remote_request_t));
+
+    ngx_str_set(&through->accept.name, "Accept");
+    through->accept.value = ngx_http_acr_through_accept;
+
+    if (head) {
+        ngx_str_set(&request->method, "HEAD");
+    }
+
+    request->remote = through->rule->remote;
+    request->headers = &through->accept;
+    request->nheaders = 1;
+    request->max = ngx_http_acr_get_ctx(r)->conf->max_manifest_size;
+    request->done = ngx_http_acr_through_answered;
+    request->data = through;
+
+    through->guard.handler = ngx_http_acr_through_guard;
+    through->guard.data = through;
+    through->guard.log = ngx_cycle->log;
+
+    if (ngx_http_acr_through_path(r, through) != NGX_OK
+        || ngx_http_acr_remote_start(request) != NGX_OK)
+    {
+        ngx_http_acr_through_end(r, through, NGX_HTTP_ACR_REMOTE_FAILED);
+        return;
+    }
+
+    ngx_add_timer(&through->guard, NGX_HTTP_ACR_THROUGH_GUARD);
+
+    ngx_http_acr_get_ctx(r)->committing = 1;
+    ngx_http_acr_enter(r);
+}
+
+
+/* names, tags and digests need no escaping */
+
+static ngx_int_t
+ngx_http_acr_through_path(ngx_http_request_t *r,
+    ngx_http_acr_through_t *through)
+{
+    ngx_str_t  *path, *scope, *reference;
+
+    path = &through->request.path;
+    scope = &through->request.scope;
+    reference = &ngx_http_acr_get_ctx(r)->reference;
+
+    path->data = ngx_pnalloc(r->pool, sizeof("/v2//manifests/")
+                                      + through->source.len
+                                      + reference->len);
+    scope->data = ngx_pnalloc(r->pool, sizeof("repository::pull")
+                                       + through->source.len);
+
+    if (path->data == NULL || scope->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    path->len = ngx_sprintf(path->data, "/v2/%V/manifests/%V",
+                            &through->source, reference)
+                - path->data;
+    scope->len = ngx_sprintf(scope->data, "repository:%V:pull",
+                             &through->source)
+                 - scope->data;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_acr_through_guard(ngx_event_t *ev)
+{
+    ngx_add_timer(ev, NGX_HTTP_ACR_THROUGH_GUARD);
+}
+
+
+static void
+ngx_http_acr_through_answered(ngx_http_acr_remote_request_t *request)
+{
+    ngx_connection_t        *c;
+    ngx_http_request_t      *r;
+    ngx_http_acr_through_t  *through;
+
+    through = request->data;
+    r = through->request_of;
+    c = r->connection;
+
+    ngx_del_timer(&through->guard);
+
+    if (ngx_http_acr_leave(r) == NGX_OK) {
+        ngx_http_acr_through_answer(r, through);
+    }
+
+    ngx_http_run_posted_requests(c);
+}
+
+
+static void
+ngx_http_acr_through_answer(ngx_http_request_t *r,
+    ngx_http_acr_through_t *through)
+{
+    ngx_http_acr_remote_request_t  *request;
+
+    request = &through->request;
+
+    if (request->result != NGX_HTTP_ACR_REMOTE_OK) {
+        ngx_log_error((request->result == NGX_HTTP_ACR_REMOTE_MISSING)
+                      ? NGX_LOG_INFO : NGX_LOG_ERR,
+                      r->connection->log, 0,
+                      "acr: manifest \"%V\" of \"%V/%V\" was not fetched: %V",
+                      &ngx_http_acr_get_ctx(r)->reference,
+                      &through->rule->remote->host, &through->source,
+                      &request->error);
+
+        ngx_http_acr_through_end(r, through, request->result);
+        return;
+    }
+
+    if (request->method.len) {
+
+        if (ngx_http_acr_through_same(through)) {
+            ngx_http_acr_get_ctx(r)->cache_status = "REVALIDATED";
+            ngx_http_acr_through_end(r, through, NGX_HTTP_ACR_REMOTE_OK);
+            return;
+        }
+
+        ngx_http_acr_through_ask(r, through, 0);
+        return;
+    }
+
+    ngx_http_acr_through_store(r, through);
+}
+
+
+/* a HEAD: the tag there names what it names here */
+
+static ngx_uint_t
+ngx_http_acr_through_same(ngx_http_acr_through_t *through)
+{
+    ngx_str_t  digest;
+
+    return ngx_http_acr_remote_header(&through->request,
+                                      "Docker-Content-Digest", &digest)
+           == NGX_OK
+           && digest.len == through->digest.len
+           && ngx_memcmp(digest.data, through->digest.data, digest.len) == 0;
+}
+
+
+static void
+ngx_http_acr_through_store(ngx_http_request_t *r,
+    ngx_http_acr_through_t *through)
+{
+    u_char              *p;
+    ngx_str_t            type, *answer;
+    ngx_http_acr_ctx_t  *ctx;
+
+    ctx = ngx_http_acr_get_ctx(r);
+    answer = &through->request.answer;
+
+    if (ngx_http_acr_remote_header(&through->request, "Content-Type", &type)
+        != NGX_OK)
+    {
+        ngx_str_null(&type);
+    }
+
+    p = ngx_pnalloc(r->pool, answer->len + type.len + 1);
+
+    if (p == NULL) {
+        ngx_http_acr_through_end(r, through, NGX_HTTP_ACR_REMOTE_FAILED);
+        return;
+    }
+
+    ngx_memcpy(p, answer->data, answer->len);
+    type.data = ngx_cpymem(p + answer->len, type.data, type.len) - type.len;
+
+    if (through->by_tag) {
+        ngx_str_null(&ctx->digest);
+    }
+
+    ngx_http_acr_manifest_store(r, ctx, &type, p, answer->len,
+                                ngx_http_acr_through_stored, through);
+}
+
+
+static void
+ngx_http_acr_through_stored(ngx_http_request_t *r, void *data, ngx_int_t rc)
+{
+    ngx_http_acr_through_t *through = data;
+
+    ngx_http_acr_remote_result_e   result;
+
+    switch (rc) {
+
+    case NGX_OK:
+        result = NGX_HTTP_ACR_REMOTE_OK;
+        ngx_http_acr_get_ctx(r)->cache_status = through->here ? "EXPIRED"
+                                                              : "MISS";
+        break;
+
+    case NGX_DECLINED:
+
+        /* what is locked stays as it is; what is not here will not be */
+
+        result = through->here ? NGX_HTTP_ACR_REMOTE_OK
+                               : NGX_HTTP_ACR_REMOTE_DENIED;
+        break;
+
+    default:
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, rc > 0 ? rc : 0,
+                      "acr: manifest \"%V\" of \"%V/%V\" %s",
+                      &ngx_http_acr_get_ctx(r)->reference,
+                      &through->rule->remote->host, &through->source,
+                      (rc == NGX_ABORT) ? "is none, or has another digest"
+                                        : "cannot be stored");
+
+        result = NGX_HTTP_ACR_REMOTE_FAILED;
+    }
+
+    ngx_http_acr_through_end(r, through, result);
+}
+
+
+/* --- and the answer */
+
+static void
+ngx_http_acr_through_end(ngx_http_request_t *r,
+    ngx_http_acr_through_t *through, ngx_http_acr_remote_result_e result)
+{
+    ngx_http_acr_ctx_t  *ctx;
+
+    ctx = ngx_http_acr_get_ctx(r);
+
+    ctx->committing = 0;
+
+    if (result == NGX_HTTP_ACR_REMOTE_OK
+        || result == NGX_HTTP_ACR_REMOTE_MISSING)
+    {
+        ngx_http_acr_through_note(ctx, result);
+    }
+
+    ngx_http_acr_turn_give(&through->turn, result);
+
+    if (ctx->gone) {
+        ngx_http_acr_finalize(r, NGX_ERROR);
+        return;
+    }
+
+    ngx_http_acr_through_go_on(r, through, result);
+}
+
+
+static void
+ngx_http_acr_through_go_on(ngx_http_request_t *r,
+    ngx_http_acr_through_t *through, ngx_http_acr_remote_result_e result)
+{
+    ngx_http_acr_ctx_t  *ctx;
+
+    ctx = ngx_http_acr_get_ctx(r);
+
+    through->asked = 1;
+
+    if (result == NGX_HTTP_ACR_REMOTE_OK) {
+
+        if (through->by_tag) {
+            ngx_str_null(&ctx->digest);
+        }
+
+        ngx_http_acr_manifest_look_up(r, ctx);
+        return;
+    }
+
+    if (through->here) {
+        ngx_http_acr_through_stale(r, through, result);
+        return;
+    }
+
+    ngx_http_acr_through_fail(r, result);
+}
+
+
+/*
+ * The last that is known.  RFC 9111 has no Warning any more, but clients of
+ * registries print it: OCI distribution-spec "Warnings".
+ */
+
+static void
+ngx_http_acr_through_stale(ngx_http_request_t *r,
+    ngx_http_acr_through_t *through, ngx_http_acr_remote_result_e result)
+{
+    ngx_str_t           *text;
+    ngx_http_acr_ctx_t  *ctx;
+
+    static ngx_str_t  warnings[] = {
+        ngx_string("299 - \"the origin does not answer, this may be out of "
+                   "date\""),
+        ngx_string("299 - \"the origin does not have this tag any more\"")
+    };
+
+    ctx = ngx_http_acr_get_ctx(r);
+
+    text = &warnings[result == NGX_HTTP_ACR_REMOTE_MISSING];
+
+    ctx->cache_status = "STALE";
+    ctx->digest = through->digest;
+
+    if (ngx_http_acr_header(r, "Warning", text) != NGX_OK) {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return;
+    }
+
+    ngx_http_acr_send_content(r, through->size, &through->type, 1,
+                              ACR_E_MANIFEST_UNKNOWN);
+}
+
+
+static void
+ngx_http_acr_through_fail(ngx_http_request_t *r,
+    ngx_http_acr_remote_result_e result)
+{
+    ngx_str_t  *reference;
+
+    reference = &ngx_http_acr_get_ctx(r)->reference;
+
+    switch (result) {
+
+    case NGX_HTTP_ACR_REMOTE_MISSING:
+        ngx_http_acr_fail(r, ACR_E_MANIFEST_UNKNOWN, NULL, "reference",
+                          reference);
+        return;
+
+    case NGX_HTTP_ACR_REMOTE_DENIED:
+        ngx_http_acr_fail(r, ACR_E_DENIED, "the origin does not give it",
+                          "reference", reference);
+        return;
+
+    case NGX_HTTP_ACR_REMOTE_LIMITED:
+        ngx_http_acr_fail(r, ACR_E_TOOMANYREQUESTS, "the origin has a limit",
+                          "reference", reference);
+        return;
+
+    default:
+        ngx_http_acr_fail_status(r, NGX_HTTP_BAD_GATEWAY, ACR_E_UNAVAILABLE,
+                                 "the origin does not answer", "reference",
+                                 reference);
+    }
+}
+
+
+/* --- blobs */
+
+void
+ngx_http_acr_through_blob(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
+    acr_digest_t *digest)
+{
+    ngx_http_acr_source_t    source;
+    ngx_http_acr_through_t  *through;
+
+    through = ctx->through;
+
+    source.remote = through->rule->remote;
+    source.repository = through->source;
+
+    ctx->cache_status = "MISS";
+
+    ngx_http_acr_follow(r, digest, &source, ngx_http_acr_through_whole);
+}
+
+
+static void
+ngx_http_acr_through_whole(ngx_http_request_t *r, off_t size)
+{
+    static ngx_str_t  type = ngx_string("application/octet-stream");
+
+    ngx_http_acr_send_content(r, size, &type, 0, ACR_E_BLOB_UNKNOWN);
+}

@@ -1,0 +1,45 @@
+
+/*
+ * Pull-through: repositories that fill themselves from a registry elsewhere, by
+ * acr_cache_rule.  What was pulled is a repository as any other; these functions
+ * are for what is not there, or may be out of date.
+ */
+
+#ifndef NGX_HTTP_ACR_THROUGH_H
+#define NGX_HTTP_ACR_THROUGH_H
+
+#include "ngx_http_acr_api.h"
+
+
+/*
+ * containerd asks mirrors with the name that a repository has at its origin, and
+ * says which that is by "ns=<host>": makes ctx->repository the one that is
+ * filled from there, and answers OCI-Namespace.  NGX_OK, or NGX_DONE after it
+ * has failed the request: none is.
+ */
+ngx_int_t ngx_http_acr_through_namespace(ngx_http_request_t *r,
+    ngx_http_acr_ctx_t *ctx);
+
+/* at the begin of a GET or HEAD: sets ctx->through if there is a rule for the
+   repository.  NGX_ERROR: no memory */
+ngx_int_t ngx_http_acr_through_begin(ngx_http_request_t *r,
+    ngx_http_acr_ctx_t *ctx);
+
+/*
+ * With ctx->through.  The manifest ctx->reference is not there: NGX_OK if it is
+ * asked for elsewhere, which ends the request; NGX_DECLINED: it was, just now.
+ */
+ngx_int_t ngx_http_acr_through_manifest(ngx_http_request_t *r,
+    ngx_http_acr_ctx_t *ctx);
+
+/* the tag ctx->reference names the manifest ctx->digest here: the same, or
+   NGX_DECLINED: it can be sent as it is */
+ngx_int_t ngx_http_acr_through_tag(ngx_http_request_t *r,
+    ngx_http_acr_ctx_t *ctx, off_t size, ngx_str_t *type);
+
+/* the blob ctx->digest is not there: ends the request */
+void ngx_http_acr_through_blob(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
+    acr_digest_t *digest);
+
+
+#endif /* NGX_HTTP_ACR_THROUGH_H */
