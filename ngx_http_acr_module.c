@@ -12,6 +12,7 @@
 #include "src/ngx_http_acr_ahead.h"
 #include "src/ngx_http_acr_conf.h"
 #include "src/ngx_http_acr_registry.h"
+#include "src/edge/ngx_http_acr_rule.h"
 #include "src/api/ngx_http_acr_api.h"
 #include "src/api/ngx_http_acr_admin.h"
 #include "src/api/ngx_http_acr_health.h"

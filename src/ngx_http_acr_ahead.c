@@ -112,7 +112,12 @@ ngx_http_acr_ahead_filter(ngx_http_request_t *r, ngx_chain_t *in)
     ahead = ctx->ahead;
 
     if (ahead->rest == NULL && ngx_http_acr_ahead_has(ahead, in)) {
-        ahead->rest = in;
+
+        /* the links are the caller's */
+
+        if (ngx_chain_add_copy(r->pool, &ahead->rest, in) != NGX_OK) {
+            return NGX_ERROR;
+        }
 
     } else if (in || ahead->rest == NULL) {
         ctx->ahead = NULL;
@@ -275,6 +280,10 @@ ngx_http_acr_ahead_next(ngx_http_acr_ahead_t *ahead)
 
     if (cl) {
         ahead->request->buffered |= NGX_HTTP_ACR_AHEAD_MORE;
+
+        /* or a small part would wait for the next one */
+
+        part->flush = 1;
 
     } else {
         ahead->request->buffered &= ~NGX_HTTP_ACR_AHEAD_MORE;

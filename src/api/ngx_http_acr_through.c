@@ -431,14 +431,16 @@ static void
 ngx_http_acr_through_answer(ngx_http_request_t *r,
     ngx_http_acr_through_t *through)
 {
+    ngx_uint_t                      level;
     ngx_http_acr_remote_request_t  *request;
 
     request = &through->request;
 
     if (request->result != NGX_HTTP_ACR_REMOTE_OK) {
-        ngx_log_error((request->result == NGX_HTTP_ACR_REMOTE_MISSING)
-                      ? NGX_LOG_INFO : NGX_LOG_ERR,
-                      r->connection->log, 0,
+        level = (request->result == NGX_HTTP_ACR_REMOTE_MISSING)
+                ? NGX_LOG_INFO : NGX_LOG_ERR;
+
+        ngx_log_error(level, r->connection->log, 0,
                       "acr: manifest \"%V\" of \"%V/%V\" was not fetched: %V",
                       &ngx_http_acr_get_ctx(r)->reference,
                       &through->rule->remote->host, &through->source,
@@ -534,8 +536,12 @@ ngx_http_acr_through_stored(ngx_http_request_t *r, void *data, ngx_int_t rc)
 
         /* what is locked stays as it is; what is not here will not be */
 
-        result = through->here ? NGX_HTTP_ACR_REMOTE_OK
-                               : NGX_HTTP_ACR_REMOTE_DENIED;
+        result = NGX_HTTP_ACR_REMOTE_DENIED;
+
+        if (through->here) {
+            result = NGX_HTTP_ACR_REMOTE_OK;
+        }
+
         break;
 
     default:

@@ -12,8 +12,9 @@
 /* bytes after which what is there is synced and noted */
 #define NGX_HTTP_ACR_FILLER_SAVE     (64 * 1024 * 1024)
 
-/* requests without a byte between them, and the ms before the second */
-#define NGX_HTTP_ACR_FILLER_TRIES    3
+/* requests without a byte between them, and the ms before the second; those
+   before the third and so on are as many times longer */
+#define NGX_HTTP_ACR_FILLER_TRIES    4
 #define NGX_HTTP_ACR_FILLER_RETRY    500
 
 /* ms for which bytes may wait for others before they are written */
@@ -655,9 +656,17 @@ ngx_http_acr_filler_failed(ngx_http_acr_filler_t *filler)
             filler->discard = 1;
         }
 
-        if (++filler->tries < NGX_HTTP_ACR_FILLER_TRIES && !filler->discard
-            && !ngx_exiting)
+        /*
+         * Who waits for the rest has seen the beginning, so the origin is asked
+         * for it even if it is assumed to be down by now.  Who has seen nothing
+         * is told at once.
+         */
+
+        if (ngx_http_acr_ring_offset(filler->ring)
+            && ++filler->tries < NGX_HTTP_ACR_FILLER_TRIES
+            && !filler->discard && !ngx_exiting)
         {
+            request->insist = 1;
             filler->state = NGX_HTTP_ACR_FILLER_PAUSE;
             ngx_del_timer(&filler->timer);
             ngx_add_timer(&filler->timer,

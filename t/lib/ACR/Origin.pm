@@ -1,0 +1,375 @@
+package ACR::Origin;
+
+# A registry elsewhere that answers as it is told: repositories that others are
+# filled from, by a server that breaks off, lies, waits and refuses.
+#
+#   my $origin = ACR::Origin->start(work_dir());
+#   my $digest = $origin->has_blob('lib/a', $bytes, hold => 1_000_000);
+#   $origin->rule('/v2/lib/a/blobs/...', cut => 100);
+#   my @asked = $origin->asked(qr{/blobs/});
+#
+# A rule of a target has, all of them optional:
+#   file      what is sent: has_blob() and has_manifest() make it
+#   type, digest, etag, headers => [LINE, ...], status, location
+#   no_range  Range is passed over
+#   cut       the connection breaks at this offset; cuts => how often (always)
+#   hold      at this offset it waits until the rule has none
+#   size      what Content-Length says; none => 1: chunked
+# A line of asked() is "METHOD TARGET RANGE IF-MATCH AUTHORIZATION"; sent() is
+# how many bytes of bodies were sent.
+
+use strict;
+use warnings;
+
+use ACR::Content;
+use ACR::Node;
+use ACR::Process;
+use Fcntl qw(:flock);
+use IO::Select;
+use IO::Socket::INET;
+use JSON::PP qw(decode_json encode_json);
+use POSIX ();
+use Time::HiRes qw(time);
+
+my $count = 0;
+
+
+sub start {
+    my ($class, $dir) = @_;
+
+    $dir .= '/origin' . ++$count;
+    mkdir($dir) or die "$dir: $!\n";
+
+    my $self = bless({ dir => $dir, rules => {}, reserved => [] }, $class);
+
+    $self->{port} = ACR::Node::free_port($self);
+    ACR::Node::spew("$dir/$_", '') for 'asked', 'sent';
+    $self->tell();
+    $self->run();
+
+    return $self;
+}
+
+
+sub run {
+    my ($self) = @_;
+
+    unlink("$self->{dir}/ready");
+    $self->{process} = ACR::Process->spawn(
+        "$self->{dir}/log", $^X, '-I', "$ACR::Node::TREE/t/lib",
+        '-MACR::Origin', '-e', 'ACR::Origin::serve(@ARGV)', $self->{dir},
+        $self->{port});
+
+    my $deadline = time() + 20;
+
+    while (!-e "$self->{dir}/ready") {
+        die "no origin\n" . ACR::Node::slurp("$self->{dir}/log")
+            if time() > $deadline || !$self->{process}->alive();
+        select(undef, undef, undef, 0.01);
+    }
+}
+
+
+# nobody listens until run()
+sub stop { $_[0]->{process}->kill_now() }
+
+sub url { return "http://127.0.0.1:$_[0]->{port}" }
+
+
+# rule(TARGET, NAME => VALUE, ...): changes it; undef removes
+sub rule {
+    my ($self, $target, %change) = @_;
+
+    my $rule = $self->{rules}{$target} ||= {};
+
+    %$rule = (%$rule, %change);
+    delete $rule->{$_} for grep { !defined $rule->{$_} } keys %$rule;
+    $self->tell();
+}
+
+
+sub has_blob {
+    my ($self, $repository, $bytes, %rule) = @_;
+
+    my $digest = digest($bytes);
+
+    $self->put("/v2/$repository/blobs/$digest", $bytes,
+               type => 'application/octet-stream', digest => $digest,
+               etag => "\"$digest\"", %rule);
+
+    return $digest;
+}
+
+
+# by its digest and by its tags
+sub has_manifest {
+    my ($self, $repository, $text, @tags) = @_;
+
+    my $digest = digest($text);
+    my $type = decode_json($text)->{mediaType};
+
+    for my $reference ($digest, @tags) {
+        $self->put("/v2/$repository/manifests/$reference", $text,
+                   type => $type, digest => $digest, etag => "\"$digest\"");
+    }
+
+    return $digest;
+}
+
+
+# an image of one layer: its manifest's digest
+sub has_image {
+    my ($self, $repository, $tag, $layer) = @_;
+
+    my $config = "{\"tag\":\"$tag\"}";
+
+    $self->has_blob($repository, $_) for $config, $layer;
+
+    return $self->has_manifest($repository, image($config, [$layer]), $tag);
+}
+
+
+sub put {
+    my ($self, $target, $bytes, %rule) = @_;
+
+    my $file = "$self->{dir}/file" . ++$self->{files};
+
+    ACR::Node::spew($file, $bytes);
+    $self->rule($target, file => $file, %rule);
+}
+
+
+sub gone {
+    my ($self, $target) = @_;
+
+    delete $self->{rules}{$target};
+    $self->tell();
+}
+
+
+sub tell {
+    my ($self) = @_;
+
+    ACR::Node::spew("$self->{dir}/rules.new", encode_json($self->{rules}));
+    rename("$self->{dir}/rules.new", "$self->{dir}/rules")
+        or die "rename: $!\n";
+}
+
+
+sub asked {
+    my ($self, $pattern) = @_;
+
+    my @lines = split(/\n/, ACR::Node::slurp("$self->{dir}/asked"));
+
+    return defined $pattern ? grep { /$pattern/ } @lines : @lines;
+}
+
+
+sub sent { return -s "$_[0]->{dir}/sent" ? sum("$_[0]->{dir}/sent") : 0 }
+
+
+sub sum {
+    my $sum = 0;
+
+    $sum += $_ for split(/\n/, ACR::Node::slurp($_[0]));
+
+    return $sum;
+}
+
+
+# --- in its process: each connection has one of its own
+
+sub serve {
+    my ($dir, $port) = @_;
+
+    $SIG{PIPE} = $SIG{CHLD} = 'IGNORE';
+
+    my $listen = IO::Socket::INET->new(LocalAddr => '127.0.0.1',
+                                       LocalPort => $port, Listen => 512,
+                                       ReuseAddr => 1)
+        or die "port $port: $@\n";
+    ACR::Node::spew("$dir/ready", '');
+
+    my $parent = $$;
+
+    while (1) {
+        my $fh = $listen->accept() or next;
+        my $pid = fork();
+
+        if (defined $pid && $pid == 0) {
+            close($listen);
+            eval { 1 while getppid() == $parent && request($fh, $dir, $parent) };
+            print STDERR $@ if $@;
+            POSIX::_exit(0);
+        }
+    }
+}
+
+
+sub note {
+    my ($file, $line) = @_;
+
+    open(my $fh, '>>', $file) or die "$file: $!\n";
+    syswrite($fh, "$line\n");
+    close($fh);
+}
+
+
+sub rules { return decode_json(ACR::Node::slurp("$_[0]/rules")) }
+
+
+# 0: the connection is over
+sub request {
+    my ($fh, $dir, $parent) = @_;
+
+    my $in = '';
+
+    while ($in !~ /\r\n\r\n/) {
+        sysread($fh, $in, 65536, length($in)) or return 0;
+    }
+
+    my ($method, $target) = $in =~ /^(\S+) (\S+)/;
+    my ($range) = $in =~ /^Range: *bytes=(\d+)-\r$/mi;
+    my ($match) = $in =~ /^If-Match: *(.*?)\r$/mi;
+    my ($secret) = $in =~ /^Authorization: *(.*?)\r$/mi;
+
+    note("$dir/asked", join(' ', $method, $target,
+                            map { defined $_ ? $_ : '-' }
+                            $range, $match, $secret));
+
+    my $rule = rules($dir)->{$target};
+    my $status = $rule ? $rule->{status} || 200 : 404;
+
+    if (!$rule || !$rule->{file} || $status >= 300) {
+        my $body = "{\"errors\":[]}\n";
+        print $fh head($status, length($body), $rule)
+            . ($method eq 'HEAD' ? '' : $body);
+        $fh->flush();
+        return 1;
+    }
+
+    my $size = -s $rule->{file};
+    my $from = 0;
+
+    if (defined $match && $rule->{etag} && $match ne $rule->{etag}) {
+        print $fh head(412, 0, $rule);
+        $fh->flush();
+        return 1;
+    }
+
+    my @part;
+
+    if (defined $range && !$rule->{no_range}) {
+        if ($range >= $size) {
+            print $fh head(416, 0, $rule);
+            $fh->flush();
+            return 1;
+        }
+        $from = $range;
+        $status = 206;
+        @part = (sprintf('Content-Range: bytes %d-%d/%d', $from, $size - 1,
+                         $rule->{size} || $size));
+    }
+
+    my $length = ($rule->{size} || $size) - $from;
+    print $fh head($status, $rule->{none} ? undef : $length, $rule, @part);
+    $fh->flush();
+
+    return 1 if $method eq 'HEAD';
+
+    my $sent = body($fh, $dir, $parent, $target, $from);
+    note("$dir/sent", $sent);
+
+    return !$rule->{none} && $sent == $length;
+}
+
+
+sub head {
+    my ($status, $length, $rule, @more) = @_;
+
+    push(@more, "Content-Length: $length") if defined $length;
+    push(@more, 'Transfer-Encoding: chunked') if !defined $length;
+    push(@more, "Content-Type: $rule->{type}") if $rule->{type};
+    push(@more, "Docker-Content-Digest: $rule->{digest}") if $rule->{digest};
+    push(@more, "ETag: $rule->{etag}") if $rule->{etag};
+    push(@more, "Location: $rule->{location}") if $rule->{location};
+    push(@more, @{ $rule->{headers} || [] });
+
+    return join("\r\n", "HTTP/1.1 $status As told", @more, '', '');
+}
+
+
+# the bytes that were sent
+sub body {
+    my ($fh, $dir, $parent, $target, $at) = @_;
+
+    my $from = $at;
+    my $rule = rules($dir)->{$target};
+
+    open(my $file, '<:raw', $rule->{file}) or die "$rule->{file}: $!\n";
+    seek($file, $at, 0);
+
+    my $cut = $rule->{cut};
+    $cut = undef if defined $cut && defined $rule->{cuts}
+                    && !once($dir, $rule->{cuts});
+
+    while (1) {
+        my $stop = defined $cut ? $cut : 9e15;
+
+        if (defined $rule->{hold} && $at >= $rule->{hold}) {
+            while (defined($rule = rules($dir)->{$target})
+                   && defined $rule->{hold})
+            {
+                return $at - $from
+                    if getppid() != $parent
+                       || IO::Select->new($fh)->can_read(0.01);
+            }
+            return $at - $from if !$rule;
+        }
+
+        return $at - $from if $at >= $stop;
+
+        my $n = 65536;
+        $n = $stop - $at if $stop - $at < $n;
+        $n = $rule->{hold} - $at
+            if defined $rule->{hold} && $rule->{hold} - $at < $n;
+
+        my $got = sysread($file, my $bytes, $n);
+        last if !$got;
+
+        $bytes = sprintf("%x\r\n", $got) . "$bytes\r\n" if $rule->{none};
+        put_all($fh, $bytes) or return $at - $from;
+        $at += $got;
+    }
+
+    put_all($fh, "0\r\n\r\n") if $rule->{none};
+
+    return $at - $from;
+}
+
+
+sub put_all {
+    my ($fh, $bytes) = @_;
+
+    while (length($bytes)) {
+        my $n = syswrite($fh, $bytes);
+        return 0 if !defined $n;
+        substr($bytes, 0, $n, '');
+    }
+
+    return 1;
+}
+
+
+# one of so many times
+sub once {
+    my ($dir, $times) = @_;
+
+    for my $n (1 .. $times) {
+        return 1 if mkdir("$dir/cut$n");
+    }
+
+    return 0;
+}
+
+1;

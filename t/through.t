@@ -1,0 +1,239 @@
+#!/usr/bin/perl
+
+# Repositories that fill themselves: what comes from elsewhere is what was
+# there, stays, and is asked for once.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use ACR;
+use ACR::Origin;
+
+my $origin = ACR::Origin->start(work_dir());
+my $url = $origin->url();
+my $ups = 0;
+
+my $acr = start(workers => 2, fsync => 'off', http => <<"CONF",
+    acr_remote up.test $url timeout=5s;
+CONF
+    location => 'acr_cache_rule hub/* up.test/*;'
+                . ' acr_cache_rule short/* up.test/* valid=0;');
+
+first();
+again();
+blobs();
+tags();
+errors();
+names();
+finish();
+
+
+# so many bytes of a body
+sub take {
+    my ($http, $n) = @_;
+
+    my $bytes = '';
+    $http->bytes($n, sub { $bytes .= $_[0] });
+
+    return $bytes;
+}
+
+
+sub first {
+    my $layer = bytes(3_000_000, 'layer');
+    my $digest = $origin->has_image('lib/a', '1.0', $layer);
+
+    my $answer = $acr->get('/v2/hub/lib/a/manifests/1.0');
+    answers($answer, 200, 'an image comes by its tag');
+    is($answer->header('Docker-Content-Digest'), $digest, 'with its digest');
+    is(digest($answer->body()), $digest, 'byte for byte');
+
+    $answer = $acr->get('/v2/hub/lib/a/blobs/' . digest($layer));
+    answers($answer, 200, 'its layer');
+    is(length($answer->body()), length($layer), 'has its size');
+    is(digest($answer->body()), digest($layer), 'and its bytes');
+    is(scalar($origin->asked(qr{/blobs/})), 1, 'which were fetched once');
+
+    is_deeply([$acr->tags('hub/lib/a')], ['1.0'], 'it has a tag here');
+    ok(wait_for(sub { -e $acr->link_file('hub/lib/a', 'layer',
+                                         digest($layer)) }),
+       'the layer is linked');
+}
+
+
+sub again {
+    my @before = $origin->asked();
+
+    $origin->stop();
+
+    for my $target ('manifests/1.0', 'blobs/' . digest(bytes(3_000_000,
+                                                             'layer')))
+    {
+        my $answer = $acr->get("/v2/hub/lib/a/$target");
+        answers($answer, 200, "without the origin: $target");
+        is($answer->header('Warning'), undef, 'without a warning');
+    }
+
+    $origin->run();
+    is_deeply([$origin->asked()], \@before, 'nobody has asked it');
+}
+
+
+sub blobs {
+    my $bytes = bytes(2_000_000, 'blob');
+    my $digest = $origin->has_blob('lib/a', $bytes, hold => 1_500_000);
+    my $target = "/v2/hub/lib/a/blobs/$digest";
+
+    # what is there is sent, the rest is waited for
+
+    my $http = $acr->connect();
+    $http->send("GET $target HTTP/1.1\r\nHost: x\r\n\r\n");
+    my $head = $http->answer_head();
+    is($head->header('Content-Length'), 2_000_000, 'the size is known');
+    is(take($http, 1_400_000), substr($bytes, 0, 1_400_000),
+       'what has come is sent');
+
+    my $second = $acr->connect();
+    $second->send("GET $target HTTP/1.1\r\nHost: x\r\n"
+                  . "Range: bytes=1000000-1100000\r\n\r\n");
+    my $part = $second->answer('GET');
+    answers($part, 206, 'a part of it');
+    ok($part->body() eq substr($bytes, 1_000_000, 100_001), 'is sent, too');
+
+    is($acr->head($target)->header('Content-Length'), 2_000_000, 'HEAD');
+
+    # clients that leave stop nobody
+
+    my $third = $acr->connect();
+    $third->send("GET $target HTTP/1.1\r\nHost: x\r\n\r\n");
+    $third->answer_head();
+    $third->close();
+
+    $origin->rule("/v2/lib/a/blobs/$digest", hold => undef);
+    ok(take($http, 600_000) eq substr($bytes, 1_400_000), 'the rest comes');
+    is(scalar($origin->asked(qr{^GET .*$digest})), 1, 'of one request');
+
+    ok(wait_for(sub { -e $acr->link_file('hub/lib/a', 'layer', $digest) }),
+       'it stays');
+
+    # several ranges of what is not there yet
+
+    $bytes = bytes(2_000_000, 'ranges');
+    $digest = $origin->has_blob('lib/a', $bytes, hold => 500_000);
+    $target = "/v2/hub/lib/a/blobs/$digest";
+    $http = $acr->connect();
+    $http->send("GET $target HTTP/1.1\r\nHost: x\r\n"
+                . "Range: bytes=0-99,1999000-1999999\r\n\r\n");
+    $head = $http->answer_head();
+    like($head->header('Content-Type'), qr/multipart/, 'several ranges');
+    $origin->rule("/v2/lib/a/blobs/$digest", hold => undef);
+    my $all = take($http, $head->header('Content-Length'));
+    ok(index($all, substr($bytes, 0, 100)) > 0
+       && index($all, substr($bytes, 1_999_000)) > 0, 'are sent');
+}
+
+
+sub tags {
+    my $old = $origin->has_image('lib/t', 'latest', 'old layer');
+
+    is($acr->resolve('short/lib/t', 'latest'), $old, 'a tag');
+    is($acr->resolve('short/lib/t', 'latest'), $old, 'that is the same');
+    is(scalar($origin->asked(qr{^GET /v2/lib/t/manifests})), 1,
+       'is got once');
+    is(scalar($origin->asked(qr{^HEAD /v2/lib/t/manifests/latest})), 1,
+       'and looked at');
+
+    my $new = $origin->has_image('lib/t', 'latest', 'new layer');
+    is($acr->resolve('short/lib/t', 'latest'), $new, 'it moves');
+    is($acr->resolve('hub/lib/t', 'latest'), $new, 'another rule');
+    $origin->has_image('lib/t', 'latest', 'third layer');
+    is($acr->resolve('hub/lib/t', 'latest'), $new, 'with a time to live');
+
+    $origin->stop();
+    my $answer = $acr->get('/v2/short/lib/t/manifests/latest');
+    answers($answer, 200, 'without the origin there is the last one');
+    is($answer->header('Docker-Content-Digest'), $new, 'that is known');
+    like($answer->header('Warning'), qr/^299 - /, 'with a warning');
+    $origin->run();
+    is_up();
+
+    $acr->allow(qr/acr: (?:manifest|fetching|remote)/);
+}
+
+
+sub errors {
+    refused($acr->get('/v2/hub/lib/a/manifests/none'), 404,
+            'MANIFEST_UNKNOWN', 'a tag that is nowhere');
+    refused($acr->get('/v2/hub/lib/a/manifests/none'), 404,
+            'MANIFEST_UNKNOWN', 'once more');
+    is(scalar($origin->asked(qr{/manifests/none})), 1, 'was asked for once');
+
+    refused($acr->get('/v2/hub/lib/a/blobs/' . digest('none')), 404,
+            'BLOB_UNKNOWN', 'a blob that is nowhere');
+
+    # what it sends is not what was asked for
+
+    my $bytes = bytes(1_000_000, 'right');
+    my $digest = $origin->has_blob('lib/a', $bytes);
+    $origin->put("/v2/lib/a/blobs/$digest", bytes(1_000_000, 'wrong'));
+
+    my $http = $acr->connect();
+    $http->send("GET /v2/hub/lib/a/blobs/$digest HTTP/1.1\r\nHost: x\r\n\r\n");
+    my $head = $http->answer_head();
+    ok($head->status() != 200
+       || !defined eval { take($http, 1_000_000) },
+       'a wrong content is never whole');
+    ok(!-e $acr->blob_file($digest), 'nor kept');
+    $origin->has_blob('lib/a', $bytes);
+    is(digest($acr->get("/v2/hub/lib/a/blobs/$digest")->body()), $digest,
+       'the right one is');
+
+    # it breaks off, and goes on
+
+    $bytes = bytes(1_000_000, 'broken');
+    $digest = $origin->has_blob('lib/a', $bytes, cut => 400_000, cuts => 2);
+    is(digest($acr->get("/v2/hub/lib/a/blobs/$digest")->body()), $digest,
+       'an origin that breaks off');
+    is_up();
+    my @asked = $origin->asked(qr{^GET \S+$digest});
+    is(scalar(@asked), 3, 'is asked for the rest');
+    like($asked[1], qr{ 400000 "$digest" }, 'of the same content');
+
+    for my $case ([401, 403, 'DENIED'], [403, 403, 'DENIED'],
+                  [429, 429, 'TOOMANYREQUESTS'], [500, 502, undef])
+    {
+        my ($status, $here, $code) = @$case;
+
+        $origin->rule("/v2/lib/a/manifests/s$status", status => $status,
+                      file => 'none');
+        refused($acr->get("/v2/hub/lib/a/manifests/s$status"), $here, $code,
+                "the origin says $status");
+    }
+
+    is_up();
+}
+
+
+# who was down for a moment is asked again, after some time
+sub is_up {
+    my $tag = 'up' . ++$ups;
+
+    $origin->has_image('lib/up', $tag, $tag);
+    ok(wait_for(sub { $acr->get("/v2/hub/lib/up/manifests/$tag")->status()
+                      == 200 }), 'the origin is asked again');
+}
+
+
+sub names {
+    $origin->has_image('lib/n', '1', 'named');
+
+    my $answer = $acr->get('/v2/lib/n/manifests/1?ns=up.test');
+    answers($answer, 200, 'by its name at the origin');
+    is($answer->header('OCI-Namespace'), 'up.test', 'which is told');
+    refused($acr->get('/v2/lib/n/manifests/1?ns=other.test'), 404,
+            'NAME_UNKNOWN', 'an origin that there is no rule for');
+    refused($acr->get('/v2/lib/n/manifests/1'), 404, 'MANIFEST_UNKNOWN',
+            'a repository that there is no rule for');
+}
