@@ -51,7 +51,7 @@ sub prepare {
     my $self = bless({ dir => $dir, rules => {}, reserved => [] }, $class);
 
     $self->{port} = ACR::Node::free_port($self);
-    ACR::Node::spew("$dir/requests", '');
+    ACR::Node::spew("$dir/$_", '') for 'requests', 'connections';
     $self->answers();
 
     return $self;
@@ -82,11 +82,13 @@ sub address { return "127.0.0.1:$_[0]->{port}" }
 sub url { return "http://127.0.0.1:$_[0]->{port}" }
 
 
-# answers(TARGET => { status, location, body, blanks, size, cut, hang, chunked,
-# stall }, ...): from now on, beside those of before.  blanks: a body of so
-# many; size: of so many bytes of pattern(); cut: it ends after so many bytes,
-# or, with hang, does not go on until the client leaves; chunked: without a
-# length.
+# answers(TARGET => { status, location, body, ... }, ...): from now on, beside
+# those of before.  blanks: a body of so many; size: of so many bytes of
+# pattern(); cut: it ends after so many bytes, or, with hang, does not go on
+# until the client leaves; chunked: without a length; stall: no answer.
+#
+# A connection takes other requests with keep; it is closed with drop, which
+# nobody is told; with once it is closed when there is another request.
 sub answers {
     my ($self, %rules) = @_;
 
@@ -105,6 +107,16 @@ sub requests {
     my @lines = split(/\n/, ACR::Node::slurp("$self->{dir}/requests"));
 
     return defined $pattern ? grep { /$pattern/ } @lines : @lines;
+}
+
+
+# connections(PATTERN): for each request of such a target the number of its
+# connection
+sub connections {
+    my ($self, $pattern) = @_;
+
+    return map { (split(' '))[0] } grep { /$pattern/ }
+           split(/\n/, ACR::Node::slurp("$self->{dir}/connections"));
 }
 
 
@@ -141,19 +153,29 @@ sub serve {
 sub connection {
     my ($fh, $dir, $parent) = @_;
 
-    my $in = '';
+    my ($in, $n) = ('', 0);
 
-    while ($in !~ /\r\n\r\n/) {
-        sysread($fh, $in, 65536, length($in)) or return;
+    1 while request($fh, $dir, $parent, \$in, ++$n);
+}
+
+
+# request(SOCKET, DIR, PARENT, BUFFER, NUMBER): whether another may come
+sub request {
+    my ($fh, $dir, $parent, $buffer, $number) = @_;
+
+    while ($$buffer !~ /\r\n\r\n/) {
+        sysread($fh, $$buffer, 65536, length($$buffer)) or return;
     }
 
+    $$buffer =~ s/^(.*?\r\n\r\n)//s;
+
+    my $in = $1;
     my ($method, $target) = $in =~ /^(\S+) (\S+)/;
     my ($secret) = $in =~ /^Authorization: *(.*?)\r$/mi;
 
-    open(my $log, '>>', "$dir/requests") or die "requests: $!\n";
-    syswrite($log, join(' ', $method, $target,
-                        defined $secret ? $secret : ()) . "\n");
-    close($log);
+    note("$dir/requests", join(' ', $method, $target,
+                               defined $secret ? $secret : ()));
+    note("$dir/connections", "$$ $target");
 
     return tunnel($fh, $target, $parent) if $method eq 'CONNECT';
 
@@ -174,6 +196,10 @@ sub connection {
 
     $rule ||= { status => 404, body => "none\n" };
 
+    return if $rule->{once} && $number > 1;
+
+    my $kept = $rule->{keep} || $rule->{once};
+
     my $body = defined $rule->{body} ? $rule->{body}
                : ' ' x ($rule->{blanks} || 0);
     my $size = defined $rule->{size} ? $rule->{size} : length($body);
@@ -182,12 +208,12 @@ sub connection {
     print $fh 'HTTP/1.1 ' . ($rule->{status} || 200) . " As told\r\n"
         . ($rule->{chunked} ? "Transfer-Encoding: chunked\r\n"
                             : "Content-Length: $size\r\n")
-        . "Connection: close\r\n"
+        . ($kept || $rule->{drop} ? '' : "Connection: close\r\n")
         . (defined $rule->{location} ? "Location: $rule->{location}\r\n" : '')
         . "\r\n";
     $fh->flush();
 
-    return if $method eq 'HEAD';
+    return $kept if $method eq 'HEAD';
 
     for (my $at = 0; $at < $end; $at += $BLOCK) {
         my $n = $end - $at < $BLOCK ? $end - $at : $BLOCK;
@@ -206,6 +232,17 @@ sub connection {
                     && !sysread($fh, my $rest, 1);
         }
     }
+
+    return $kept;
+}
+
+
+sub note {
+    my ($file, $line) = @_;
+
+    open(my $log, '>>', $file) or die "$file: $!\n";
+    syswrite($log, "$line\n");
+    close($log);
 }
 
 
