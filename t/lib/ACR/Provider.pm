@@ -11,7 +11,7 @@ package ACR::Provider;
 #
 # A target that was told nothing about is 404.  One that stalls is answered as
 # soon as it is told not to.  What was asked is noted, a line each: method,
-# target, and Authorization if there was one.
+# target, Authorization if there was one, and the body if there was one.
 
 use strict;
 use warnings;
@@ -82,11 +82,12 @@ sub address { return "127.0.0.1:$_[0]->{port}" }
 sub url { return "http://127.0.0.1:$_[0]->{port}" }
 
 
-# answers(TARGET => { status, location, body, blanks, size, cut, hang, chunked,
-# stall }, ...): from now on, beside those of before.  blanks: a body of so
-# many; size: of so many bytes of pattern(); cut: it ends after so many bytes,
-# or, with hang, does not go on until the client leaves; chunked: without a
-# length.
+# answers(TARGET => { status, location, headers, body, blanks, size, cut, hang,
+# chunked, close, stall, with }, ...): from now on, beside those of before.
+# headers: lines; blanks: a body of so many; size: of so many bytes of
+# pattern(); cut: it ends after so many bytes, or, with hang, does not go on
+# until the client leaves; chunked: without a length; close: there is no answer;
+# with: another rule for each value of Authorization that has one.
 sub answers {
     my ($self, %rules) = @_;
 
@@ -149,10 +150,17 @@ sub connection {
 
     my ($method, $target) = $in =~ /^(\S+) (\S+)/;
     my ($secret) = $in =~ /^Authorization: *(.*?)\r$/mi;
+    my ($length) = $in =~ /^Content-Length: *(\d+)\r$/mi;
+    my ($sent) = $in =~ /\r\n\r\n(.*)/s;
+
+    while (length($sent) < ($length || 0)) {
+        sysread($fh, $sent, 65536, length($sent)) or return;
+    }
 
     open(my $log, '>>', "$dir/requests") or die "requests: $!\n";
     syswrite($log, join(' ', $method, $target,
-                        defined $secret ? $secret : ()) . "\n");
+                        defined $secret ? $secret : (),
+                        length($sent) ? $sent : ()) . "\n");
     close($log);
 
     return tunnel($fh, $target, $parent) if $method eq 'CONNECT';
@@ -164,6 +172,9 @@ sub connection {
 
     while (1) {
         $rule = decode_json(ACR::Node::slurp("$dir/rules"))->{$target};
+        $rule = $rule->{with}{$secret}
+            if $rule && defined $secret && $rule->{with}
+               && $rule->{with}{$secret};
         last if !$rule || !$rule->{stall};
 
         # whoever waits may leave
@@ -173,6 +184,7 @@ sub connection {
     }
 
     $rule ||= { status => 404, body => "none\n" };
+    return if $rule->{close};
 
     my $body = defined $rule->{body} ? $rule->{body}
                : ' ' x ($rule->{blanks} || 0);
@@ -184,6 +196,7 @@ sub connection {
                             : "Content-Length: $size\r\n")
         . "Connection: close\r\n"
         . (defined $rule->{location} ? "Location: $rule->{location}\r\n" : '')
+        . join('', map { "$_\r\n" } @{ $rule->{headers} || [] })
         . "\r\n";
     $fh->flush();
 
