@@ -325,6 +325,20 @@ static ngx_command_t  ngx_http_acr_commands[] = {
       0,
       NULL },
 
+    { ngx_string("acr_credential_set"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_2MORE,
+      ngx_http_acr_set_credential_set,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("acr_remote"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
+      ngx_http_acr_set_remote,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
       ngx_null_command
 };
 
@@ -436,7 +450,9 @@ ngx_http_acr_init(ngx_conf_t *cf)
 
     mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_acr_module);
 
-    if (ngx_http_acr_fetch_prepare(cf, &mcf->fetch) != NGX_OK) {
+    if (ngx_http_acr_fetch_prepare(cf, &mcf->fetch) != NGX_OK
+        || ngx_http_acr_remotes_prepare(cf, &mcf->remotes) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -462,7 +478,10 @@ ngx_http_acr_init_process(ngx_cycle_t *cycle)
         return NGX_OK;
     }
 
-    if (ngx_http_acr_fetch_init(&mcf->fetch, cycle) != NGX_OK) {
+    if (ngx_http_acr_fetch_init(&mcf->fetch, cycle) != NGX_OK
+        || ngx_http_acr_remotes_init(&mcf->remotes, mcf->fetch.client, cycle)
+           != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -502,6 +521,7 @@ ngx_http_acr_exit_process(ngx_cycle_t *cycle)
         ngx_http_acr_registry_stop(registry[i]);
     }
 
+    ngx_http_acr_remotes_exit(&mcf->remotes);
     ngx_http_acr_fetch_exit(&mcf->fetch);
 }
 

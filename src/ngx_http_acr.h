@@ -31,6 +31,7 @@
 #include "store/ngx_http_acr_store.h"
 #include "auth/ngx_http_acr_auth_conf.h"
 #include "fetch/ngx_http_acr_fetch.h"
+#include "edge/ngx_http_acr_remote.h"
 
 
 typedef struct ngx_http_acr_auth_s        ngx_http_acr_auth_t;
@@ -87,6 +88,7 @@ typedef struct {
 typedef struct {
     ngx_array_t                registries; /* ngx_http_acr_registry_t * */
     ngx_http_acr_fetch_conf_t  fetch;
+    ngx_http_acr_remotes_t     remotes;
 } ngx_http_acr_main_conf_t;
 
 

@@ -47,6 +47,10 @@ ngx_http_acr_create_main_conf(ngx_conf_t *cf)
         return NULL;
     }
 
+    if (ngx_http_acr_remotes_create(cf, &mcf->remotes) != NGX_OK) {
+        return NULL;
+    }
+
     /*
      * set by ngx_pcalloc():
      *

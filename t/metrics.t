@@ -129,7 +129,8 @@ my @routes = map {
         =~ /^ +"(\w+)", ngx_http_acr_\w+ \},$/mg
 } qw(router admin);
 # what is below "access/" of the administration has one for all
-my %known = map { $_ => 1 } 'none', 'admin_access', @routes;
+my %known = map { $_ => 1 } 'none', 'admin_access',
+                                'admin_remotes', @routes;
 
 cmp_ok(scalar(@routes), '>', 20, 'there are operations');
 is_deeply([sort(keys(%known))], [sort(labels(metrics($acr), 'operation'))],

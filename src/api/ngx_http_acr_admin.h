@@ -20,6 +20,10 @@ ngx_int_t ngx_http_acr_admin(ngx_http_request_t *r);
 ngx_uint_t ngx_http_acr_admin_access(ngx_http_request_t *r,
     ngx_http_acr_ctx_t *ctx);
 
+/* ".../remotes/<host>...": the same */
+ngx_uint_t ngx_http_acr_admin_remote(ngx_http_request_t *r,
+    ngx_http_acr_ctx_t *ctx);
+
 /* sends root, which it takes over, and ends the request; NULL: no memory */
 void ngx_http_acr_admin_send(ngx_http_request_t *r, ngx_uint_t status,
     json_t *root);

@@ -179,6 +179,9 @@ ngx_http_acr_fetch_copy(ngx_http_acr_fetch_transfer_t *t)
 
     fetch = t->fetch;
 
+    fetch->elsewhere = 0;
+    fetch->large = 0;
+
     if (fetch->method.len >= sizeof(t->method)) {
         return NGX_ERROR;
     }
@@ -490,6 +493,10 @@ ngx_http_acr_fetch_redirect(ngx_http_acr_fetch_transfer_t *t)
         t->body = 0;
     }
 
+    if (!same) {
+        t->fetch->elsewhere = 1;
+    }
+
     if (!same && t->body) {
         ngx_http_acr_fetch_fail(t, "it redirects a body to another origin");
         return;
@@ -565,6 +572,7 @@ ngx_http_acr_fetch_request_failed(ngx_http_acr_fetch_transfer_t *t,
     char  *p;
 
     if (t->large) {
+        t->fetch->large = 1;
         ngx_http_acr_fetch_fail(t, "its answer has more than %uz bytes",
                                 t->fetch->max);
         return;
@@ -738,6 +746,26 @@ ngx_http_acr_fetch_header(ngx_http_acr_fetch_t *fetch, const char *name,
     if (header->amount > 1
         && curl_easy_header(fetch->easy, name, header->amount - 1,
                             CURLH_HEADER, -1, &header)
+           != CURLHE_OK)
+    {
+        return NGX_DECLINED;
+    }
+
+    value->data = (u_char *) header->value;
+    value->len = ngx_strlen(header->value);
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_acr_fetch_header_nth(ngx_http_acr_fetch_t *fetch, const char *name,
+    ngx_uint_t n, ngx_str_t *value)
+{
+    struct curl_header  *header;
+
+    if (fetch->easy == NULL
+        || curl_easy_header(fetch->easy, name, n, CURLH_HEADER, -1, &header)
            != CURLHE_OK)
     {
         return NGX_DECLINED;

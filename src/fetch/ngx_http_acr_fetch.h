@@ -166,6 +166,14 @@ struct ngx_http_acr_fetch_s {
                                                  answer, for head, piece and
                                                  done */
     u_char                          text[256];
+
+    /* set when done is called, and for whoever has to know whose answer it
+       is */
+
+    unsigned                        elsewhere:1; /* a redirect has led to
+                                                    another origin */
+    unsigned                        large:1;     /* the error is that max was
+                                                    not enough */
 };
 
 
@@ -190,6 +198,13 @@ void ngx_http_acr_fetch_resume(ngx_http_acr_fetch_t *fetch);
    NGX_DECLINED */
 ngx_int_t ngx_http_acr_fetch_header(ngx_http_acr_fetch_t *fetch,
     const char *name, ngx_str_t *value);
+
+/* the same for one that may be there several times: n begins with 0 */
+ngx_int_t ngx_http_acr_fetch_header_nth(ngx_http_acr_fetch_t *fetch,
+    const char *name, ngx_uint_t n, ngx_str_t *value);
+
+/* 1 if both are URLs, of the same host, whatever their schemes and ports */
+ngx_uint_t ngx_http_acr_fetch_same_host(ngx_str_t *a, ngx_str_t *b);
 
 /*
  * Whether a text is a URL that can be fetched: NULL, or a static text that

@@ -206,6 +206,25 @@ ngx_http_acr_fetch_check(ngx_str_t *url, ngx_uint_t *https)
 
 
 ngx_uint_t
+ngx_http_acr_fetch_same_host(ngx_str_t *a, ngx_str_t *b)
+{
+    ngx_uint_t                 same;
+    ngx_http_acr_fetch_url_t   one, other;
+
+    same = (ngx_http_acr_fetch_url(&one, a, NULL) == NULL);
+    same &= (ngx_http_acr_fetch_url(&other, b, NULL) == NULL);
+
+    same = same && one.len == other.len
+           && ngx_memcmp(one.host, other.host, one.len) == 0;
+
+    curl_url_cleanup(one.handle);
+    curl_url_cleanup(other.handle);
+
+    return same;
+}
+
+
+ngx_uint_t
 ngx_http_acr_fetch_same_origin(ngx_http_acr_fetch_url_t *a,
     ngx_http_acr_fetch_url_t *b)
 {

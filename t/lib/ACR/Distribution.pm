@@ -22,13 +22,14 @@ sub program {
 }
 
 
-# start(DIR, ROOT): DIR is for its configuration and its log
+# start(DIR, ROOT, OPTIONS): DIR is for its configuration and its log; htpasswd:
+# a file, to ask for Basic
 sub start {
-    my ($class, $dir, $root) = @_;
+    my ($class, $dir, $root, %option) = @_;
 
     mkdir($dir) || die "$dir: $!\n" if !-d $dir;
 
-    my $self = bless({ dir => $dir, root => $root }, $class);
+    my $self = bless({ dir => $dir, root => $root, %option }, $class);
 
     $self->{port} = $self->ACR::Node::free_port();
     $self->run();
@@ -40,6 +41,13 @@ sub start {
 # run(): starts it, also again after stop(), and waits until it answers
 sub run {
     my ($self) = @_;
+
+    my $auth = defined $self->{htpasswd} ? <<"YAML" : '';
+auth:
+  htpasswd:
+    realm: any
+    path: $self->{htpasswd}
+YAML
 
     ACR::Node::spew("$self->{dir}/config.yml", <<"YAML");
 version: 0.1
@@ -53,6 +61,7 @@ storage:
 http:
   addr: 127.0.0.1:$self->{port}
   secret: any
+$auth
 YAML
 
     $self->{process} = ACR::Process->spawn(
@@ -61,7 +70,7 @@ YAML
 
     my $deadline = time() + 30;
 
-    while (!eval { $self->get('/v2/')->status() == 200 }) {
+    while (!eval { $self->get('/v2/')->status() =~ /^(?:200|401)$/ }) {
         die "docker-registry does not start:\n" . $self->log_text()
             if time() > $deadline || !$self->{process}->alive();
         select(undef, undef, undef, 0.02);

@@ -11,7 +11,7 @@ package ACR::Provider;
 #
 # A target that was told nothing about is 404.  One that stalls is answered as
 # soon as it is told not to.  What was asked is noted, a line each: method,
-# target, and Authorization if there was one.
+# target, Authorization if there was one, and the body if there was one.
 
 use strict;
 use warnings;
@@ -82,10 +82,12 @@ sub address { return "127.0.0.1:$_[0]->{port}" }
 sub url { return "http://127.0.0.1:$_[0]->{port}" }
 
 
-# answers(TARGET => { status, location, body, ... }, ...): from now on, beside
-# those of before.  blanks: a body of so many; size: of so many bytes of
-# pattern(); cut: it ends after so many bytes, or, with hang, does not go on
-# until the client leaves; chunked: without a length; stall: no answer.
+# answers(TARGET => { status, location, headers, body, ... }, ...): from now on,
+# beside those of before.  headers: lines; blanks: a body of so many; size: of
+# so many bytes of pattern(); cut: it ends after so many bytes, or, with hang,
+# does not go on until the client leaves; chunked: without a length; close:
+# there is no answer; stall: not yet; with: another rule for each value of
+# Authorization that has one.
 #
 # A connection takes other requests with keep; it is closed with drop, which
 # nobody is told; with once it is closed when there is another request.
@@ -172,9 +174,17 @@ sub request {
     my $in = $1;
     my ($method, $target) = $in =~ /^(\S+) (\S+)/;
     my ($secret) = $in =~ /^Authorization: *(.*?)\r$/mi;
+    my ($length) = $in =~ /^Content-Length: *(\d+)\r$/mi;
+
+    while (length($$buffer) < ($length || 0)) {
+        sysread($fh, $$buffer, 65536, length($$buffer)) or return;
+    }
+
+    my $sent = substr($$buffer, 0, $length || 0, '');
 
     note("$dir/requests", join(' ', $method, $target,
-                               defined $secret ? $secret : ()));
+                               defined $secret ? $secret : (),
+                               length($sent) ? $sent : ()));
     note("$dir/connections", "$$ $target");
 
     return tunnel($fh, $target, $parent) if $method eq 'CONNECT';
@@ -186,6 +196,9 @@ sub request {
 
     while (1) {
         $rule = decode_json(ACR::Node::slurp("$dir/rules"))->{$target};
+        $rule = $rule->{with}{$secret}
+            if $rule && defined $secret && $rule->{with}
+               && $rule->{with}{$secret};
         last if !$rule || !$rule->{stall};
 
         # whoever waits may leave
@@ -195,6 +208,7 @@ sub request {
     }
 
     $rule ||= { status => 404, body => "none\n" };
+    return if $rule->{close};
 
     return if $rule->{once} && $number > 1;
 
@@ -210,6 +224,7 @@ sub request {
                             : "Content-Length: $size\r\n")
         . ($kept || $rule->{drop} ? '' : "Connection: close\r\n")
         . (defined $rule->{location} ? "Location: $rule->{location}\r\n" : '')
+        . join('', map { "$_\r\n" } @{ $rule->{headers} || [] })
         . "\r\n";
     $fh->flush();
 

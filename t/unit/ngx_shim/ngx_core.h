@@ -76,4 +76,14 @@ void ngx_shmtx_unlock(ngx_shmtx_t *mtx);
 
 uint32_t ngx_murmur_hash2(u_char *data, size_t len);
 
+/* of the test of src/edge/ngx_http_acr_breaker.c */
+
+typedef ngx_uint_t             ngx_msec_t;
+typedef ngx_int_t              ngx_msec_int_t;
+typedef ngx_uint_t             ngx_atomic_uint_t;
+typedef volatile ngx_uint_t    ngx_atomic_t;
+
+#define ngx_atomic_cmp_set(lock, old, set)                                    \
+    __sync_bool_compare_and_swap(lock, old, set)
+
 #endif /* NGX_SHIM_CORE_H */
