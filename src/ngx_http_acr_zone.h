@@ -2,8 +2,8 @@
 /*
  * acr_zone: the shared memory of a registry.  It belongs to one registry, is
  * shared by its workers, and survives a reload.  In it are the verified
- * credentials (src/auth), the answers to lookups (ngx_http_acr_cache.h), what is
- * being fetched from other registries (ngx_http_acr_fills.h), and counters.
+ * credentials (src/auth), the answers to lookups (ngx_http_acr_cache.h), what
+ * is being fetched from other registries (ngx_http_acr_fills.h), and counters.
  *
  * The counters are listed here and nowhere else: a row of a table below is a
  * metric, which acr_metrics prints.  Every label has a fixed set of values, so

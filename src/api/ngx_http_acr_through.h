@@ -1,8 +1,8 @@
 
 /*
  * Pull-through: repositories that fill themselves from a registry elsewhere, by
- * acr_cache_rule.  What was pulled is a repository as any other; these functions
- * are for what is not there, or may be out of date.
+ * acr_cache_rule.  What was pulled is a repository as any other; these
+ * functions are for what is not there, or may be out of date.
  */
 
 #ifndef NGX_HTTP_ACR_THROUGH_H
@@ -12,8 +12,8 @@
 
 
 /*
- * containerd asks mirrors with the name that a repository has at its origin, and
- * says which that is by "ns=<host>": makes ctx->repository the one that is
+ * containerd asks mirrors with the name that a repository has at its origin,
+ * and says which that is by "ns=<host>": makes ctx->repository the one that is
  * filled from there, and answers OCI-Namespace.  NGX_OK, or NGX_DONE after it
  * has failed the request: none is.
  */

@@ -5,7 +5,8 @@
  * a file; requests of all workers follow the file up to the mark.
  *
  *     ngx_http_acr_fill.c     what a worker has of each fill that it needs
- *     ngx_http_acr_filler.c   fetches one: from the origin to the file
+ *     ngx_http_acr_filler.c   fetches one: to a file, which becomes a blob...
+ *     ngx_http_acr_filler_ask.c  ...from the origin
  *     ngx_http_acr_adopt.c    what was fetched becomes a repository's
  *     ngx_http_acr_follow.c   requests that are answered from one
  *

@@ -1,92 +1,16 @@
 
 /*
- * Fetches a content: what its file has already is not asked for again, what
- * comes goes through a ring (write and hash) to the file, and when all is there
- * and has the right digest it becomes a blob.  An origin that fails in between
- * is asked for the rest.
+ * Fetches a content: what comes goes through a ring (write and hash) to a file,
+ * and when all is there and has the right digest it becomes a blob.
  */
 
 #include "ngx_http_acr_fill_core.h"
 
 
-/* bytes after which what is there is synced and noted */
-#define NGX_HTTP_ACR_FILLER_SAVE     (64 * 1024 * 1024)
-
-/* requests without a byte between them, and the ms before the second; those
-   before the third and so on are as many times longer */
-#define NGX_HTTP_ACR_FILLER_TRIES    4
-#define NGX_HTTP_ACR_FILLER_RETRY    500
-
-/* ms for which bytes may wait for others before they are written */
-#define NGX_HTTP_ACR_FILLER_FLUSH    20
-
-/* of an answer that is an error, for a log line */
-#define NGX_HTTP_ACR_FILLER_ERROR    4096
-
-
-typedef enum {
-    NGX_HTTP_ACR_FILLER_OPEN = 0,
-    NGX_HTTP_ACR_FILLER_RECEIVE,       /* a request is under way... */
-    NGX_HTTP_ACR_FILLER_PAUSE,         /* ...or the next one soon is */
-    NGX_HTTP_ACR_FILLER_DRAIN,         /* it has ended: what came is written */
-    NGX_HTTP_ACR_FILLER_STORE,
-    NGX_HTTP_ACR_FILLER_GIVE_UP
-} ngx_http_acr_filler_state_e;
-
-
-struct ngx_http_acr_filler_s {
-    ngx_http_acr_fill_t            *fill;
-    ngx_pool_t                     *pool;
-    ngx_http_acr_filler_state_e     state;
-
-    ngx_http_acr_store_fill_t       file;
-    ngx_http_acr_ring_t            *ring;
-    ngx_http_acr_task_t             task;
-    off_t                           saved;     /* up to here it is noted */
-    ngx_uint_t                      saving;
-
-    ngx_http_acr_remote_request_t   request;
-    ngx_http_acr_fetch_header_t     headers[2];
-    u_char                          range[sizeof("bytes=-") + NGX_OFF_T_LEN];
-    u_char                          etag[NGX_HTTP_ACR_FILL_ETAG];
-    off_t                           began;     /* at this offset */
-    off_t                           skip;      /* bytes that come, but are
-                                                  there */
-    size_t                          again;     /* bytes that will come again */
-    ngx_uint_t                      tries;
-
-    ngx_event_t                     flush;
-    ngx_event_t                     timer;     /* of a pause, or to keep the
-                                                  worker alive */
-
-    ngx_http_acr_fill_error_e       error;
-    unsigned                        held:1;    /* the origin is not read */
-    unsigned                        match:1;   /* If-Match is of no use */
-    unsigned                        over:1;    /* all has come */
-    unsigned                        discard:1;
-};
-
 
 static ngx_int_t ngx_http_acr_filler_open(void *data, ngx_log_t *log);
 static void ngx_http_acr_filler_opened(void *data, ngx_int_t rc);
 static ngx_int_t ngx_http_acr_filler_ring(ngx_http_acr_filler_t *filler);
-static void ngx_http_acr_filler_ask(ngx_http_acr_filler_t *filler);
-static ngx_int_t ngx_http_acr_filler_path(ngx_http_acr_filler_t *filler);
-static void ngx_http_acr_filler_headers(ngx_http_acr_filler_t *filler);
-static ngx_int_t ngx_http_acr_filler_head(
-    ngx_http_acr_remote_request_t *request);
-static ngx_int_t ngx_http_acr_filler_whole(ngx_http_acr_filler_t *filler);
-static ngx_int_t ngx_http_acr_filler_part(ngx_http_acr_filler_t *filler);
-static ngx_int_t ngx_http_acr_filler_size(ngx_http_acr_filler_t *filler,
-    off_t size);
-static ngx_int_t ngx_http_acr_filler_piece(
-    ngx_http_acr_remote_request_t *request, u_char *p, size_t n);
-static ngx_int_t ngx_http_acr_filler_hold(ngx_http_acr_filler_t *filler,
-    ngx_uint_t turn);
-static void ngx_http_acr_filler_resume(ngx_http_acr_filler_t *filler);
-static void ngx_http_acr_filler_answered(
-    ngx_http_acr_remote_request_t *request);
-static void ngx_http_acr_filler_failed(ngx_http_acr_filler_t *filler);
 
 static void ngx_http_acr_filler_enter(void *data);
 static ngx_int_t ngx_http_acr_filler_leave(void *data);
@@ -100,8 +24,6 @@ static void ngx_http_acr_filler_drained(ngx_http_acr_filler_t *filler);
 static void ngx_http_acr_filler_store(ngx_http_acr_filler_t *filler);
 static ngx_int_t ngx_http_acr_filler_store_work(void *data, ngx_log_t *log);
 static void ngx_http_acr_filler_stored(void *data, ngx_int_t rc);
-static void ngx_http_acr_filler_give_up(ngx_http_acr_filler_t *filler,
-    ngx_http_acr_fill_error_e error, ngx_uint_t discard);
 static ngx_int_t ngx_http_acr_filler_give_up_work(void *data, ngx_log_t *log);
 static void ngx_http_acr_filler_given_up(void *data, ngx_int_t rc);
 static void ngx_http_acr_filler_post(ngx_http_acr_filler_t *filler,
@@ -153,7 +75,7 @@ ngx_http_acr_filler_start(ngx_http_acr_fill_t *fill)
     filler->timer.data = filler;
     filler->timer.log = ngx_cycle->log;
 
-    if (ngx_http_acr_filler_path(filler) != NGX_OK) {
+    if (ngx_http_acr_filler_prepare(filler) != NGX_OK) {
         ngx_destroy_pool(pool);
         return NGX_ERROR;
     }
@@ -233,9 +155,7 @@ ngx_http_acr_filler_opened(void *data, ngx_int_t rc)
 
         /* all was there when somebody died */
 
-        filler->over = 1;
-        filler->state = NGX_HTTP_ACR_FILLER_DRAIN;
-        ngx_http_acr_filler_drained(filler);
+        ngx_http_acr_filler_over(filler);
         return;
     }
 
@@ -262,420 +182,6 @@ ngx_http_acr_filler_ring(ngx_http_acr_filler_t *filler)
                                             filler);
 
     return (filler->ring == NULL) ? NGX_ERROR : NGX_OK;
-}
-
-
-/* --- the origin */
-
-static void
-ngx_http_acr_filler_ask(ngx_http_acr_filler_t *filler)
-{
-    ngx_http_acr_remote_request_t  *request;
-
-    filler->state = NGX_HTTP_ACR_FILLER_RECEIVE;
-    filler->began = ngx_http_acr_ring_offset(filler->ring);
-    filler->skip = 0;
-    filler->again = 0;
-    filler->held = 0;
-
-    ngx_http_acr_filler_headers(filler);
-
-    request = &filler->request;
-
-    request->remote = filler->fill->source.remote;
-    request->max = NGX_HTTP_ACR_FILLER_ERROR;
-    request->head = ngx_http_acr_filler_head;
-    request->piece = ngx_http_acr_filler_piece;
-    request->done = ngx_http_acr_filler_answered;
-
-    ngx_add_timer(&filler->timer, NGX_HTTP_ACR_FILL_GUARD);
-
-    if (ngx_http_acr_remote_start(request) != NGX_OK) {
-        ngx_http_acr_filler_give_up(filler, NGX_HTTP_ACR_FILL_E_ORIGIN, 0);
-    }
-}
-
-
-/* a name and a digest need no escaping */
-
-static ngx_int_t
-ngx_http_acr_filler_path(ngx_http_acr_filler_t *filler)
-{
-    ngx_str_t            *name, *digest, *path, *scope;
-    ngx_http_acr_fill_t  *fill;
-
-    fill = filler->fill;
-    name = &fill->source.repository;
-    digest = &fill->text;
-    path = &filler->request.path;
-    scope = &filler->request.scope;
-
-    path->data = ngx_pnalloc(filler->pool, sizeof("/v2//blobs/") + name->len
-                                           + digest->len);
-    scope->data = ngx_pnalloc(filler->pool, sizeof("repository::pull")
-                                            + name->len);
-
-    if (path->data == NULL || scope->data == NULL) {
-        return NGX_ERROR;
-    }
-
-    path->len = ngx_sprintf(path->data, "/v2/%V/blobs/%V", name, digest)
-                - path->data;
-    scope->len = ngx_sprintf(scope->data, "repository:%V:pull", name)
-                 - scope->data;
-
-    return NGX_OK;
-}
-
-
-/*
- * The rest only, of the same content.  If-Match is for those that know ETags;
- * the digest decides in any case.
- */
-
-static void
-ngx_http_acr_filler_headers(ngx_http_acr_filler_t *filler)
-{
-    ngx_http_acr_fetch_header_t  *header;
-
-    header = filler->headers;
-
-    if (filler->began) {
-        ngx_str_set(&header->name, "Range");
-        header->value.data = filler->range;
-        header->value.len = ngx_sprintf(filler->range, "bytes=%O-",
-                                        filler->began)
-                            - filler->range;
-        header++;
-
-        if (filler->file.etag_len && !filler->match) {
-            ngx_memcpy(filler->etag, filler->file.etag,
-                       filler->file.etag_len);
-
-            ngx_str_set(&header->name, "If-Match");
-            header->value.data = filler->etag;
-            header->value.len = filler->file.etag_len;
-            header++;
-        }
-    }
-
-    filler->request.headers = filler->headers;
-    filler->request.nheaders = header - filler->headers;
-}
-
-
-/* from within libcurl, as ..._piece() */
-
-static ngx_int_t
-ngx_http_acr_filler_head(ngx_http_acr_remote_request_t *request)
-{
-    ngx_int_t               rc;
-    ngx_str_t               etag;
-    ngx_http_acr_filler_t  *filler;
-
-    filler = request->data;
-
-    if (request->status == NGX_HTTP_OK) {
-        rc = ngx_http_acr_filler_whole(filler);
-
-    } else if (request->status == NGX_HTTP_PARTIAL_CONTENT) {
-        rc = ngx_http_acr_filler_part(filler);
-
-    } else {
-        return NGX_DECLINED;
-    }
-
-    if (rc == NGX_OK
-        && ngx_http_acr_remote_header(request, "ETag", &etag) == NGX_OK
-        && etag.len <= NGX_HTTP_ACR_FILL_ETAG)
-    {
-        ngx_memcpy(filler->file.etag, etag.data, etag.len);
-        filler->file.etag_len = etag.len;
-    }
-
-    return rc;
-}
-
-
-static ngx_int_t
-ngx_http_acr_filler_whole(ngx_http_acr_filler_t *filler)
-{
-    off_t      size;
-    ngx_str_t  length;
-
-    filler->skip = filler->began;
-
-    if (ngx_http_acr_remote_header(&filler->request, "Content-Length",
-                                   &length)
-        != NGX_OK)
-    {
-        return NGX_OK;
-    }
-
-    size = ngx_atoof(length.data, length.len);
-
-    return (size == NGX_ERROR) ? NGX_ERROR
-                               : ngx_http_acr_filler_size(filler, size);
-}
-
-
-static ngx_int_t
-ngx_http_acr_filler_part(ngx_http_acr_filler_t *filler)
-{
-    uint64_t     total;
-    ngx_str_t    text;
-    acr_range_t  range;
-
-    if (ngx_http_acr_remote_header(&filler->request, "Content-Range", &text)
-        != NGX_OK
-        || acr_content_range_parse(&range, &total, text.data, text.len)
-           != ACR_OK
-        || range.start != (uint64_t) filler->began)
-    {
-        ngx_str_set(&filler->request.error,
-                    "the answer has another part than was asked for");
-        return NGX_ERROR;
-    }
-
-    return (total == ACR_RANGE_ANY) ? NGX_OK
-                                    : ngx_http_acr_filler_size(filler, total);
-}
-
-
-/* an origin that has another size for the same content is wrong now, or was */
-
-static ngx_int_t
-ngx_http_acr_filler_size(ngx_http_acr_filler_t *filler, off_t size)
-{
-    ngx_http_acr_fill_t  *fill;
-
-    fill = filler->fill;
-
-    if (filler->file.size == size) {
-        return NGX_OK;
-    }
-
-    if (filler->file.size != -1 || size < filler->began) {
-        ngx_str_set(&filler->request.error, "the content has another size");
-        filler->discard = 1;
-        return NGX_ERROR;
-    }
-
-    filler->file.size = size;
-
-    ngx_http_acr_fills_set_size(fill->registry->zone, &fill->ref, size);
-    ngx_http_acr_fill_moved(fill);
-
-    return NGX_OK;
-}
-
-
-/*
- * What is not taken as a whole comes again from its beginning, and is passed
- * over then as far as it was taken.
- */
-
-static ngx_int_t
-ngx_http_acr_filler_piece(ngx_http_acr_remote_request_t *request, u_char *p,
-    size_t n)
-{
-    off_t                     left;
-    size_t                    done, skip;
-    ssize_t                   taken;
-    ngx_http_acr_filler_t    *filler;
-    ngx_http_acr_registry_t  *registry;
-
-    filler = request->data;
-    registry = filler->fill->registry;
-
-    if (filler->saving) {
-        return ngx_http_acr_filler_hold(filler, 0);
-    }
-
-    done = ngx_min(filler->again, n);
-
-    if (done == 0
-        && ngx_http_acr_fills_take(registry->zone, registry->fill_rate, n)
-           != NGX_OK)
-    {
-        return ngx_http_acr_filler_hold(filler, 1);
-    }
-
-    skip = ngx_min(filler->skip, (off_t) (n - done));
-    filler->skip -= skip;
-    done += skip;
-
-    if (filler->file.size != -1) {
-        left = filler->file.size - ngx_http_acr_ring_offset(filler->ring);
-
-        if ((off_t) (n - done) > left) {
-            ngx_str_set(&request->error, "the content is too long");
-            return NGX_ERROR;
-        }
-    }
-
-    taken = ngx_http_acr_ring_put(filler->ring, p + done, n - done);
-
-    if (taken == NGX_ERROR) {
-        ngx_str_set(&request->error, "it cannot be stored");
-        return NGX_ERROR;
-    }
-
-    done += taken;
-
-    if (!filler->flush.timer_set) {
-        ngx_add_timer(&filler->flush, NGX_HTTP_ACR_FILLER_FLUSH);
-    }
-
-    if (done < n) {
-        filler->again = done;
-        return ngx_http_acr_filler_hold(filler, 0);
-    }
-
-    filler->again -= ngx_min(filler->again, n);
-
-    /* holds what comes next */
-
-    if (ngx_http_acr_ring_offset(filler->ring) - filler->saved
-        >= NGX_HTTP_ACR_FILLER_SAVE)
-    {
-        filler->saving = 1;
-    }
-
-    return NGX_OK;
-}
-
-
-/* turn: until there may be more of all fills together, else until there is
-   room */
-
-static ngx_int_t
-ngx_http_acr_filler_hold(ngx_http_acr_filler_t *filler, ngx_uint_t turn)
-{
-    filler->held = 1;
-
-    if (turn && !filler->flush.timer_set) {
-        ngx_add_timer(&filler->flush, NGX_HTTP_ACR_FILLS_TURN);
-    }
-
-    return NGX_AGAIN;
-}
-
-
-static void
-ngx_http_acr_filler_resume(ngx_http_acr_filler_t *filler)
-{
-    if (filler->held && !filler->saving) {
-        filler->held = 0;
-        ngx_http_acr_remote_resume(&filler->request);
-    }
-}
-
-
-static void
-ngx_http_acr_filler_answered(ngx_http_acr_remote_request_t *request)
-{
-    off_t                   offset;
-    ngx_http_acr_filler_t  *filler;
-
-    filler = request->data;
-    offset = ngx_http_acr_ring_offset(filler->ring);
-
-    if (offset > filler->began) {
-        filler->tries = 0;
-    }
-
-    if (request->result != NGX_HTTP_ACR_REMOTE_OK) {
-        ngx_http_acr_filler_failed(filler);
-        return;
-    }
-
-    if (filler->skip || (filler->file.size != -1
-                         && offset < filler->file.size))
-    {
-        ngx_str_set(&request->error, "the answer has ended early");
-        ngx_http_acr_filler_failed(filler);
-        return;
-    }
-
-    filler->over = 1;
-    filler->state = NGX_HTTP_ACR_FILLER_DRAIN;
-
-    if (ngx_http_acr_ring_drain(filler->ring) == NGX_OK) {
-        ngx_http_acr_filler_drained(filler);
-    }
-}
-
-
-static void
-ngx_http_acr_filler_failed(ngx_http_acr_filler_t *filler)
-{
-    ngx_http_acr_fill_t            *fill;
-    ngx_http_acr_fill_error_e       error;
-    ngx_http_acr_remote_request_t  *request;
-
-    fill = filler->fill;
-    request = &filler->request;
-
-    if (ngx_http_acr_ring_error(filler->ring)) {
-        ngx_http_acr_filler_give_up(filler, NGX_HTTP_ACR_FILL_E_DISK, 0);
-        return;
-    }
-
-    if (request->status == NGX_HTTP_PRECONDITION_FAILED && !filler->match) {
-        filler->match = 1;
-        ngx_http_acr_filler_ask(filler);
-        return;
-    }
-
-    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                  "acr: fetching \"%V\" from \"%V/%V\" failed at %O of %O: %V",
-                  &fill->text, &fill->source.remote->host,
-                  &fill->source.repository,
-                  ngx_http_acr_ring_offset(filler->ring), filler->file.size,
-                  &request->error);
-
-    switch (request->result) {
-
-    case NGX_HTTP_ACR_REMOTE_MISSING:
-        error = NGX_HTTP_ACR_FILL_E_MISSING;
-        break;
-
-    case NGX_HTTP_ACR_REMOTE_DENIED:
-        error = NGX_HTTP_ACR_FILL_E_DENIED;
-        break;
-
-    case NGX_HTTP_ACR_REMOTE_LIMITED:
-        error = NGX_HTTP_ACR_FILL_E_LIMITED;
-        break;
-
-    default:
-        error = NGX_HTTP_ACR_FILL_E_ORIGIN;
-
-        if (request->status == NGX_HTTP_RANGE_NOT_SATISFIABLE) {
-            filler->discard = 1;
-        }
-
-        /*
-         * Who waits for the rest has seen the beginning, so the origin is asked
-         * for it even if it is assumed to be down by now.  Who has seen nothing
-         * is told at once.
-         */
-
-        if (ngx_http_acr_ring_offset(filler->ring)
-            && ++filler->tries < NGX_HTTP_ACR_FILLER_TRIES
-            && !filler->discard && !ngx_exiting)
-        {
-            request->insist = 1;
-            filler->state = NGX_HTTP_ACR_FILLER_PAUSE;
-            ngx_del_timer(&filler->timer);
-            ngx_add_timer(&filler->timer,
-                          filler->tries * NGX_HTTP_ACR_FILLER_RETRY);
-            return;
-        }
-    }
-
-    ngx_http_acr_filler_give_up(filler, error, filler->discard);
 }
 
 
@@ -809,6 +315,17 @@ ngx_http_acr_filler_save_done(void *data, ngx_int_t rc)
 }
 
 
+void
+ngx_http_acr_filler_over(ngx_http_acr_filler_t *filler)
+{
+    filler->state = NGX_HTTP_ACR_FILLER_DRAIN;
+
+    if (ngx_http_acr_ring_drain(filler->ring) == NGX_OK) {
+        ngx_http_acr_filler_drained(filler);
+    }
+}
+
+
 /* all that came is in the file, and nothing is under way */
 
 static void
@@ -896,9 +413,7 @@ ngx_http_acr_filler_stored(void *data, ngx_int_t rc)
 }
 
 
-/* discard: what is there is of no use to those who try it again */
-
-static void
+void
 ngx_http_acr_filler_give_up(ngx_http_acr_filler_t *filler,
     ngx_http_acr_fill_error_e error, ngx_uint_t discard)
 {

@@ -19,9 +19,9 @@ typedef struct {
 int acr_range_parse(acr_range_t *range, const unsigned char *p, size_t n);
 
 /*
- * Content-Range of an answer, RFC 9110 14.4: "bytes 0-9/10" or "bytes 0-9/<star>".
- * ACR_OK, with *total set, INT64_MAX at most, or to ACR_RANGE_ANY for a star;
- * or ACR_INVALID.
+ * Content-Range of an answer, RFC 9110 14.4: "bytes 0-9/10", or with a star for
+ * the total.  ACR_OK, with *total set, INT64_MAX at most, or to ACR_RANGE_ANY
+ * for a star; or ACR_INVALID.
  */
 #define ACR_RANGE_ANY  UINT64_MAX
 

@@ -198,7 +198,9 @@ sub serve {
 
         if (defined $pid && $pid == 0) {
             close($listen);
-            eval { 1 while getppid() == $parent && request($fh, $dir, $parent) };
+            eval {
+                1 while getppid() == $parent && request($fh, $dir, $parent);
+            };
             print STDERR $@ if $@;
             POSIX::_exit(0);
         }
