@@ -10,8 +10,8 @@ package Bench;
 #   redis    a function: the process of its Redis, if it has one
 #   root     its directory, in the layout that registries share
 #
-# Everything lies in one directory below TMPDIR, which is removed at the end;
-# every process is ended with it.
+# Everything lies in one directory below TMPDIR, or in one in memory, which are
+# removed at the end; every process is ended with them.
 
 use strict;
 use warnings;
@@ -28,8 +28,8 @@ use List::Util qw(max min shuffle sum0);
 use POSIX ();
 use Time::HiRes qw(time);
 
-our @EXPORT = qw(ours static docker admin stop work_dir write_file
-                 filler filled command
+our @EXPORT = qw(ours static docker admin stop work_dir memory_dir
+                 write_file filler filled command
                  $ROUNDS wanted rounds measure cpu redis_cpu memory load
                  title row goal median);
 
@@ -44,8 +44,10 @@ my $HTTP = 'keepalive_requests 1000000; access_log off; '
 
 my $TICKS = POSIX::sysconf(POSIX::_SC_CLK_TCK());
 
-my ($dir, @servers, $count);
+my ($dir, $memory, @servers, $count);
 my $bench = $$;
+
+*write_file = \&ACR::Node::spew;
 
 $| = 1;
 $SIG{$_} = sub { exit(1) } for qw(INT TERM HUP);
@@ -57,7 +59,7 @@ END {
         my $status = $?;
         stop($_) for @servers;
         ACR::Process->kill_all();
-        system('rm', '-rf', $dir) if $dir;
+        system('rm', '-rf', $_) for grep { defined } $dir, $memory;
         $? = $status;
     }
 }
@@ -75,6 +77,26 @@ sub work_dir {
 }
 
 
+# memory_dir(MIB): a directory in memory, on a file system that has room for so
+# much, or nothing
+sub memory_dir {
+    my ($mib) = @_;
+
+    my ($type, $block, $free) = split(' ', `stat -f -c '%T %S %a' /dev/shm`);
+    my ($kib) = ACR::Node::slurp('/proc/meminfo') =~ /^MemAvailable:\s+(\d+)/m;
+
+    return undef if $? || $type ne 'tmpfs'
+        || $block * $free < $mib << 20 || ($kib || 0) < $mib << 10;
+
+    if (!$memory) {
+        $memory = tempdir('acr-bench-XXXXXX', DIR => '/dev/shm');
+        chmod(0755, $memory) or die "chmod: $!\n";
+    }
+
+    return $memory;
+}
+
+
 sub home {
     my $home = work_dir() . '/' . ++$count;
 
@@ -82,15 +104,6 @@ sub home {
     chmod(0755, $home);
 
     return $home;
-}
-
-
-sub write_file {
-    my ($name, $bytes) = @_;
-
-    open(my $fh, '>:raw', $name) or die "$name: $!\n";
-    print $fh $bytes;
-    close($fh) or die "$name: $!\n";
 }
 
 
@@ -357,7 +370,7 @@ sub load {
 
 # title(TEXT, RATE, CPU): begins a table
 sub title {
-    printf("\n%-22s %-18s %-18s %s\n", $_[0], '', @_[1 .. 2]);
+    printf("\n%-22s %-19s %-18s %s\n", $_[0], '', @_[1 .. 2]);
 }
 
 
@@ -379,7 +392,7 @@ sub row {
     my ($a, $b) = @{$results}{$name, $base};
     my ($rate, $cpu) = map { ratio($a, $_, $b, $_) } qw(rate cpu);
 
-    printf("%-22s %-18s %-18s %s", $case, "$name / $base", spread($rate),
+    printf("%-22s %-19s %-18s %s", $case, "$name / $base", spread($rate),
            spread($cpu));
     printf(' [%.2f]', median(ratio($a, 'all', $b, 'all')))
         if grep { $_->{all} != $_->{cpu} } @$a;

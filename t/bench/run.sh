@@ -10,7 +10,8 @@ export PATH
 
 PACKAGES=(
     nginx nginx-dev redis-server docker-registry gcc libc6-dev make
-    libhiredis-dev libjansson-dev libssl-dev libcurl4-openssl-dev perl skopeo
+    libhiredis-dev libjansson-dev libssl-dev libcurl4-openssl-dev openssl perl
+    skopeo
 )
 SUBJECTS=(manifest many auth blob push image memory)
 SCALE=(rebuild lists collect)
