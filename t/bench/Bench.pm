@@ -28,7 +28,7 @@ use List::Util qw(max min shuffle sum0);
 use POSIX ();
 use Time::HiRes qw(time);
 
-our @EXPORT = qw(ours static docker admin stop work_dir memory_dir
+our @EXPORT = qw(ours static docker others admin stop work_dir memory_dir
                  write_file filler filled command
                  $ROUNDS wanted rounds measure cpu redis_cpu memory load
                  title row goal median);
@@ -198,7 +198,29 @@ sub static {
 
 # Debian's docker-registry, as its package configures it, without access
 # control and logs
-sub docker {
+sub docker { return distribution('docker', 'docker-registry') }
+
+
+# others(): the registries that ours is compared with: docker-registry, and what
+# the environment names programs of, which Debian does not have
+sub others {
+    my @others = (docker());
+
+    if ($ENV{ACR_BENCH_DISTRIBUTION}) {
+        push(@others, distribution('distribution',
+                                   $ENV{ACR_BENCH_DISTRIBUTION}));
+    }
+    if ($ENV{ACR_BENCH_ZOT}) {
+        push(@others, zot($ENV{ACR_BENCH_ZOT}));
+    }
+
+    return @others;
+}
+
+
+sub distribution {
+    my ($name, $program) = @_;
+
     my $home = home();
     my $reserve = {};
     my $port = ACR::Node::free_port($reserve);
@@ -221,18 +243,50 @@ http:
   relativeurls: true
 YML
 
-    my $process = ACR::Process->spawn(
-        "$home/log", 'docker-registry', 'serve', "$home/config.yml");
+    # version 3 would look for somebody who collects its traces
+    local $ENV{OTEL_TRACES_EXPORTER} = 'none';
+
+    return process($name, $home, $reserve, $port,
+                   $program, 'serve', "$home/config.yml");
+}
+
+
+# It syncs, as the others do.  With dedupe it would say that a repository has
+# what another one has, and a client would push nothing.
+sub zot {
+    my ($program) = @_;
+
+    my $home = home();
+    my $reserve = {};
+    my $port = ACR::Node::free_port($reserve);
+
+    write_file("$home/config.json", JSON::PP::encode_json({
+        distSpecVersion => '1.1.1',
+        storage => { rootDirectory => "$home/data", commit => JSON::PP::true,
+                     dedupe => JSON::PP::false },
+        http => { address => '127.0.0.1', port => "$port" },
+        log => { level => 'error' } }));
+
+    return process('zot', $home, $reserve, $port,
+                   $program, 'serve', "$home/config.json");
+}
+
+
+# a registry that is one process, which has begun to answer
+sub process {
+    my ($name, $home, $reserve, $port, @command) = @_;
+
+    my $process = ACR::Process->spawn("$home/log", @command);
     my $client = ACR::Client->new($port);
     my $deadline = time() + 20;
 
     while (!eval { $client->get('/v2/')->status() == 200 }) {
-        die "docker-registry does not start:\n" . ACR::Node::slurp("$home/log")
+        die "$name does not start:\n" . ACR::Node::slurp("$home/log")
             if time() > $deadline || !$process->alive();
         select(undef, undef, undef, 0.05);
     }
 
-    my $server = { name => 'docker', port => $port, root => $home,
+    my $server = { name => $name, port => $port, root => $home,
                    client => $client, reserve => $reserve,
                    pids => sub { $process->pid() }, redis => sub { () },
                    processes => [$process] };
