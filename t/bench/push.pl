@@ -93,17 +93,31 @@ sub in_memory {
     my $source = source($dir, $blocks);
     my $server = ours('ours', root => "$dir/data");
 
-    row("$name, in memory", 'ours', 'SHA-256 + dd', rounds({
+    my $results = rounds({
         ours => sub {
             push_measured($server, \&one_request, [fresh($state, $blocks)])
         },
         'SHA-256 + dd' => sub {
             dd($source, $dir, $blocks, sub { sha256($source) })
         },
-    }), cpu => [undef, 1.3]);
+    });
+
+    row("$name, in memory", 'ours', 'SHA-256 + dd', $results,
+        cpu => [undef, 1.3]);
+    printf("%-22s %-19s %-18s %s\n", '', 'in seconds', '',
+           join(' / ', map { sprintf('%.2f', seconds($results->{$_}, $blocks)) }
+                       'ours', 'SHA-256 + dd'));
 
     stop($server);
     unlink($source);
+}
+
+
+# of CPU, for all
+sub seconds {
+    my ($results, $blocks) = @_;
+
+    return $blocks * median([map { $_->{cpu} } @$results]);
 }
 
 
