@@ -2,7 +2,7 @@
 
 # Blobs that are in the page cache, that are not, and that are in part: whatever
 # a transfer meets, its bytes are right, over HTTP/1.1, HTTP/2 and TLS, with
-# sendfile and without, with "aio threads" and without.
+# sendfile and without, with "aio threads" and without, with kTLS.
 
 use strict;
 use warnings;
@@ -38,6 +38,11 @@ for my $directives ('sendfile on; sendfile_max_chunk 256k;', 'sendfile off;',
     $acr->reload(location => $directives);
     ways($_, $directives) for sort keys %way;
 }
+
+# the kernel encrypts what it sends; one that cannot has OpenSSL do it
+my $ktls = 'ssl_conf_command Options KTLS;';
+$acr->reload(location => 'sendfile on;', server => $ktls);
+ways($_, $ktls) for grep { /TLS/ } sort keys %way;
 
 $acr->stop();
 

@@ -45,10 +45,10 @@ typedef struct {
 /*
  * Makes the directories that every volume has (docker/registry/v2/blobs and
  * /repositories, acr/fills, acr/locks, acr/nodes, acr/quarantine, acr/tmp),
- * owned by uid and gid if we are root, and checks that the worker (uid, gid) may write
- * there, that blobs, repositories and temporary files are on one file system,
- * and that it has locks.  acr/epoch is made with a random content if it is
- * missing.  NULL, or why not: a static text that ends where the path is to
+ * owned by uid and gid if we are root, and checks that the worker (uid, gid)
+ * may write there, that blobs, repositories and temporary files are on one file
+ * system, and that it has locks.  acr/epoch is made with a random content if it
+ * is missing.  NULL, or why not: a static text that ends where the path is to
  * follow.  err is set to an errno value or 0, and path (PATH_MAX bytes) to
  * what it is about.
  */

@@ -10,8 +10,8 @@ package Bench;
 #   redis    a function: the process of its Redis, if it has one
 #   root     its directory, in the layout that registries share
 #
-# Everything lies in one directory below TMPDIR, which is removed at the end;
-# every process is ended with it.
+# Everything lies in one directory below TMPDIR, or in one in memory, which are
+# removed at the end; every process is ended with them.
 
 use strict;
 use warnings;
@@ -28,8 +28,8 @@ use List::Util qw(max min shuffle sum0);
 use POSIX ();
 use Time::HiRes qw(time);
 
-our @EXPORT = qw(ours static docker admin stop work_dir write_file
-                 filler filled command
+our @EXPORT = qw(ours static docker others admin stop work_dir memory_dir
+                 write_file filler filled command
                  $ROUNDS wanted rounds measure cpu redis_cpu memory load
                  title row goal median);
 
@@ -44,8 +44,10 @@ my $HTTP = 'keepalive_requests 1000000; access_log off; '
 
 my $TICKS = POSIX::sysconf(POSIX::_SC_CLK_TCK());
 
-my ($dir, @servers, $count);
+my ($dir, $memory, @servers, $count);
 my $bench = $$;
+
+*write_file = \&ACR::Node::spew;
 
 $| = 1;
 $SIG{$_} = sub { exit(1) } for qw(INT TERM HUP);
@@ -57,7 +59,7 @@ END {
         my $status = $?;
         stop($_) for @servers;
         ACR::Process->kill_all();
-        system('rm', '-rf', $dir) if $dir;
+        system('rm', '-rf', $_) for grep { defined } $dir, $memory;
         $? = $status;
     }
 }
@@ -75,6 +77,26 @@ sub work_dir {
 }
 
 
+# memory_dir(MIB): a directory in memory, on a file system that has room for so
+# much, or nothing
+sub memory_dir {
+    my ($mib) = @_;
+
+    my ($type, $block, $free) = split(' ', `stat -f -c '%T %S %a' /dev/shm`);
+    my ($kib) = ACR::Node::slurp('/proc/meminfo') =~ /^MemAvailable:\s+(\d+)/m;
+
+    return undef if $? || $type ne 'tmpfs'
+        || $block * $free < $mib << 20 || ($kib || 0) < $mib << 10;
+
+    if (!$memory) {
+        $memory = tempdir('acr-bench-XXXXXX', DIR => '/dev/shm');
+        chmod(0755, $memory) or die "chmod: $!\n";
+    }
+
+    return $memory;
+}
+
+
 sub home {
     my $home = work_dir() . '/' . ++$count;
 
@@ -82,15 +104,6 @@ sub home {
     chmod(0755, $home);
 
     return $home;
-}
-
-
-sub write_file {
-    my ($name, $bytes) = @_;
-
-    open(my $fh, '>:raw', $name) or die "$name: $!\n";
-    print $fh $bytes;
-    close($fh) or die "$name: $!\n";
 }
 
 
@@ -185,7 +198,29 @@ sub static {
 
 # Debian's docker-registry, as its package configures it, without access
 # control and logs
-sub docker {
+sub docker { return distribution('docker', 'docker-registry') }
+
+
+# others(): the registries that ours is compared with: docker-registry, and what
+# the environment names programs of, which Debian does not have
+sub others {
+    my @others = (docker());
+
+    if ($ENV{ACR_BENCH_DISTRIBUTION}) {
+        push(@others, distribution('distribution',
+                                   $ENV{ACR_BENCH_DISTRIBUTION}));
+    }
+    if ($ENV{ACR_BENCH_ZOT}) {
+        push(@others, zot($ENV{ACR_BENCH_ZOT}));
+    }
+
+    return @others;
+}
+
+
+sub distribution {
+    my ($name, $program) = @_;
+
     my $home = home();
     my $reserve = {};
     my $port = ACR::Node::free_port($reserve);
@@ -208,18 +243,50 @@ http:
   relativeurls: true
 YML
 
-    my $process = ACR::Process->spawn(
-        "$home/log", 'docker-registry', 'serve', "$home/config.yml");
+    # version 3 would look for somebody who collects its traces
+    local $ENV{OTEL_TRACES_EXPORTER} = 'none';
+
+    return process($name, $home, $reserve, $port,
+                   $program, 'serve', "$home/config.yml");
+}
+
+
+# It syncs, as the others do.  With dedupe it would say that a repository has
+# what another one has, and a client would push nothing.
+sub zot {
+    my ($program) = @_;
+
+    my $home = home();
+    my $reserve = {};
+    my $port = ACR::Node::free_port($reserve);
+
+    write_file("$home/config.json", JSON::PP::encode_json({
+        distSpecVersion => '1.1.1',
+        storage => { rootDirectory => "$home/data", commit => JSON::PP::true,
+                     dedupe => JSON::PP::false },
+        http => { address => '127.0.0.1', port => "$port" },
+        log => { level => 'error' } }));
+
+    return process('zot', $home, $reserve, $port,
+                   $program, 'serve', "$home/config.json");
+}
+
+
+# a registry that is one process, which has begun to answer
+sub process {
+    my ($name, $home, $reserve, $port, @command) = @_;
+
+    my $process = ACR::Process->spawn("$home/log", @command);
     my $client = ACR::Client->new($port);
     my $deadline = time() + 20;
 
     while (!eval { $client->get('/v2/')->status() == 200 }) {
-        die "docker-registry does not start:\n" . ACR::Node::slurp("$home/log")
+        die "$name does not start:\n" . ACR::Node::slurp("$home/log")
             if time() > $deadline || !$process->alive();
         select(undef, undef, undef, 0.05);
     }
 
-    my $server = { name => 'docker', port => $port, root => $home,
+    my $server = { name => $name, port => $port, root => $home,
                    client => $client, reserve => $reserve,
                    pids => sub { $process->pid() }, redis => sub { () },
                    processes => [$process] };
@@ -357,7 +424,7 @@ sub load {
 
 # title(TEXT, RATE, CPU): begins a table
 sub title {
-    printf("\n%-22s %-18s %-18s %s\n", $_[0], '', @_[1 .. 2]);
+    printf("\n%-22s %-19s %-18s %s\n", $_[0], '', @_[1 .. 2]);
 }
 
 
@@ -379,7 +446,7 @@ sub row {
     my ($a, $b) = @{$results}{$name, $base};
     my ($rate, $cpu) = map { ratio($a, $_, $b, $_) } qw(rate cpu);
 
-    printf("%-22s %-18s %-18s %s", $case, "$name / $base", spread($rate),
+    printf("%-22s %-19s %-18s %s", $case, "$name / $base", spread($rate),
            spread($cpu));
     printf(' [%.2f]', median(ratio($a, 'all', $b, 'all')))
         if grep { $_->{all} != $_->{cpu} } @$a;

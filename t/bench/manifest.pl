@@ -27,7 +27,7 @@ my $token = ours('token', http => 'acr_auth on; acr_service bench;
                                    acr_token_lifetime 1h;',
                  server => 'location /acr/admin/ { acr_admin; }');
 my $strict = ours('strict', server => 'acr_tag_consistency strict;');
-my $docker = docker();
+my @others = others();
 my $static = static('file',
                     { map { ("v2/team/app/manifests/$_" => $manifest) }
                       values %reference },
@@ -35,7 +35,7 @@ my $static = static('file',
 
 my $admin = admin($token);
 
-for my $client ($admin, map { $_->{client} } $ours, $strict, $docker) {
+for my $client ($admin, map { $_->{client} } $ours, $strict, @others) {
     $client->push_blob('team/app', $_) for @contents;
     $client->push_manifest('team/app', 'latest', $manifest);
 }
@@ -51,10 +51,10 @@ for my $kind (qw(tag digest)) {
         my $case = "$method by $kind";
         next if !wanted($case);
 
-        my $results = compared($method, $kind, $ours, $static, $docker);
+        my $results = compared($method, $kind, $ours, $static, @others);
 
         row($case, 'ours', 'file', $results, %{ $GOAL{$kind} });
-        row($case, 'ours', 'docker', $results);
+        row($case, 'ours', $_->{name}, $results) for @others;
     }
 }
 

@@ -1,10 +1,10 @@
 #!/usr/bin/perl
 
 # Pushes: in one request (POST, PUT) and as docker does it (POST, PATCH with
-# chunks, PUT), beside dd that writes and syncs a file of the same size; then
-# blobs of 4 MiB from eight clients at once.  With acr_fsync off ("unsynced")
-# nothing is synced; docker-registry stands between, since it syncs the file
-# but no directory.
+# chunks, PUT), beside dd that writes and syncs a file of the same size; to a
+# file system in memory, beside SHA-256 and dd; then blobs of 4 MiB from eight
+# clients at once.  With acr_fsync off ("unsynced") nothing is synced;
+# docker-registry stands between, since it syncs the file but no directory.
 
 use strict;
 use warnings;
@@ -29,6 +29,7 @@ my $short = substr($block, 0, $BLOCK - $END);
 my $chunks = chunks($block);
 
 my $number = 0;
+my %state;
 
 my %GOAL = (
     '1 GiB, one request, ours / dd' => [rate => [0.85, undef]],
@@ -44,6 +45,7 @@ title('push', 'throughput', 'CPU a byte [and Redis]');
 
 alone('256 MiB', 256);
 alone('1 GiB', 1024);
+in_memory('1 GiB', 1024);
 together('4 MiB', 4);
 
 
@@ -55,10 +57,10 @@ sub alone {
     my @ways = grep { wanted("$name, $_") } sort { $b cmp $a } keys %way
         or return;
     my $state = state_of($blocks);
-    my $source = source($blocks);
+    my $source = source(work_dir(), $blocks);
 
     for my $way (@ways) {
-        my %subjects = (dd => sub { dd($source, $blocks) });
+        my %subjects = (dd => sub { dd($source, work_dir(), $blocks) });
 
         for my $server (@servers) {
             $subjects{$server->{name}} = sub {
@@ -70,6 +72,53 @@ sub alone {
     }
 
     unlink($source);
+}
+
+
+# Without a disk: beside SHA-256 of a file of the same size, and a copy of it,
+# one after the other.
+sub in_memory {
+    my ($name, $blocks) = @_;
+
+    return if !wanted("$name, in memory");
+
+    # what is read, and what is written
+    my $dir = memory_dir(2 * $blocks + 512);
+
+    if (!$dir) {
+        print("$name, in memory: left out, /dev/shm has no room in memory\n");
+        return;
+    }
+
+    my $state = state_of($blocks);
+    my $source = source($dir, $blocks);
+    my $server = ours('ours', root => "$dir/data");
+
+    my $results = rounds({
+        ours => sub {
+            push_measured($server, \&one_request, [fresh($state, $blocks)])
+        },
+        'SHA-256 + dd' => sub {
+            dd($source, $dir, $blocks, sub { sha256($source) })
+        },
+    });
+
+    row("$name, in memory", 'ours', 'SHA-256 + dd', $results,
+        cpu => [undef, 1.3]);
+    printf("%-22s %-19s %-18s %s\n", '', 'in seconds', '',
+           join(' / ', map { sprintf('%.2f', seconds($results->{$_}, $blocks)) }
+                       'ours', 'SHA-256 + dd'));
+
+    stop($server);
+    unlink($source);
+}
+
+
+# of CPU, for all
+sub seconds {
+    my ($results, $blocks) = @_;
+
+    return $blocks * median([map { $_->{cpu} } @$results]);
 }
 
 
@@ -199,10 +248,13 @@ sub chunks {
 sub state_of {
     my ($blocks) = @_;
 
-    my $state = Digest::SHA->new(256);
-    $state->add($block) for 2 .. $blocks;
+    if (!$state{$blocks}) {
+        my $state = $state{$blocks} = Digest::SHA->new(256);
+        $state->add($block) for 2 .. $blocks;
+        $state->add($short);
+    }
 
-    return $state->add($short);
+    return $state{$blocks};
 }
 
 
@@ -219,9 +271,9 @@ sub fresh {
 
 # a file for dd to read, in memory
 sub source {
-    my ($blocks) = @_;
+    my ($dir, $blocks) = @_;
 
-    my $name = work_dir() . '/source';
+    my $name = "$dir/source";
 
     open(my $fh, '>:raw', $name) or die "$name: $!\n";
     print $fh $block for 1 .. $blocks;
@@ -233,12 +285,14 @@ sub source {
 }
 
 
+# dd(SOURCE, DIRECTORY, BLOCKS, BEFORE): BEFORE is measured with it
 sub dd {
-    my ($source, $blocks) = @_;
+    my ($source, $dir, $blocks, $before) = @_;
 
-    my $target = work_dir() . '/target';
+    my $target = "$dir/target";
 
     my $result = measure(undef, sub {
+        $before->() if $before;
         system("dd if=$source of=$target bs=256k conv=fsync 2> /dev/null") == 0
             or die "dd has failed\n";
         return $blocks;
@@ -248,6 +302,14 @@ sub dd {
     settle();
 
     return $result;
+}
+
+
+sub sha256 {
+    my ($source) = @_;
+
+    system("openssl dgst -sha256 $source > /dev/null") == 0
+        or die "openssl has failed\n";
 }
 
 

@@ -6,6 +6,7 @@
 use strict;
 use warnings;
 
+use ACR::Node;
 use JSON::PP ();
 use POSIX ();
 
@@ -19,10 +20,10 @@ close($fh);
 
 my @goals = grep { $_->{verdict} } @rows;
 
-write_file('bench.json', $json->pretty()->encode({
+ACR::Node::spew("$dir/bench.json", $json->pretty()->encode({
     date => POSIX::strftime('%Y-%m-%d', gmtime()), machine => machine(),
     rows => \@rows }));
-write_file('bench.svg', svg(@goals));
+ACR::Node::spew("$dir/bench.svg", svg(@goals));
 
 if (@goals) {
     printf("\n%-22s %-20s %-8s %-8s %-18s\n", 'goal', '', '', '',
@@ -50,8 +51,8 @@ sub spread {
 
 
 sub machine {
-    my ($cpu) = slurp('/proc/cpuinfo') =~ /^model name\s*:\s*(.*)/m;
-    my $cores = () = slurp('/proc/cpuinfo') =~ /^processor/mg;
+    my ($cpu) = ACR::Node::slurp('/proc/cpuinfo') =~ /^model name\s*:\s*(.*)/m;
+    my $cores = () = ACR::Node::slurp('/proc/cpuinfo') =~ /^processor/mg;
 
     return sprintf('%d cores, %s, Linux %s', $cores, $cpu || 'unknown',
                    (POSIX::uname())[2]);
@@ -115,22 +116,4 @@ sub text {
     my %entity = ('&' => 'amp', '<' => 'lt', '>' => 'gt');
 
     return $text =~ s/([&<>])/&$entity{$1};/gr;
-}
-
-
-sub slurp {
-    my ($name) = @_;
-
-    open(my $fh, '<', $name) or die "$name: $!\n";
-    local $/;
-    return <$fh>;
-}
-
-
-sub write_file {
-    my ($name, $text) = @_;
-
-    open(my $fh, '>', "$dir/$name") or die "$dir/$name: $!\n";
-    print $fh $text;
-    close($fh) or die "$dir/$name: $!\n";
 }

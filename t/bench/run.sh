@@ -10,7 +10,8 @@ export PATH
 
 PACKAGES=(
     nginx nginx-dev redis-server docker-registry gcc libc6-dev make
-    libhiredis-dev libjansson-dev libssl-dev libcurl4-openssl-dev perl skopeo
+    libhiredis-dev libjansson-dev libssl-dev libcurl4-openssl-dev openssl perl
+    skopeo
 )
 SUBJECTS=(manifest many auth blob push image memory)
 SCALE=(rebuild lists collect)
@@ -24,7 +25,10 @@ one, all of these.  With the default of 5 rounds that takes less than 10
 minutes; push has half the rounds.  More of them make the medians surer.  With
 -r only the rows that match, for example -r 'by tag'.  What is pushed lies below
 TMPDIR, which should be on the kind of disk that the registry is to have: 6 GiB
-are needed.
+are needed, and 2.5 GiB of memory in /dev/shm.
+
+ACR_BENCH_DISTRIBUTION and ACR_BENCH_ZOT name the programs of Distribution 3 and
+zot, with which manifest and image compare, too.
 
 The subjects rebuild, lists and collect have up to a million objects, and take
 longer; "scale" is all three.

@@ -13,73 +13,37 @@ package ACR::Fake;
 use strict;
 use warnings;
 
-use ACR::Node;
-use ACR::Process;
-use IO::Select;
-use IO::Socket::INET;
-use IO::Socket::UNIX;
-use JSON::PP qw(decode_json encode_json);
-use Time::HiRes qw(time);
+use parent 'ACR::Server';
 
-my $count = 0;
+use IO::Select;
+use IO::Socket::UNIX;
 
 
 # start(OPTIONS): redis => an ACR::Redis, dir => where its socket is to be
 sub start {
     my ($class, %option) = @_;
 
-    my $dir = $option{dir} . '/fake' . ++$count;
-    my $self = bless({ dir => $dir, reserved => [] }, $class);
-
-    mkdir($dir) or die "$dir: $!\n";
-    chmod(0755, $dir);
-
-    $self->{port} = ACR::Node::free_port($self);
+    my $self = $class->prepare($option{dir});
     $self->answers();
-    $self->{process} = ACR::Process->spawn(
-        "$dir/log", $^X, '-I', "$ACR::Node::TREE/t/lib", '-MACR::Fake', '-e',
-        'ACR::Fake::serve(@ARGV)', $dir, $self->{port},
-        $option{redis} ? $option{redis}{socket} : ());
-
-    my $deadline = time() + 20;
-    while (!-e "$dir/ready") {
-        die "no fake\n" . ACR::Node::slurp("$dir/log")
-            if time() > $deadline || !$self->{process}->alive();
-        select(undef, undef, undef, 0.01);
-    }
+    $self->run($option{redis} ? $option{redis}{socket} : ());
 
     return $self;
 }
-
-
-sub address { return "127.0.0.1:$_[0]->{port}" }
 
 
 # answers([PATTERN => BYTES], ...): from the next command on
 sub answers {
     my ($self, @rules) = @_;
 
-    my @plain = map { my ($pattern, $bytes) = @$_; ["$pattern", $bytes] }
-                @rules;
-
-    ACR::Node::spew("$self->{dir}/rules.new", encode_json(\@plain));
-    rename("$self->{dir}/rules.new", "$self->{dir}/rules")
-        or die "rename: $!\n";
+    $self->tell([map { my ($pattern, $bytes) = @$_; ["$pattern", $bytes] }
+                 @rules]);
 }
 
 
 # --- in its process
 
 sub serve {
-    my ($dir, $port, $redis) = @_;
-
-    $SIG{PIPE} = 'IGNORE';
-
-    my $listen = IO::Socket::INET->new(LocalAddr => '127.0.0.1',
-                                       LocalPort => $port, Listen => 16,
-                                       ReuseAddr => 1)
-        or die "port $port: $@\n";
-    ACR::Node::spew("$dir/ready", '');
+    my ($listen, $dir, $redis) = @_;
 
     my $select = IO::Select->new($listen);
     my %client;
@@ -115,8 +79,7 @@ sub commands {
         substr($client->{in}, 0, length($raw), '');
 
         my $line = join(' ', @words);
-        my ($rule) = grep { $line =~ /$_->[0]/s }
-                     @{ decode_json(ACR::Node::slurp("$dir/rules")) };
+        my ($rule) = grep { $line =~ /$_->[0]/s } @{ ACR::Server::told($dir) };
 
         return 0 if $rule && !defined $rule->[1];
 

@@ -21,52 +21,26 @@ package ACR::Origin;
 use strict;
 use warnings;
 
+use parent 'ACR::Server';
+
 use ACR::Content;
 use ACR::Node;
-use ACR::Process;
-use Fcntl qw(:flock);
 use IO::Select;
-use IO::Socket::INET;
-use JSON::PP qw(decode_json encode_json);
+use JSON::PP qw(decode_json);
 use POSIX ();
-use Time::HiRes qw(time);
-
-my $count = 0;
 
 
 sub start {
     my ($class, $dir) = @_;
 
-    $dir .= '/origin' . ++$count;
-    mkdir($dir) or die "$dir: $!\n";
+    my $self = $class->prepare($dir);
 
-    my $self = bless({ dir => $dir, rules => {}, reserved => [] }, $class);
-
-    $self->{port} = ACR::Node::free_port($self);
-    ACR::Node::spew("$dir/$_", '') for 'asked', 'sent';
-    $self->tell();
+    $self->{rules} = {};
+    ACR::Node::spew("$self->{dir}/$_", '') for 'asked', 'sent';
+    $self->tell({});
     $self->run();
 
     return $self;
-}
-
-
-sub run {
-    my ($self) = @_;
-
-    unlink("$self->{dir}/ready");
-    $self->{process} = ACR::Process->spawn(
-        "$self->{dir}/log", $^X, '-I', "$ACR::Node::TREE/t/lib",
-        '-MACR::Origin', '-e', 'ACR::Origin::serve(@ARGV)', $self->{dir},
-        $self->{port});
-
-    my $deadline = time() + 20;
-
-    while (!-e "$self->{dir}/ready") {
-        die "no origin\n" . ACR::Node::slurp("$self->{dir}/log")
-            if time() > $deadline || !$self->{process}->alive();
-        select(undef, undef, undef, 0.01);
-    }
 }
 
 
@@ -84,7 +58,7 @@ sub rule {
 
     %$rule = (%$rule, %change);
     delete $rule->{$_} for grep { !defined $rule->{$_} } keys %$rule;
-    $self->tell();
+    $self->tell($self->{rules});
 }
 
 
@@ -143,16 +117,7 @@ sub gone {
     my ($self, $target) = @_;
 
     delete $self->{rules}{$target};
-    $self->tell();
-}
-
-
-sub tell {
-    my ($self) = @_;
-
-    ACR::Node::spew("$self->{dir}/rules.new", encode_json($self->{rules}));
-    rename("$self->{dir}/rules.new", "$self->{dir}/rules")
-        or die "rename: $!\n";
+    $self->tell($self->{rules});
 }
 
 
@@ -180,15 +145,9 @@ sub sum {
 # --- in its process: each connection has one of its own
 
 sub serve {
-    my ($dir, $port) = @_;
+    my ($listen, $dir) = @_;
 
-    $SIG{PIPE} = $SIG{CHLD} = 'IGNORE';
-
-    my $listen = IO::Socket::INET->new(LocalAddr => '127.0.0.1',
-                                       LocalPort => $port, Listen => 512,
-                                       ReuseAddr => 1)
-        or die "port $port: $@\n";
-    ACR::Node::spew("$dir/ready", '');
+    $SIG{CHLD} = 'IGNORE';
 
     my $parent = $$;
 
@@ -217,9 +176,6 @@ sub note {
 }
 
 
-sub rules { return decode_json(ACR::Node::slurp("$_[0]/rules")) }
-
-
 # 0: the connection is over
 sub request {
     my ($fh, $dir, $parent) = @_;
@@ -239,7 +195,7 @@ sub request {
                             map { defined $_ ? $_ : '-' }
                             $range, $match, $secret));
 
-    my $rule = rules($dir)->{$target};
+    my $rule = ACR::Server::told($dir)->{$target};
     my $status = $rule ? $rule->{status} || 200 : 404;
 
     if (!$rule || !$rule->{file} || $status >= 300) {
@@ -306,7 +262,7 @@ sub body {
     my ($fh, $dir, $parent, $target, $at) = @_;
 
     my $from = $at;
-    my $rule = rules($dir)->{$target};
+    my $rule = ACR::Server::told($dir)->{$target};
 
     open(my $file, '<:raw', $rule->{file}) or die "$rule->{file}: $!\n";
     seek($file, $at, 0);
@@ -319,7 +275,7 @@ sub body {
         my $stop = defined $cut ? $cut : 9e15;
 
         if (defined $rule->{hold} && $at >= $rule->{hold}) {
-            while (defined($rule = rules($dir)->{$target})
+            while (defined($rule = ACR::Server::told($dir)->{$target})
                    && defined $rule->{hold})
             {
                 return $at - $from

@@ -16,68 +16,41 @@ package ACR::Provider;
 use strict;
 use warnings;
 
+use parent 'ACR::Server';
+
 use ACR::Node;
-use ACR::Process;
 use IO::Select;
 use IO::Socket::INET;
-use JSON::PP qw(decode_json encode_json);
 use POSIX ();
-use Time::HiRes qw(time);
-
-my $count = 0;
 
 our $BLOCK = 65536;
 my $PATTERN = join('', map { pack('n', $_ * 40503 % 65536) } 1 .. $BLOCK / 2);
 
 
-# start(DIR, OPTIONS): port => one that was reserved
+# start(DIR): it listens
 sub start {
-    my ($class, $dir, %option) = @_;
+    my ($class, $dir) = @_;
 
-    my $self = $class->prepare($dir, %option);
+    my $self = $class->prepare($dir);
     $self->run();
 
     return $self;
 }
 
 
-# prepare(DIR, OPTIONS): it has a port, where nobody listens
+# prepare(DIR): it has a port, where nobody listens
 sub prepare {
-    my ($class, $dir, %option) = @_;
+    my ($class, $dir) = @_;
 
-    $dir .= '/provider' . ++$count;
-    mkdir($dir) or die "$dir: $!\n";
+    my $self = $class->SUPER::prepare($dir);
 
-    my $self = bless({ dir => $dir, rules => {}, reserved => [] }, $class);
-
-    $self->{port} = ACR::Node::free_port($self);
-    ACR::Node::spew("$dir/$_", '') for 'requests', 'connections';
+    $self->{rules} = {};
+    ACR::Node::spew("$self->{dir}/$_", '') for 'requests', 'connections';
     $self->answers();
 
     return $self;
 }
 
-
-sub run {
-    my ($self) = @_;
-
-    my $dir = $self->{dir};
-
-    unlink("$dir/ready");
-    $self->{process} = ACR::Process->spawn(
-        "$dir/log", $^X, '-I', "$ACR::Node::TREE/t/lib", '-MACR::Provider',
-        '-e', 'ACR::Provider::serve(@ARGV)', $dir, $self->{port});
-
-    my $deadline = time() + 20;
-    while (!-e "$dir/ready") {
-        die "no provider\n" . ACR::Node::slurp("$dir/log")
-            if time() > $deadline || !$self->{process}->alive();
-        select(undef, undef, undef, 0.01);
-    }
-}
-
-
-sub address { return "127.0.0.1:$_[0]->{port}" }
 
 sub url { return "http://127.0.0.1:$_[0]->{port}" }
 
@@ -96,9 +69,7 @@ sub answers {
 
     $self->{rules} = { %{ $self->{rules} }, %rules };
 
-    ACR::Node::spew("$self->{dir}/rules.new", encode_json($self->{rules}));
-    rename("$self->{dir}/rules.new", "$self->{dir}/rules")
-        or die "rename: $!\n";
+    $self->tell($self->{rules});
 }
 
 
@@ -126,15 +97,9 @@ sub connections {
 
 # each connection has a process of its own, which ends with this one
 sub serve {
-    my ($dir, $port) = @_;
+    my ($listen, $dir) = @_;
 
-    $SIG{PIPE} = $SIG{CHLD} = 'IGNORE';
-
-    my $listen = IO::Socket::INET->new(LocalAddr => '127.0.0.1',
-                                       LocalPort => $port, Listen => 64,
-                                       ReuseAddr => 1)
-        or die "port $port: $@\n";
-    ACR::Node::spew("$dir/ready", '');
+    $SIG{CHLD} = 'IGNORE';
 
     my $parent = $$;
 
@@ -195,7 +160,7 @@ sub request {
     my $rule;
 
     while (1) {
-        $rule = decode_json(ACR::Node::slurp("$dir/rules"))->{$target};
+        $rule = ACR::Server::told($dir)->{$target};
         $rule = $rule->{with}{$secret}
             if $rule && defined $secret && $rule->{with}
                && $rule->{with}{$secret};

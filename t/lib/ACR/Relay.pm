@@ -14,52 +14,28 @@ package ACR::Relay;
 use strict;
 use warnings;
 
-use ACR::Node;
-use ACR::Process;
-use IO::Select;
-use IO::Socket::INET;
-use IO::Socket::UNIX;
-use JSON::PP qw(decode_json encode_json);
-use Time::HiRes qw(time);
+use parent 'ACR::Server';
 
-my $count = 0;
+use IO::Select;
+use IO::Socket::UNIX;
+use Time::HiRes qw(time);
 
 
 sub start {
     my ($class, %option) = @_;
 
-    my $dir = $option{dir} . '/relay' . ++$count;
-    my $self = bless({ dir => $dir, reserved => [] }, $class);
-
-    mkdir($dir) or die "$dir: $!\n";
-
-    $self->{port} = ACR::Node::free_port($self);
+    my $self = $class->prepare($option{dir});
     $self->set();
-    $self->{process} = ACR::Process->spawn(
-        "$dir/log", $^X, '-I', "$ACR::Node::TREE/t/lib", '-MACR::Relay', '-e',
-        'ACR::Relay::serve(@ARGV)', $dir, $self->{port},
-        $option{redis}{socket});
-
-    my $deadline = time() + 20;
-    while (!-e "$dir/ready") {
-        die "no relay\n" . ACR::Node::slurp("$dir/log")
-            if time() > $deadline || !$self->{process}->alive();
-        select(undef, undef, undef, 0.01);
-    }
+    $self->run($option{redis}{socket});
 
     return $self;
 }
 
 
-sub address { return "127.0.0.1:$_[0]->{port}" }
-
-
 sub set {
     my ($self, %mode) = @_;
 
-    ACR::Node::spew("$self->{dir}/mode.new",
-                    encode_json({ %mode, number => ++$self->{number} }));
-    rename("$self->{dir}/mode.new", "$self->{dir}/mode") or die "mode: $!\n";
+    $self->tell({ %mode, number => ++$self->{number} });
 }
 
 
@@ -69,18 +45,12 @@ my ($dir, %mode, %peer, %subscriber, %late);
 
 
 sub serve {
-    my ($port, $socket);
-    ($dir, $port, $socket) = @_;
+    my ($listen, $socket);
+    ($listen, $dir, $socket) = @_;
 
-    $SIG{PIPE} = 'IGNORE';
-
-    my $listen = IO::Socket::INET->new(
-        LocalAddr => "127.0.0.1:$port", Listen => 64, ReuseAddr => 1)
-        or die "listen: $!\n";
     my $select = IO::Select->new($listen);
 
     %mode = (number => 0);
-    ACR::Node::spew("$dir/ready", '');
 
     while (1) {
         my %held = map { $_ => 1 } $mode{hold} ? keys %subscriber : ();
@@ -151,7 +121,7 @@ sub deliver {
 sub look {
     my ($select) = @_;
 
-    my $new = decode_json(ACR::Node::slurp("$dir/mode"));
+    my $new = ACR::Server::told($dir);
     my $other = $new->{number} != $mode{number};
 
     %mode = %$new;
