@@ -30,6 +30,7 @@
 #include "store/ngx_http_acr_ring.h"
 #include "store/ngx_http_acr_store.h"
 #include "auth/ngx_http_acr_auth_conf.h"
+#include "auth/ngx_http_acr_data_conf.h"
 #include "fetch/ngx_http_acr_fetch.h"
 
 
@@ -121,6 +122,7 @@ typedef struct {
     ngx_uint_t                 consistency;
 
     ngx_http_acr_auth_conf_t   auth;
+    ngx_http_acr_data_conf_t   data;
 
     ngx_http_acr_registry_t   *registry;
 } ngx_http_acr_loc_conf_t;
@@ -142,6 +144,8 @@ typedef struct {
     ngx_str_t                  digest;     /* "sha256:...", once it is known */
     const acr_error_t         *error;      /* that was answered, or NULL */
     uint64_t                   stamp;      /* taken before Redis was asked */
+    time_t                     expires;    /* of the address that the request
+                                              has come by; 0: of none */
 
     ngx_http_acr_credential_t *credential; /* who asks; NULL: acr_auth off */
     ngx_str_t                  identity;   /* their name */

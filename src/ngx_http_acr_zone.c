@@ -5,7 +5,7 @@
 #include <time.h>
 
 
-#define NGX_HTTP_ACR_ZONE_VERSION  3
+#define NGX_HTTP_ACR_ZONE_VERSION  4
 
 /* the counters are less than half of this */
 #define NGX_HTTP_ACR_ZONE_MIN      (1024 * 1024)
