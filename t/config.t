@@ -277,6 +277,24 @@ refused_conf(qr/\bacr_data\b/, 'acr_data in a server',
 refused_conf(qr/acr_data_key.*duplicate/, 'acr_data_key twice',
              server => "$key $key");
 
+# what the documentation shows, with places of this test
+my $edge = slurp("$ACR::Node::TREE/docs/edge.md");
+my ($shown) = $edge =~ /^(    http \{\n.*?^    \}\n)/ms;
+my ($geo) = $edge =~ /^(    geo .*?^    acr_data_endpoint[^;]*;\n)/ms;
+my ($node) = prepared();
+my ($load) = slurp("$node->{dir}/nginx.conf") =~ /\A(.*?^events \{.*?^\}\n)/ms;
+
+$shown =~ s/443 ssl/127.0.0.1:1/g;
+$shown =~ s{acr_root\K.*?;}{ $dir/shown;};
+$shown =~ s{/etc/acr/data.key}{$dir/secret};
+spew("$node->{dir}/nginx.conf", $load . $shown =~ s/http \{\K/
+     "access_log off; " . join("", map { "${_}_temp_path $dir\/$_; " }
+     qw(client_body proxy fastcgi uwsgi scgi))/er);
+($said, $fine) = $node->test();
+ok($fine, 'edge.md: the configuration') or diag($said);
+($said, $fine) = conf(http => "$key $geo");
+ok($fine, 'edge.md: by the address of the client') or diag($said);
+
 
 # --- metrics, health
 
