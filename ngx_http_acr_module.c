@@ -15,6 +15,7 @@
 #include "src/edge/ngx_http_acr_rule.h"
 #include "src/api/ngx_http_acr_api.h"
 #include "src/api/ngx_http_acr_admin.h"
+#include "src/api/ngx_http_acr_data.h"
 #include "src/api/ngx_http_acr_health.h"
 #include "src/api/ngx_http_acr_metrics.h"
 
@@ -58,6 +59,13 @@ static ngx_command_t  ngx_http_acr_commands[] = {
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       ngx_http_acr_admin },
+
+    { ngx_string("acr_data"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_acr_set_handler,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      ngx_http_acr_data },
 
     { ngx_string("acr_metrics"),
       NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
@@ -307,6 +315,20 @@ static ngx_command_t  ngx_http_acr_commands[] = {
     { ngx_string("acr_oidc_issuer"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
       ngx_http_acr_set_oidc_issuer,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("acr_data_endpoint"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE123,
+      ngx_http_acr_set_data_endpoint,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("acr_data_key"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_acr_set_data_key,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },

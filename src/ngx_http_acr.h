@@ -30,6 +30,7 @@
 #include "store/ngx_http_acr_ring.h"
 #include "store/ngx_http_acr_store.h"
 #include "auth/ngx_http_acr_auth_conf.h"
+#include "auth/ngx_http_acr_data_conf.h"
 #include "fetch/ngx_http_acr_fetch.h"
 #include "edge/ngx_http_acr_remote.h"
 
@@ -133,6 +134,7 @@ typedef struct {
     ngx_uint_t                 consistency;
 
     ngx_http_acr_auth_conf_t   auth;
+    ngx_http_acr_data_conf_t   data;
 
     ngx_http_acr_registry_t   *registry;
 } ngx_http_acr_loc_conf_t;
@@ -155,6 +157,8 @@ typedef struct {
     ngx_str_t                  digest;     /* "sha256:...", once it is known */
     const acr_error_t         *error;      /* that was answered, or NULL */
     uint64_t                   stamp;      /* taken before Redis was asked */
+    time_t                     expires;    /* of the address that the request
+                                              has come by; 0: of none */
     const char                *cache_status; /* of what may come from elsewhere:
                                               static, or NULL */
     ngx_http_acr_through_t    *through;    /* the same, while it comes */

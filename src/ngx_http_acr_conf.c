@@ -1,5 +1,6 @@
 
 #include "ngx_http_acr_conf.h"
+#include "api/ngx_http_acr_data.h"
 #include "api/ngx_http_acr_metrics.h"
 
 
@@ -26,6 +27,8 @@ static char *ngx_http_acr_check_limits(ngx_conf_t *cf,
 static char *ngx_http_acr_check_work(ngx_conf_t *cf,
     ngx_http_acr_loc_conf_t *conf);
 static char *ngx_http_acr_check_fills(ngx_conf_t *cf,
+    ngx_http_acr_loc_conf_t *conf);
+static char *ngx_http_acr_check_data(ngx_conf_t *cf,
     ngx_http_acr_loc_conf_t *conf);
 
 
@@ -107,6 +110,7 @@ ngx_http_acr_create_loc_conf(ngx_conf_t *cf)
     conf->consistency = NGX_CONF_UNSET_UINT;
 
     ngx_http_acr_auth_create_conf(&conf->auth);
+    ngx_http_acr_data_create_conf(&conf->data);
 
     return conf;
 }
@@ -129,6 +133,7 @@ ngx_http_acr_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_acr_merge_fills(prev, conf);
     ngx_http_acr_merge_api(prev, conf);
     ngx_http_acr_auth_merge_conf(&prev->auth, &conf->auth);
+    ngx_http_acr_data_merge_conf(&prev->data, &conf->data);
 
     if (!conf->enable) {
         return NGX_CONF_OK;
@@ -145,6 +150,7 @@ ngx_http_acr_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         || ngx_http_acr_check_limits(cf, conf) != NGX_CONF_OK
         || ngx_http_acr_check_work(cf, conf) != NGX_CONF_OK
         || ngx_http_acr_check_fills(cf, conf) != NGX_CONF_OK
+        || ngx_http_acr_check_data(cf, conf) != NGX_CONF_OK
         || ngx_http_acr_auth_check_conf(cf, &conf->auth) != NGX_CONF_OK)
     {
         return NGX_CONF_ERROR;
@@ -346,6 +352,31 @@ ngx_http_acr_check_fills(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf)
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"acr_fill_max\" must be between 1 and %d",
                            NGX_HTTP_ACR_FILLS_MAX / 2);
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_acr_check_data(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf)
+{
+    if (conf->data.keys) {
+        return NGX_CONF_OK;
+    }
+
+    if (conf->handler == ngx_http_acr_data) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"acr_data\" needs \"acr_data_key\", with which "
+                           "addresses are verified");
+        return NGX_CONF_ERROR;
+    }
+
+    if (conf->data.endpoint) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"acr_data_endpoint\" needs \"acr_data_key\", with "
+                           "which addresses are signed");
         return NGX_CONF_ERROR;
     }
 

@@ -19,7 +19,7 @@ typedef struct {
 static ngx_int_t ngx_http_acr_missing_probe(void *data, ngx_log_t *log);
 static void ngx_http_acr_missing_probed(ngx_http_request_t *r, void *data,
     ngx_int_t rc);
-static ngx_int_t ngx_http_acr_file_content(ngx_http_request_t *r, off_t size,
+static ngx_int_t ngx_http_acr_file_content(ngx_http_request_t *r, off_t *size,
     ngx_buf_t *b);
 static ngx_int_t ngx_http_acr_file_open(ngx_http_request_t *r, off_t size,
     ngx_str_t *path, ngx_open_file_info_t *of);
@@ -48,10 +48,11 @@ ngx_http_acr_send_content(ngx_http_request_t *r, off_t size, ngx_str_t *type,
         return;
     }
 
-    rc = ngx_http_acr_memory_content(r, size, b);
+    rc = (size == NGX_HTTP_ACR_SIZE_UNKNOWN)
+         ? NGX_DECLINED : ngx_http_acr_memory_content(r, size, b);
 
     if (rc == NGX_DECLINED) {
-        rc = ngx_http_acr_file_content(r, size, b);
+        rc = ngx_http_acr_file_content(r, &size, b);
     }
 
     if (rc == NGX_DECLINED) {
@@ -166,20 +167,23 @@ ngx_http_acr_missing_probed(ngx_http_request_t *r, void *data, ngx_int_t rc)
 }
 
 
-/* the same as ngx_http_acr_file_open(); b becomes the file's */
+/* the same as ngx_http_acr_file_open(); b becomes the file's, and *size what it
+   has */
 
 static ngx_int_t
-ngx_http_acr_file_content(ngx_http_request_t *r, off_t size, ngx_buf_t *b)
+ngx_http_acr_file_content(ngx_http_request_t *r, off_t *size, ngx_buf_t *b)
 {
     ngx_int_t              rc;
     ngx_str_t              path;
     ngx_open_file_info_t   of;
 
-    rc = ngx_http_acr_file_open(r, size, &path, &of);
+    rc = ngx_http_acr_file_open(r, *size, &path, &of);
 
     if (rc != NGX_OK) {
         return rc;
     }
+
+    *size = of.size;
 
     b->file = ngx_pcalloc(r->pool, sizeof(ngx_file_t));
 
@@ -193,14 +197,14 @@ ngx_http_acr_file_content(ngx_http_request_t *r, off_t size, ngx_buf_t *b)
     b->file->directio = of.is_directio;
 
     b->file_pos = 0;
-    b->file_last = size;
-    b->in_file = size ? 1 : 0;
+    b->file_last = *size;
+    b->in_file = *size ? 1 : 0;
 
-    if (size && size <= NGX_HTTP_ACR_MEMORY_CONTENT && !of.is_directio) {
-        rc = ngx_http_acr_file_read(r, of.fd, size, b);
+    if (*size && *size <= NGX_HTTP_ACR_MEMORY_CONTENT && !of.is_directio) {
+        rc = ngx_http_acr_file_read(r, of.fd, *size, b);
 
         if (rc == NGX_OK) {
-            ngx_http_acr_memory_content_read(r, b->pos, size);
+            ngx_http_acr_memory_content_read(r, b->pos, *size);
         }
     }
 
@@ -213,8 +217,9 @@ ngx_http_acr_file_content(ngx_http_request_t *r, off_t size, ngx_buf_t *b)
 
 
 /*
- * Opens the blob's file and checks its size.  NGX_DECLINED: it is not there;
- * NGX_ERROR: anything else.  Both after a log line.
+ * Opens the blob's file and checks its size, if that is known.  NGX_DECLINED:
+ * it is not there, with a log line if somebody has said that it is; NGX_ERROR,
+ * after one: anything else.
  */
 
 static ngx_int_t
@@ -222,6 +227,7 @@ ngx_http_acr_file_open(ngx_http_request_t *r, off_t size, ngx_str_t *path,
     ngx_open_file_info_t *of)
 {
     ngx_int_t                  rc;
+    ngx_uint_t                 known, missing;
     acr_digest_t               digest;
     ngx_http_acr_ctx_t        *ctx;
     ngx_http_acr_store_t      *store;
@@ -229,6 +235,7 @@ ngx_http_acr_file_open(ngx_http_request_t *r, off_t size, ngx_str_t *path,
 
     ctx = ngx_http_acr_get_ctx(r);
     store = &ctx->registry->store;
+    known = (size != NGX_HTTP_ACR_SIZE_UNKNOWN);
 
     if (acr_digest_parse(&digest, ctx->digest.data, ctx->digest.len)
         != ACR_OK)
@@ -253,7 +260,7 @@ ngx_http_acr_file_open(ngx_http_request_t *r, off_t size, ngx_str_t *path,
      */
 
     if ((rc != NGX_OK && (of->err == NGX_ENOENT || of->err == ESTALE))
-        || (rc == NGX_OK && of->size != size)
+        || (rc == NGX_OK && known && of->size != size)
         || (rc == NGX_OK && clcf->open_file_cache
             && ngx_http_acr_store_stale(of->fd)))
     {
@@ -266,17 +273,20 @@ ngx_http_acr_file_open(ngx_http_request_t *r, off_t size, ngx_str_t *path,
             return NGX_ERROR;
         }
 
-        ngx_log_error(NGX_LOG_CRIT, r->connection->log, of->err,
-                      "acr: %s \"%V\" failed, repository: \"%V\", "
-                      "digest: \"%V\"",
-                      of->failed, path, &ctx->repository, &ctx->digest);
+        missing = (of->err == NGX_ENOENT || of->err == NGX_ENOTDIR
+                   || of->err == ESTALE);
 
-        return (of->err == NGX_ENOENT || of->err == NGX_ENOTDIR
-                || of->err == ESTALE)
-               ? NGX_DECLINED : NGX_ERROR;
+        if (known || !missing) {
+            ngx_log_error(NGX_LOG_CRIT, r->connection->log, of->err,
+                          "acr: %s \"%V\" failed, repository: \"%V\", "
+                          "digest: \"%V\"",
+                          of->failed, path, &ctx->repository, &ctx->digest);
+        }
+
+        return missing ? NGX_DECLINED : NGX_ERROR;
     }
 
-    if (!of->is_file || of->size != size) {
+    if (!of->is_file || (known && of->size != size)) {
         ngx_log_error(NGX_LOG_ALERT, r->connection->log, 0,
                       "acr: \"%V\" is no file of %O bytes (but of %O), "
                       "repository: \"%V\", digest: \"%V\"",
@@ -363,10 +373,12 @@ static ngx_int_t
 ngx_http_acr_file_headers(ngx_http_request_t *r, ngx_str_t *digest,
     ngx_uint_t by_tag)
 {
-    u_char            *p;
-    ngx_table_elt_t   *h;
-    static ngx_str_t   revalidate = ngx_string("no-cache");
-    static ngx_str_t   immutable =
+    u_char              *p, buf[sizeof("Mon, 28 Sep 1970 06:00:00 GMT")];
+    ngx_table_elt_t     *h;
+    ngx_http_acr_ctx_t  *ctx;
+    static ngx_str_t     public = ngx_string("public, immutable");
+    static ngx_str_t     revalidate = ngx_string("no-cache");
+    static ngx_str_t     immutable =
                              ngx_string("private, max-age=31536000, immutable");
 
     h = ngx_list_push(&r->headers_out.headers);
@@ -396,8 +408,27 @@ ngx_http_acr_file_headers(ngx_http_request_t *r, ngx_str_t *digest,
         return NGX_ERROR;
     }
 
-    return ngx_http_acr_header(r, "Cache-Control",
-                               by_tag ? &revalidate : &immutable);
+    ctx = ngx_http_acr_get_ctx(r);
+
+    if (ctx->expires == 0) {
+        return ngx_http_acr_header(r, "Cache-Control",
+                                   by_tag ? &revalidate : &immutable);
+    }
+
+    /*
+     * A cache must not answer by an address that is over.  "max-age" would
+     * begin anew at each cache of several that says no Age, as nginx does not;
+     * a date is the same for all.
+     */
+
+    if (ngx_http_acr_header(r, "Cache-Control", &public) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_http_time(buf, ctx->expires);
+
+    return ngx_http_acr_header_printf(r, "Expires", "%*s", (size_t) (p - buf),
+                                      buf);
 }
 
 

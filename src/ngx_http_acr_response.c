@@ -59,6 +59,7 @@ ngx_http_acr_fail_status(ngx_http_request_t *r, ngx_uint_t status,
     ngx_str_t            body;
     const char          *type;
     ngx_http_acr_ctx_t  *ctx;
+    static ngx_str_t     no_store = ngx_string("no-store");
     static ngx_str_t     retry_after =
                                      ngx_string(NGX_HTTP_ACR_RETRY_AFTER);
 
@@ -79,6 +80,13 @@ ngx_http_acr_fail_status(ngx_http_request_t *r, ngx_uint_t status,
          || status == NGX_HTTP_TOO_MANY_REQUESTS)
         && ngx_http_acr_header(r, "Retry-After", &retry_after) != NGX_OK)
     {
+        ngx_http_acr_finalize(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    /* caches may keep a 404 that says nothing of that (RFC 9110, 15.1) */
+
+    if (ngx_http_acr_header(r, "Cache-Control", &no_store) != NGX_OK) {
         ngx_http_acr_finalize(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
         return;
     }

@@ -20,8 +20,8 @@
  * Sends the error in the form of OCI distribution-spec "Error Codes" and ends
  * the request.  reason (static text, or NULL) goes into detail.reason; value
  * (what the client sent, or NULL) goes into detail under key: "name",
- * "digest", "tag", "size"...  503 and 429 carry Retry-After.  A request body
- * that was not read is discarded.
+ * "digest", "tag", "size"...  503 and 429 carry Retry-After, and no cache may
+ * keep any.  A request body that was not read is discarded.
  */
 void ngx_http_acr_fail(ngx_http_request_t *r, acr_error_e e,
     const char *reason, const char *key, ngx_str_t *value);
@@ -61,10 +61,15 @@ void ngx_http_acr_send_buf(ngx_http_request_t *r, ngx_uint_t status,
 /*
  * Sends the blob or manifest ctx->digest of that many bytes with 200 (ranges
  * and conditions are nginx's), and ends the request.  type: Content-Type, in
- * r->pool.  Sets Docker-Content-Digest, ETag and Cache-Control: by_tag tells
- * which.  If its file is not there: ngx_http_acr_missing() with the digest,
- * after a log line.
+ * r->pool.  Sets Docker-Content-Digest, ETag and Cache-Control: by_tag and
+ * ctx->expires tell which.  If its file is not there: ngx_http_acr_missing()
+ * with the digest, after a log line.
+ *
+ * NGX_HTTP_ACR_SIZE_UNKNOWN: nobody has said that it is there; as many bytes as
+ * its file has, and no log line.
  */
+#define NGX_HTTP_ACR_SIZE_UNKNOWN  -1
+
 void ngx_http_acr_send_content(ngx_http_request_t *r, off_t size,
     ngx_str_t *type, ngx_uint_t by_tag, acr_error_e missing);
 

@@ -29,7 +29,7 @@
 /* the router's names of operations; "none": refused before that was known */
 #define NGX_HTTP_ACR_OPERATIONS(X)                                           \
     X(none) X(base_get) X(extensions_get) X(catalog_get) X(tags_get)         \
-    X(referrers_get) X(blob_get) X(blob_delete) X(upload_post)               \
+    X(referrers_get) X(blob_get) X(blob_delete) X(data_get) X(upload_post)   \
     X(upload_patch) X(upload_put) X(upload_get) X(upload_delete)             \
     X(manifest_get) X(manifest_put) X(manifest_delete)                       \
     X(admin_stats) X(admin_sessions) X(admin_rebuild) X(admin_rebuild_get)   \
@@ -43,9 +43,9 @@
 
 /* the codes that we send; what is not here counts for its class */
 #define NGX_HTTP_ACR_STATUSES(X)                                             \
-    X(200) X(201) X(202) X(204) X(206) X(304) X(400) X(401) X(403) X(404)    \
-    X(405) X(408) X(409) X(412) X(413) X(416) X(429) X(499) X(500) X(503)    \
-    X(507) X(2xx) X(3xx) X(4xx) X(5xx) X(none)
+    X(200) X(201) X(202) X(204) X(206) X(304) X(307) X(400) X(401) X(403)    \
+    X(404) X(405) X(408) X(409) X(412) X(413) X(416) X(429) X(499) X(500)    \
+    X(503) X(507) X(2xx) X(3xx) X(4xx) X(5xx) X(none)
 
 /* where the answer to a lookup was found */
 #define NGX_HTTP_ACR_SOURCES(X)  X(redis) X(disk) X(memory)

@@ -233,6 +233,69 @@ refused_conf(qr/acr_root.*acr_oidc_issuer/, 'two of an acr_root',
 ok($fine, 'acr_admin needs none') or diag($said);
 
 
+# --- the data endpoint
+
+spew("$dir/secret", '0123456789abcdef' x 2);
+my $key = "acr_data_key $dir/secret;";
+
+for my $line ('off', 'https://data.test', 'http://[::1]:8080/a/',
+              '$http_x lifetime=2s', 'https://$host/ lifetime=30d min_size=0',
+              'https://data.test min_size=10g')
+{
+    ($said, $fine) = conf(server => "$key acr_data_endpoint $line;");
+    ok($fine, "acr_data_endpoint $line") or diag($said);
+}
+
+for my $line ('""', 'data.test', 'ftp://data.test', 'https://', 'on',
+              'https://data.test/?a', '"https://data.test/a b"',
+              'https://a@data.test', 'off lifetime=1m',
+              'https://data.test lifetime=1s', 'https://data.test lifetime=31d',
+              'https://data.test lifetime=', 'https://data.test min_size=x',
+              'https://data.test min_size=-1', 'https://data.test x=1',
+              'https://data.test lifetime', 'https://data.test; '
+              . 'acr_data_endpoint off')
+{
+    refused_conf(qr/\bacr_data_endpoint\b/, "acr_data_endpoint $line",
+                 server => "$key acr_data_endpoint $line;");
+}
+
+($said, $fine) = conf(server => "$key location /acr/data/ { acr_data; }",
+                      http => 'acr_data_endpoint https://data.test;');
+ok($fine, 'acr_data beside acr, in one server') or diag($said);
+($said, $fine) = conf(http => $key,
+                      server => "acr_data_key $dir/secret;"
+                                . ' location /acr/data/ { acr_data; }');
+ok($fine, 'acr_data_key inherited, and again') or diag($said);
+refused_conf(qr/acr_data_endpoint.*acr_data_key/, 'acr_data_endpoint alone',
+             server => 'acr_data_endpoint https://data.test;');
+refused_conf(qr/"acr_data".*acr_data_key/, 'acr_data alone',
+             server => 'location /acr/data/ { acr_data; }');
+refused_conf(qr/\bacr_data\b/, 'acr_data beside acr', server => $key,
+             location => 'acr_data;');
+refused_conf(qr/\bacr_data\b/, 'acr_data in a server',
+             server => "$key acr_data;");
+refused_conf(qr/acr_data_key.*duplicate/, 'acr_data_key twice',
+             server => "$key $key");
+
+# what the documentation shows, with places of this test
+my $edge = slurp("$ACR::Node::TREE/docs/edge.md");
+my ($shown) = $edge =~ /^(    http \{\n.*?^    \}\n)/ms;
+my ($geo) = $edge =~ /^(    geo .*?^    acr_data_endpoint[^;]*;\n)/ms;
+my ($node) = prepared();
+my ($load) = slurp("$node->{dir}/nginx.conf") =~ /\A(.*?^events \{.*?^\}\n)/ms;
+
+$shown =~ s/443 ssl/127.0.0.1:1/g;
+$shown =~ s{acr_root\K.*?;}{ $dir/shown;};
+$shown =~ s{/etc/acr/data.key}{$dir/secret};
+spew("$node->{dir}/nginx.conf", $load . $shown =~ s/http \{\K/
+     "access_log off; " . join("", map { "${_}_temp_path $dir\/$_; " }
+     qw(client_body proxy fastcgi uwsgi scgi))/er);
+($said, $fine) = $node->test();
+ok($fine, 'edge.md: the configuration') or diag($said);
+($said, $fine) = conf(http => "$key $geo");
+ok($fine, 'edge.md: by the address of the client') or diag($said);
+
+
 # --- metrics, health
 
 my $zone = 'acr_zone acr:1m;';

@@ -128,9 +128,11 @@ my @routes = map {
     slurp("$ACR::Node::TREE/src/api/ngx_http_acr_$_.c")
         =~ /^ +"(\w+)", ngx_http_acr_\w+ \},$/mg
 } qw(router admin);
-# what is below "access/" of the administration has one for all
-my %known = map { $_ => 1 } 'none', 'admin_access',
-                                'admin_remotes', @routes;
+
+# what is below "access/" and "remotes/" of the administration has one for all,
+# and acr_data has no table
+my %known = map { $_ => 1 } qw(none admin_access admin_remotes data_get),
+                            @routes;
 
 cmp_ok(scalar(@routes), '>', 20, 'there are operations');
 is_deeply([sort(keys(%known))], [sort(labels(metrics($acr), 'operation'))],

@@ -9,6 +9,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use ACR;
+use ACR::Data;
 
 my $nginx = $ENV{ACR_NGINX} || '/usr/sbin/nginx';
 
@@ -28,8 +29,11 @@ WRAPPER
 chmod(0755, "$logs/nginx");
 
 local $ENV{ACR_NGINX} = "$logs/nginx";
-my $acr = start(http2 => 1, location => 'acr_max_manifest_size 64k;',
-                redis_options => 'timeout=60s');
+my $acr = start(http2 => 1, redis_options => 'timeout=60s',
+                http => 'acr_data_key ' . secret('one') . ';',
+                server => 'location /acr/data/ { acr_data; }',
+                location => 'acr_max_manifest_size 64k;
+                             acr_data_endpoint $http_x_to;');
 
 # The only worker has joined its Redis, however slow it is.
 ok(wait_for(sub { $acr->get('/v2/_catalog')->status() == 200 }, 60),
@@ -57,6 +61,20 @@ answers($acr->post('/v2/lib/w/blobs/uploads/?digest=' . digest('one'),
 answers($acr->close_upload($acr->upload('lib/v'), digest('other'), 'this'),
         400, 'another digest');
 answers($acr->delete($acr->upload('lib/v')), 204, 'cancel');
+
+# --- addresses
+
+my $data = $acr->get("/v2/lib/v/blobs/$digest",
+                     headers => ['X-To' => 'http://data.test/a/']);
+answers($data, 307, 'an address of the data endpoint');
+my $address = path_of($data->header('Location')) =~ s{^/a}{}r;
+answers($acr->get($address), 200, 'the blob');
+answers($acr->get($address, headers => [Range => 'bytes=1-2']), 206, 'a range');
+answers($acr->get("${address}x"), 403, 'another signature');
+answers($acr->get(signed('one', digest('none'), time() + 1000)), 404,
+        'no blob');
+answers($acr->get("/v2/lib/v/blobs/$digest", headers => ['X-To' => 'x']), 200,
+        'no address');
 
 # --- manifests
 

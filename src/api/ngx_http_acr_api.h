@@ -106,6 +106,10 @@ void ngx_http_acr_token_keys(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx);
  */
 void ngx_http_acr_pull_blob(ngx_http_request_t *r, acr_digest_t *digest);
 
+/* sends a blob that the request may have, or the address where it is */
+void ngx_http_acr_blob_send(ngx_http_request_t *r, acr_digest_t *digest,
+    off_t size);
+
 /* digest: NULL for the tag in ctx->reference */
 void ngx_http_acr_pull_manifest(ngx_http_request_t *r, acr_digest_t *digest);
 

@@ -1,5 +1,6 @@
 
 #include "ngx_http_acr_api.h"
+#include "ngx_http_acr_data.h"
 #include "../ngx_http_acr_memory.h"
 #include "ngx_http_acr_through.h"
 
@@ -14,7 +15,6 @@ static ngx_http_acr_blob_t *ngx_http_acr_blob_begin(ngx_http_request_t *r,
     ngx_http_acr_ctx_t *ctx);
 static void ngx_http_acr_blob_found(ngx_http_request_t *r, void *data,
     ngx_http_acr_meta_reply_t *reply);
-static void ngx_http_acr_blob_send(ngx_http_request_t *r, off_t size);
 static void ngx_http_acr_blob_deleted(ngx_http_request_t *r, void *data,
     ngx_http_acr_meta_reply_t *reply);
 static void ngx_http_acr_blob_settled(ngx_http_request_t *r, void *data,
@@ -50,7 +50,7 @@ ngx_http_acr_blob_get(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
         ngx_str_set(&args[2], "1");
 
     } else if (ngx_http_acr_memory_blob(r, &size) == NGX_OK) {
-        ngx_http_acr_blob_send(r, size);
+        ngx_http_acr_blob_send(r, &blob->digest, size);
         return;
 
     } else {
@@ -114,14 +114,18 @@ ngx_http_acr_blob_found(ngx_http_request_t *r, void *data,
 
     ngx_http_acr_memory_blob_found(r, size);
 
-    ngx_http_acr_blob_send(r, size);
+    ngx_http_acr_blob_send(r, &blob->digest, size);
 }
 
 
-static void
-ngx_http_acr_blob_send(ngx_http_request_t *r, off_t size)
+void
+ngx_http_acr_blob_send(ngx_http_request_t *r, acr_digest_t *digest, off_t size)
 {
     static ngx_str_t  type = ngx_string("application/octet-stream");
+
+    if (ngx_http_acr_data_redirect(r, digest, size) == NGX_DONE) {
+        return;
+    }
 
     ngx_http_acr_send_content(r, size, &type, 0, ACR_E_BLOB_UNKNOWN);
 }

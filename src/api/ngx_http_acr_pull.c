@@ -40,7 +40,6 @@ ngx_http_acr_pull_blob(ngx_http_request_t *r, acr_digest_t *digest)
     }
 
     pull->unknown = ACR_E_BLOB_UNKNOWN;
-    ngx_str_set(&pull->type, "application/octet-stream");
 
     ngx_http_acr_run(r, pull->ctx->registry->slow,
                      ngx_http_acr_pull_find_blob, pull,
@@ -264,6 +263,11 @@ ngx_http_acr_pull_found(ngx_http_request_t *r, void *data, ngx_int_t rc)
             ngx_http_acr_fail_errno(r, NGX_ERROR);
             return;
         }
+    }
+
+    if (pull->unknown == ACR_E_BLOB_UNKNOWN) {
+        ngx_http_acr_blob_send(r, &pull->digest, pull->size);
+        return;
     }
 
     ngx_http_acr_send_content(r, pull->size, &pull->type, pull->by_tag,

@@ -462,7 +462,8 @@ void ngx_http_acr_store_verify_close(ngx_http_acr_store_verify_t *verify);
 ngx_int_t ngx_http_acr_store_quarantine(ngx_http_acr_store_t *store,
     acr_digest_t *digest, int *lock, ngx_log_t *log);
 
-/* 1 if this open file of a blob was moved to quarantine; does not block */
+/* 1 if this open file of a blob was moved to quarantine, or is no blob any
+   more; does not block */
 ngx_uint_t ngx_http_acr_store_stale(int fd);
 
 

@@ -367,5 +367,6 @@ ngx_http_acr_store_stale(int fd)
 {
     struct stat  st;
 
-    return fstat(fd, &st) == 0 && (st.st_mode & S_IRUSR) == 0;
+    return fstat(fd, &st) == 0
+           && ((st.st_mode & S_IRUSR) == 0 || st.st_nlink == 0);
 }

@@ -14,15 +14,19 @@ use Test::More;
 our @EXPORT = qw(closed_registry);
 
 
-# closed_registry(): starts it; the passwords of "admin" and of "puller".  Skips
-# the test if the registry is somebody else's.
+# closed_registry(MORE): starts it, with more options of ACR::Node; the
+# passwords of "admin" and of "puller".  Skips the test if the registry is
+# somebody else's.
 sub closed_registry {
+    my (%option) = @_;
+    my $http = delete $option{http} // '';
+
     plan(skip_all => 'a registry of somebody else')
         if $ENV{ACR_CLIENTS_REGISTRY};
 
     # of several workers each would know of a change a moment later
-    registry(workers => 1, http => 'acr_auth on;',
-             server => 'location /acr/admin/ { acr_admin; }');
+    registry(workers => 1, http => "acr_auth on; $http",
+             server => 'location /acr/admin/ { acr_admin; }', %option);
 
     my $admin = change('PUT', 'admin', '{"enabled":true}');
     change('PUT', 'scope-maps/pull',
