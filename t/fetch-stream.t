@@ -1,8 +1,6 @@
 #!/usr/bin/perl
 
-# Answers of any size, given to their owner piece by piece.  The owner is a
-# second module, t/lib/fetch.c, which does what it is asked to; it is built with
-# the headers of NGINX_SRC, as ours was.
+# Answers of any size, given to their owner piece by piece.
 
 use strict;
 use warnings;
@@ -10,17 +8,15 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use ACR;
+use ACR::Fetch;
 use ACR::Provider;
 use Digest::MD5;
-use File::Basename qw(dirname);
 
 my $MIB = 1024 * 1024;
 my $LONG = 64 * $MIB;
 my $WHOLE = '/whole';
 
-my $nginx = $ENV{NGINX_SRC} || '/usr/share/nginx/src';
-
-plan(skip_all => 'no headers of nginx') if !-e "$nginx/src/core/nginx.h";
+plan(skip_all => ACR::Fetch::missing()) if ACR::Fetch::missing();
 
 my $dir = work_dir();
 my $server = ACR::Provider->start($dir);
@@ -45,10 +41,8 @@ $server->answers(
 );
 $other->answers('/to' => { size => 5000 });
 
-my $acr = start(lines => lines(), main => 'worker_shutdown_timeout 2s;',
-                server => <<'CONF');
-    location ~ ^/(fetch|state|resume|cancel)$ { test_fetch; }
-CONF
+my $acr = start(ACR::Fetch::options(),
+                main => 'worker_shutdown_timeout 2s;');
 wait_for(sub { $acr->get('/v2/')->status() == 200 });
 
 whole();
@@ -62,58 +56,14 @@ leaves();
 finish();
 
 
-# our module, and after it the one that has its functions from there
-sub lines {
-    my $module = ACR::Node::module();
-    my $build = dirname($module);
-    my @directories = grep { -d } map { "$nginx/src/$_" }
-        qw(core event event/modules event/quic os/unix http http/modules
-           http/v2 http/v3);
-
-    system('gcc', '-O2', '-g', '-Wall', '-Wextra', '-Werror',
-           '-Wno-unused-parameter', '-fPIC', '-shared', '-o', "$dir/fetch.so",
-           (map { ('-isystem', $_) } @directories, $build, "$build/acr"),
-           map({ "-I$ACR::Node::TREE/$_" } qw(src src/oci src/auth)),
-           "$FindBin::Bin/lib/fetch.c") == 0
-        or die "gcc has failed\n";
-
-    return { load => "load_module $module; load_module $dir/fetch.so;" };
-}
-
-
 # begin(TARGET, ARGUMENTS): a fetch that is under way
 sub begin {
     my ($target, %argument) = @_;
 
-    my $url = $server->url();
-    my $http = $acr->connect();
-
-    %argument = (url => "$url$target", written => $url, stream => 1,
-                 max => 65536, %argument);
-    $http->begin('GET', '/fetch?' . join('&', map {
-        "$_=" . $argument{$_} =~ s/([^\w.-])/sprintf('%%%02X', ord($1))/ger
-    } sort keys %argument));
-
-    return $http;
+    return ACR::Fetch::begin($acr, $server->url(), $target, %argument);
 }
 
-
-# result(HTTP): what became of it
-sub result {
-    my ($http) = @_;
-
-    my $answer = $http->answer('GET') or die "no answer\n";
-    my $text = $answer->body();
-    my %result;
-
-    $http->close();
-
-    ($result{answer}) = $text =~ /^answer (.*)\z/ms;
-    $result{$1} = $2 while $text =~ /\G(?!answer )(\w+) (.*)\n/g;
-
-    return \%result;
-}
-
+sub result { return ACR::Fetch::result(@_) }
 
 sub fetch { return result(begin(@_)) }
 

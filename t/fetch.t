@@ -117,7 +117,7 @@ sub plain {
        'a key set of a host with a name');
     ok(!$server->requests(qr{/x/\.well-known}), 'without discovery');
     ok(wait_for(sub { !connections_to($server->{port}) }),
-       'no connection is kept');
+       'no connection is kept that the server closes');
 }
 
 
@@ -351,8 +351,9 @@ CONF
     told($acr, "$http/good", undef, 'http is of this machine');
     told($acr, "$base/meta", $REFUSED, 'addresses are looked at all the same');
 
-    is_deeply([sort { $a cmp $b } $proxy->requests()],
-              [("CONNECT 127.0.0.1:$port") x 3],
+    # connections to it are used again, or not
+    my %asked = map { $_ => 1 } $proxy->requests();
+    is_deeply([keys %asked], ["CONNECT 127.0.0.1:$port"],
               'for which the proxy is not asked');
 }
 

@@ -9,6 +9,8 @@ static ngx_int_t ngx_http_acr_fetch_append(struct curl_slist **list,
 static const char *ngx_http_acr_fetch_written(
     ngx_http_acr_fetch_transfer_t *t);
 static void ngx_http_acr_fetch_request(ngx_http_acr_fetch_transfer_t *t);
+static ngx_uint_t ngx_http_acr_fetch_was_kept(
+    ngx_http_acr_fetch_transfer_t *t);
 static void ngx_http_acr_fetch_answered(ngx_http_acr_fetch_transfer_t *t);
 static void ngx_http_acr_fetch_redirect(ngx_http_acr_fetch_transfer_t *t);
 static const char *ngx_http_acr_fetch_target(ngx_http_acr_fetch_transfer_t *t,
@@ -303,6 +305,7 @@ ngx_http_acr_fetch_request(ngx_http_acr_fetch_transfer_t *t)
 
     t->naddresses = 0;
     t->address = 0;
+    t->fresh = 0;
 
     t->private = (t->written_len == url->len
                   && ngx_memcmp(t->written, url->host, url->len) == 0);
@@ -395,6 +398,14 @@ ngx_http_acr_fetch_requested(ngx_http_acr_fetch_transfer_t *t, CURLcode rc)
         return;
     }
 
+    if (t->refused && !t->fresh && ngx_http_acr_fetch_was_kept(t)) {
+        ngx_http_acr_fetch_reset(t);
+        t->refused = 0;
+        t->fresh = 1;
+        ngx_http_acr_fetch_named(t);
+        return;
+    }
+
     if (rc != CURLE_OK && !t->enough) {
         ngx_http_acr_fetch_request_failed(t, rc);
         return;
@@ -415,6 +426,18 @@ ngx_http_acr_fetch_requested(ngx_http_acr_fetch_transfer_t *t, CURLcode rc)
     }
 
     ngx_http_acr_fetch_answered(t);
+}
+
+
+/* whether the request had a connection of one before */
+
+static ngx_uint_t
+ngx_http_acr_fetch_was_kept(ngx_http_acr_fetch_transfer_t *t)
+{
+    long  made;
+
+    return curl_easy_getinfo(t->easy, CURLINFO_NUM_CONNECTS, &made) == CURLE_OK
+           && made == 0;
 }
 
 

@@ -18,7 +18,7 @@
  * the configuration is.
  *
  * HTTP/1.1 only, over http or https, the latter with TLS 1.2 or later, always
- * verified.  Each request has a connection of its own.
+ * verified.
  *
  * Where a fetch may go: to public addresses; to private ones (loopback, too)
  * only for a host that the operator has written; to link-local ones, where
@@ -29,6 +29,14 @@
  * go neither Authorization nor Cookie, nor a body: a redirect that would take
  * it there is an error.  Through a proxy (acr_fetch_proxy) names are the
  * proxy's; addresses that stand in a URL are looked at all the same.
+ *
+ * Connections are used again, for the same origin.  The address of one is
+ * looked at before each request, by the rules of that request: the connection
+ * may have been made for somebody else.  A server may close one just then, and
+ * libcurl sends the request again; so only GET and HEAD are sent over one of
+ * before.  http through a proxy has a new one each time.  At most 16 are kept.
+ * One that nobody has used for 60 s is used no more, and closed when the next
+ * request begins; all are closed when there was no request for so long.
  *
  * An answer is collected, up to a number of bytes, or given to its owner piece
  * by piece, however long it is.  An owner that cannot take a piece pauses the

@@ -26,6 +26,8 @@
 #define NGX_HTTP_ACR_FETCH_ADDRESSES  16
 #define NGX_HTTP_ACR_FETCH_LOOKUPS    4   /* at a time: of the threads that
                                              also sync and unlink */
+#define NGX_HTTP_ACR_FETCH_KEPT       60000 /* ms: a connection for others */
+#define NGX_HTTP_ACR_FETCH_MOST       16    /* of them */
 
 
 /* a client of a worker */
@@ -35,6 +37,8 @@ struct ngx_http_acr_fetch_client_s {
     CURLM                        *multi;
     ngx_event_t                   timer;    /* libcurl's own */
     ngx_event_t                   drain;    /* looks for requests that ended */
+    ngx_event_t                   kept;     /* closes connections */
+    ngx_uint_t                    running;  /* requests in the multi handle */
     ngx_http_acr_pool_t           pool;     /* "acr_slow" */
     ngx_uint_t                    lookups;  /* in the pool */
     ngx_queue_t                   waiting;  /* transfers, for a lookup */
@@ -131,6 +135,7 @@ struct ngx_http_acr_fetch_transfer_s {
     unsigned                      unwanted:1; /* the answer is, by its owner */
     unsigned                      enough:1;  /* a redirect's body was long */
     unsigned                      paused:1;
+    unsigned                      fresh:1;   /* its connection is to be new */
 };
 
 

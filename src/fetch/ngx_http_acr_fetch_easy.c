@@ -9,6 +9,8 @@
 #define NGX_HTTP_ACR_FETCH_AGENT   "ngx_http_acr_module"
 #define NGX_HTTP_ACR_FETCH_BUFFER  131072L  /* bytes of libcurl's, for an
                                               answer that is given by piece */
+#define NGX_HTTP_ACR_FETCH_LIFE    300L    /* s that a connection is used, so
+                                              that names may change */
 
 
 #define ngx_http_acr_fetch_set(t, option, value)                             \
@@ -19,6 +21,8 @@ static ngx_int_t ngx_http_acr_fetch_easy_request(
     ngx_http_acr_fetch_transfer_t *t);
 static ngx_int_t ngx_http_acr_fetch_easy_way(
     ngx_http_acr_fetch_transfer_t *t);
+static ngx_int_t ngx_http_acr_fetch_easy_again(
+    ngx_http_acr_fetch_transfer_t *t);
 static long ngx_http_acr_fetch_easy_patience(
     ngx_http_acr_fetch_transfer_t *t);
 static ngx_int_t ngx_http_acr_fetch_easy_trust(
@@ -27,6 +31,8 @@ static ngx_int_t ngx_http_acr_fetch_easy_answer(
     ngx_http_acr_fetch_transfer_t *t);
 static curl_socket_t ngx_http_acr_fetch_easy_socket(void *data,
     curlsocktype purpose, struct curl_sockaddr *address);
+static int ngx_http_acr_fetch_easy_vet(void *data, char *address, char *own,
+    int port, int own_port);
 
 
 ngx_int_t
@@ -115,11 +121,7 @@ ngx_http_acr_fetch_easy_request(ngx_http_acr_fetch_transfer_t *t)
 }
 
 
-/*
- * A connection is made for the request and closed after it, so that each is
- * vetted when it is made.  Without a proxy of ours libcurl would look for one
- * in the environment.
- */
+/* without a proxy of ours libcurl would look for one in the environment */
 
 static ngx_int_t
 ngx_http_acr_fetch_easy_way(ngx_http_acr_fetch_transfer_t *t)
@@ -139,8 +141,6 @@ ngx_http_acr_fetch_easy_way(ngx_http_acr_fetch_transfer_t *t)
                                    (long) CURLHEADER_SEPARATE)
         || !ngx_http_acr_fetch_set(t, CURLOPT_NOSIGNAL, 1L)
         || !ngx_http_acr_fetch_set(t, CURLOPT_QUICK_EXIT, 1L)
-        || !ngx_http_acr_fetch_set(t, CURLOPT_FRESH_CONNECT, 1L)
-        || !ngx_http_acr_fetch_set(t, CURLOPT_FORBID_REUSE, 1L)
         || !ngx_http_acr_fetch_set(t, CURLOPT_OPENSOCKETFUNCTION,
                                    ngx_http_acr_fetch_easy_socket)
         || !ngx_http_acr_fetch_set(t, CURLOPT_OPENSOCKETDATA, t))
@@ -149,6 +149,44 @@ ngx_http_acr_fetch_easy_way(ngx_http_acr_fetch_transfer_t *t)
     }
 
     if (t->resolve && !ngx_http_acr_fetch_set(t, CURLOPT_RESOLVE, t->resolve)) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_acr_fetch_easy_again(t);
+}
+
+
+/*
+ * Which connections of before are good, and whether that of this request will
+ * be.  libcurl takes one of the same scheme, host, port and proxy only, but it
+ * was vetted by the rules of whoever it was made for: it is vetted anew.
+ *
+ * A server may close one at any time, and libcurl sends the request again then:
+ * what must not be done twice has a new one.  A proxy would be given requests
+ * for several hosts over one.
+ */
+
+static ngx_int_t
+ngx_http_acr_fetch_easy_again(ngx_http_acr_fetch_transfer_t *t)
+{
+    ngx_uint_t  again, kept;
+
+    kept = (t->url.https || t->local || t->client->conf->proxy.len == 0);
+
+    again = kept && !t->fresh
+            && (ngx_strcmp(t->method, "GET") == 0
+                || ngx_strcmp(t->method, "HEAD") == 0);
+
+    if (!ngx_http_acr_fetch_set(t, CURLOPT_FORBID_REUSE, kept ? 0L : 1L)
+        || !ngx_http_acr_fetch_set(t, CURLOPT_FRESH_CONNECT, again ? 0L : 1L)
+        || !ngx_http_acr_fetch_set(t, CURLOPT_MAXAGE_CONN,
+                                   (long) NGX_HTTP_ACR_FETCH_KEPT / 1000)
+        || !ngx_http_acr_fetch_set(t, CURLOPT_MAXLIFETIME_CONN,
+                                   NGX_HTTP_ACR_FETCH_LIFE)
+        || !ngx_http_acr_fetch_set(t, CURLOPT_PREREQFUNCTION,
+                                   ngx_http_acr_fetch_easy_vet)
+        || !ngx_http_acr_fetch_set(t, CURLOPT_PREREQDATA, t))
+    {
         return NGX_ERROR;
     }
 
@@ -250,4 +288,26 @@ ngx_http_acr_fetch_easy_socket(void *data, curlsocktype purpose,
 
     return socket(address->family, address->socktype|SOCK_CLOEXEC,
                   address->protocol);
+}
+
+
+/* before the request is sent, over a connection that may be one of before */
+
+static int
+ngx_http_acr_fetch_easy_vet(void *data, char *address, char *own, int port,
+    int own_port)
+{
+    ngx_http_acr_fetch_transfer_t *t = data;
+
+    size_t  n;
+    u_char  bytes[16];
+
+    n = acr_address_parse((u_char *) address, ngx_strlen(address), bytes);
+
+    if (n == 0 || !ngx_http_acr_fetch_may(t, bytes, n)) {
+        t->refused = 1;
+        return CURL_PREREQFUNC_ABORT;
+    }
+
+    return CURL_PREREQFUNC_OK;
 }

@@ -15,6 +15,11 @@
 #include <openssl/err.h>
 
 
+static CURLM *ngx_http_acr_fetch_loop_multi(
+    ngx_http_acr_fetch_client_t *client);
+static void ngx_http_acr_fetch_loop_no_timer(
+    ngx_http_acr_fetch_client_t *client);
+static void ngx_http_acr_fetch_loop_kept(ngx_event_t *ev);
 static int ngx_http_acr_fetch_loop_socket(CURL *easy, curl_socket_t fd,
     int what, void *data, void *watched);
 static ngx_connection_t *ngx_http_acr_fetch_loop_watch(
@@ -41,7 +46,7 @@ ngx_http_acr_fetch_loop_init(ngx_http_acr_fetch_client_t *client)
         return NGX_ERROR;
     }
 
-    client->multi = curl_multi_init();
+    client->multi = ngx_http_acr_fetch_loop_multi(client);
 
     if (client->multi == NULL) {
         ngx_log_error(NGX_LOG_EMERG, client->log, 0,
@@ -59,18 +64,40 @@ ngx_http_acr_fetch_loop_init(ngx_http_acr_fetch_client_t *client)
     client->drain.handler = ngx_http_acr_fetch_loop_drain;
     client->drain.log = client->log;
 
-    (void) curl_multi_setopt(client->multi, CURLMOPT_SOCKETFUNCTION,
-                             ngx_http_acr_fetch_loop_socket);
-    (void) curl_multi_setopt(client->multi, CURLMOPT_SOCKETDATA, client);
-    (void) curl_multi_setopt(client->multi, CURLMOPT_TIMERFUNCTION,
-                             ngx_http_acr_fetch_loop_timer);
-    (void) curl_multi_setopt(client->multi, CURLMOPT_TIMERDATA, client);
-    (void) curl_multi_setopt(client->multi, CURLMOPT_PIPELINING,
-                             (long) CURLPIPE_NOTHING);
+    client->kept.data = client;
+    client->kept.handler = ngx_http_acr_fetch_loop_kept;
+    client->kept.log = client->log;
+    client->kept.cancelable = 1;
 
     ERR_clear_error();
 
     return NGX_OK;
+}
+
+
+static CURLM *
+ngx_http_acr_fetch_loop_multi(ngx_http_acr_fetch_client_t *client)
+{
+    CURLM  *multi;
+
+    multi = curl_multi_init();
+
+    if (multi == NULL) {
+        return NULL;
+    }
+
+    (void) curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION,
+                             ngx_http_acr_fetch_loop_socket);
+    (void) curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, client);
+    (void) curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION,
+                             ngx_http_acr_fetch_loop_timer);
+    (void) curl_multi_setopt(multi, CURLMOPT_TIMERDATA, client);
+    (void) curl_multi_setopt(multi, CURLMOPT_PIPELINING,
+                             (long) CURLPIPE_NOTHING);
+    (void) curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS,
+                             (long) NGX_HTTP_ACR_FETCH_MOST);
+
+    return multi;
 }
 
 
@@ -81,12 +108,10 @@ ngx_http_acr_fetch_loop_exit(ngx_http_acr_fetch_client_t *client)
 
     client->multi = NULL;
 
-    if (client->timer.timer_set) {
-        ngx_del_timer(&client->timer);
-    }
+    ngx_http_acr_fetch_loop_no_timer(client);
 
-    if (client->timer.posted) {
-        ngx_delete_posted_event(&client->timer);
+    if (client->kept.timer_set) {
+        ngx_del_timer(&client->kept);
     }
 
     if (client->drain.posted) {
@@ -94,6 +119,52 @@ ngx_http_acr_fetch_loop_exit(ngx_http_acr_fetch_client_t *client)
     }
 
     curl_global_cleanup();
+    ERR_clear_error();
+}
+
+
+static void
+ngx_http_acr_fetch_loop_no_timer(ngx_http_acr_fetch_client_t *client)
+{
+    if (client->timer.timer_set) {
+        ngx_del_timer(&client->timer);
+    }
+
+    if (client->timer.posted) {
+        ngx_delete_posted_event(&client->timer);
+    }
+}
+
+
+/*
+ * When there was no request for some time: libcurl does not look after
+ * connections that it keeps, but when the next one begins, and cannot be told
+ * to close them.  While a request lasts long, those of others wait for that.
+ */
+
+static void
+ngx_http_acr_fetch_loop_kept(ngx_event_t *ev)
+{
+    CURLM                        *multi;
+    ngx_http_acr_fetch_client_t  *client;
+
+    client = ev->data;
+
+    if (client->running) {
+        return;
+    }
+
+    multi = ngx_http_acr_fetch_loop_multi(client);
+
+    if (multi == NULL) {
+        return;
+    }
+
+    (void) curl_multi_cleanup(client->multi);
+
+    client->multi = multi;
+
+    ngx_http_acr_fetch_loop_no_timer(client);
     ERR_clear_error();
 }
 
@@ -114,6 +185,7 @@ ngx_http_acr_fetch_loop_add(ngx_http_acr_fetch_transfer_t *t)
     }
 
     t->added = 1;
+    t->client->running++;
 
     return NGX_OK;
 }
@@ -144,10 +216,13 @@ ngx_http_acr_fetch_loop_remove(ngx_http_acr_fetch_transfer_t *t)
     }
 
     t->added = 0;
+    t->client->running--;
 
     (void) curl_multi_remove_handle(t->client->multi, t->easy);
 
     ERR_clear_error();
+
+    ngx_add_timer(&t->client->kept, NGX_HTTP_ACR_FETCH_KEPT);
 }
 
 

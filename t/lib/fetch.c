@@ -1,7 +1,7 @@
 
 /*
- * A second module for t/fetch-stream.t, loaded after ours: it lets a test use
- * the HTTP client as an owner would.  In a location with "test_fetch":
+ * A second module, loaded after ours by ACR::Fetch: it lets a test use the HTTP
+ * client as an owner would.  In a location with "test_fetch":
  *
  *     /fetch?url=URL&...  answered when the fetch is done, with what it was
  *     /state              how many bytes were taken, and whether it is paused

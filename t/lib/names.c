@@ -3,19 +3,22 @@
  * A library to be preloaded: names that only a test knows.  ACR_NAMES names a
  * file when the process starts, with lines of a name and what becomes of it: IP
  * addresses, "fail", or "stall", which lasts until the line is another.  Other
- * names are looked up as ever.  What was looked up is noted in the file of
- * ACR_NAMES_LOG: "main" if it was by the first thread of a process, which must
- * not wait, or "thread", and the name.
+ * names are looked up as ever.  With a line of two IPv4 addresses who connects
+ * to the first is connected to the second, and does not notice.  What was
+ * looked up is noted in the file of ACR_NAMES_LOG: "main" if it was by the
+ * first thread of a process, which must not wait, or "thread", and the name.
  */
 
 #define _GNU_SOURCE
 
+#include <arpa/inet.h>
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -25,6 +28,16 @@ typedef int (*names_getaddrinfo_pt)(const char *node, const char *service,
     const struct addrinfo *hints, struct addrinfo **res);
 
 
+typedef int (*names_connect_pt)(int fd, const struct sockaddr *sa,
+    socklen_t len);
+typedef int (*names_getpeername_pt)(int fd, struct sockaddr *sa,
+    socklen_t *len);
+
+
+#define NAMES_FDS  1024
+
+
+static struct sockaddr_in  names_peers[NAMES_FDS];
 static char  names_file[4096];
 static int   names_log = -1;
 
@@ -165,4 +178,58 @@ names_note(const char *name)
     {
         return;
     }
+}
+
+
+int
+connect(int fd, const struct sockaddr *sa, socklen_t len)
+{
+    char                value[64], text[INET_ADDRSTRLEN];
+    names_connect_pt    next;
+    struct sockaddr_in  sin;
+
+    next = (names_connect_pt) dlsym(RTLD_NEXT, "connect");
+
+    if (fd < 0 || fd >= NAMES_FDS) {
+        return next(fd, sa, len);
+    }
+
+    names_peers[fd].sin_family = 0;
+
+    if (sa->sa_family != AF_INET) {
+        return next(fd, sa, len);
+    }
+
+    memcpy(&sin, sa, sizeof(struct sockaddr_in));
+
+    if (inet_ntop(AF_INET, &sin.sin_addr, text, sizeof(text)) == NULL
+        || !names_find(text, value, sizeof(value)))
+    {
+        return next(fd, sa, len);
+    }
+
+    names_peers[fd] = sin;
+    inet_pton(AF_INET, value, &sin.sin_addr);
+
+    return next(fd, (struct sockaddr *) &sin, sizeof(struct sockaddr_in));
+}
+
+
+int
+getpeername(int fd, struct sockaddr *sa, socklen_t *len)
+{
+    names_getpeername_pt  next;
+
+    next = (names_getpeername_pt) dlsym(RTLD_NEXT, "getpeername");
+
+    if (fd < 0 || fd >= NAMES_FDS || names_peers[fd].sin_family == 0
+        || *len < sizeof(struct sockaddr_in))
+    {
+        return next(fd, sa, len);
+    }
+
+    memcpy(sa, &names_peers[fd], sizeof(struct sockaddr_in));
+    *len = sizeof(struct sockaddr_in);
+
+    return 0;
 }

@@ -51,7 +51,7 @@ sub prepare {
     my $self = bless({ dir => $dir, rules => {}, reserved => [] }, $class);
 
     $self->{port} = ACR::Node::free_port($self);
-    ACR::Node::spew("$dir/requests", '');
+    ACR::Node::spew("$dir/$_", '') for 'requests', 'connections';
     $self->answers();
 
     return $self;
@@ -82,12 +82,14 @@ sub address { return "127.0.0.1:$_[0]->{port}" }
 sub url { return "http://127.0.0.1:$_[0]->{port}" }
 
 
-# answers(TARGET => { status, location, headers, body, blanks, size, cut, hang,
-# chunked, close, stall, with }, ...): from now on, beside those of before.
-# headers: lines; blanks: a body of so many; size: of so many bytes of
-# pattern(); cut: it ends after so many bytes, or, with hang, does not go on
-# until the client leaves; chunked: without a length; close: there is no answer;
-# with: another rule for each value of Authorization that has one.
+# answers(TARGET => { status, location, body, ... }, ...): from now on, beside
+# those of before.  headers: lines; blanks: a body of so many; size: of so many
+# bytes of pattern(); cut: it ends after so many bytes, or, with hang, does not
+# go on until the client leaves; chunked: without a length; stall, close: no
+# answer.  with: { AUTHORIZATION => another rule }, for requests that have it.
+#
+# A connection takes other requests with keep; it is closed with drop, which
+# nobody is told; with once it is closed when there is another request.
 sub answers {
     my ($self, %rules) = @_;
 
@@ -106,6 +108,16 @@ sub requests {
     my @lines = split(/\n/, ACR::Node::slurp("$self->{dir}/requests"));
 
     return defined $pattern ? grep { /$pattern/ } @lines : @lines;
+}
+
+
+# connections(PATTERN): for each request of such a target the number of its
+# connection
+sub connections {
+    my ($self, $pattern) = @_;
+
+    return map { (split(' '))[0] } grep { /$pattern/ }
+           split(/\n/, ACR::Node::slurp("$self->{dir}/connections"));
 }
 
 
@@ -142,26 +154,39 @@ sub serve {
 sub connection {
     my ($fh, $dir, $parent) = @_;
 
-    my $in = '';
+    my ($in, $n) = ('', 0);
 
-    while ($in !~ /\r\n\r\n/) {
-        sysread($fh, $in, 65536, length($in)) or return;
+    1 while request($fh, $dir, $parent, \$in, ++$n);
+}
+
+
+# request(SOCKET, DIR, PARENT, BUFFER, NUMBER): whether another may come
+sub request {
+    my ($fh, $dir, $parent, $buffer, $number) = @_;
+
+    while ($$buffer !~ /\r\n\r\n/) {
+        sysread($fh, $$buffer, 65536, length($$buffer)) or return;
     }
 
+    $$buffer =~ s/^(.*?\r\n\r\n)//s;
+
+    my $in = $1;
     my ($method, $target) = $in =~ /^(\S+) (\S+)/;
     my ($secret) = $in =~ /^Authorization: *(.*?)\r$/mi;
     my ($length) = $in =~ /^Content-Length: *(\d+)\r$/mi;
-    my ($sent) = $in =~ /\r\n\r\n(.*)/s;
 
-    while (length($sent) < ($length || 0)) {
-        sysread($fh, $sent, 65536, length($sent)) or return;
+    $length ||= 0;
+
+    while (length($$buffer) < $length) {
+        sysread($fh, $$buffer, 65536, length($$buffer)) or return;
     }
 
-    open(my $log, '>>', "$dir/requests") or die "requests: $!\n";
-    syswrite($log, join(' ', $method, $target,
-                        defined $secret ? $secret : (),
-                        length($sent) ? $sent : ()) . "\n");
-    close($log);
+    my $sent = substr($$buffer, 0, $length, '');
+
+    note("$dir/requests", join(' ', $method, $target,
+                               defined $secret ? $secret : (),
+                               length($sent) ? $sent : ()));
+    note("$dir/connections", "$$ $target");
 
     return tunnel($fh, $target, $parent) if $method eq 'CONNECT';
 
@@ -186,6 +211,10 @@ sub connection {
     $rule ||= { status => 404, body => "none\n" };
     return if $rule->{close};
 
+    return if $rule->{once} && $number > 1;
+
+    my $kept = $rule->{keep} || $rule->{once};
+
     my $body = defined $rule->{body} ? $rule->{body}
                : ' ' x ($rule->{blanks} || 0);
     my $size = defined $rule->{size} ? $rule->{size} : length($body);
@@ -194,13 +223,13 @@ sub connection {
     print $fh 'HTTP/1.1 ' . ($rule->{status} || 200) . " As told\r\n"
         . ($rule->{chunked} ? "Transfer-Encoding: chunked\r\n"
                             : "Content-Length: $size\r\n")
-        . "Connection: close\r\n"
+        . ($kept || $rule->{drop} ? '' : "Connection: close\r\n")
         . (defined $rule->{location} ? "Location: $rule->{location}\r\n" : '')
         . join('', map { "$_\r\n" } @{ $rule->{headers} || [] })
         . "\r\n";
     $fh->flush();
 
-    return if $method eq 'HEAD';
+    return $kept if $method eq 'HEAD';
 
     for (my $at = 0; $at < $end; $at += $BLOCK) {
         my $n = $end - $at < $BLOCK ? $end - $at : $BLOCK;
@@ -219,6 +248,17 @@ sub connection {
                     && !sysread($fh, my $rest, 1);
         }
     }
+
+    return $kept;
+}
+
+
+sub note {
+    my ($file, $line) = @_;
+
+    open(my $log, '>>', $file) or die "$file: $!\n";
+    syswrite($log, "$line\n");
+    close($log);
 }
 
 
