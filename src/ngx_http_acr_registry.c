@@ -43,6 +43,11 @@ ngx_http_acr_registry_start(ngx_http_acr_registry_t *registry,
 
     registry->identity = ngx_http_acr_registry_identity(registry);
 
+    if (registry->origin) {
+        return registry->auth_on ? ngx_http_acr_auth_start(registry, cycle)
+                                 : NGX_OK;
+    }
+
     registry->meta = ngx_http_acr_meta_create(cycle->pool,
                                               registry->meta_conf,
                                               &registry->name,
@@ -75,7 +80,8 @@ ngx_http_acr_registry_identity(ngx_http_acr_registry_t *registry)
     ngx_str_t  *root, *redis;
 
     root = &registry->store.root;
-    redis = &registry->meta_conf->text;
+    redis = registry->origin ? &registry->origin->host
+                             : &registry->meta_conf->text;
 
     ngx_crc32_init(hash);
     ngx_crc32_update(&hash, registry->name.data, registry->name.len);
@@ -83,8 +89,12 @@ ngx_http_acr_registry_identity(ngx_http_acr_registry_t *registry)
     ngx_crc32_update(&hash, root->data, root->len);
     ngx_crc32_update(&hash, (u_char *) "", 1);
     ngx_crc32_update(&hash, redis->data, redis->len);
-    ngx_crc32_update(&hash, (u_char *) &registry->meta_conf->db,
-                     sizeof(ngx_uint_t));
+
+    if (registry->meta_conf) {
+        ngx_crc32_update(&hash, (u_char *) &registry->meta_conf->db,
+                         sizeof(ngx_uint_t));
+    }
+
     ngx_crc32_final(hash);
 
     return hash;

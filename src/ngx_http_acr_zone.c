@@ -137,6 +137,7 @@ done:
     zone->credentials = &head->credentials;
     zone->cache = head->cache;
     zone->fills = head->fills;
+    zone->head = head;
 
     return NGX_OK;
 }
@@ -158,6 +159,38 @@ ngx_http_acr_zone_cache(ngx_slab_pool_t *shpool, size_t size)
     p = ngx_slab_alloc(shpool, size);
 
     return p ? ngx_http_acr_cache_init(p, size, &shpool->mutex) : NULL;
+}
+
+
+uint64_t
+ngx_http_acr_generation(ngx_http_acr_zone_t *zone, ngx_str_t *repository)
+{
+    ngx_uint_t  n;
+
+    n = ngx_crc32_short(repository->data, repository->len)
+        % NGX_HTTP_ACR_GENERATIONS;
+
+    /* both only rise, so no sum comes twice */
+
+    return (uint64_t) zone->head->generation + zone->head->generations[n];
+}
+
+
+void
+ngx_http_acr_generation_raise(ngx_http_acr_zone_t *zone,
+    ngx_str_t *repository)
+{
+    ngx_uint_t  n;
+
+    if (repository->len == 0) {
+        (void) ngx_atomic_fetch_add(&zone->head->generation, 1);
+        return;
+    }
+
+    n = ngx_crc32_short(repository->data, repository->len)
+        % NGX_HTTP_ACR_GENERATIONS;
+
+    (void) ngx_atomic_fetch_add(&zone->head->generations[n], 1);
 }
 
 

@@ -257,6 +257,9 @@ typedef struct {
     ngx_http_acr_zone_worker_t    workers[NGX_MAX_PROCESSES];
 } ngx_http_acr_counters_t;
 
+/* more would be for fewer repositories each */
+#define NGX_HTTP_ACR_GENERATIONS  1024
+
 /* the first thing in the zone; another version has another number */
 
 typedef struct {
@@ -265,6 +268,11 @@ typedef struct {
     void                         *credentials;  /* of src/auth, or NULL */
     ngx_http_acr_cache_t         *cache;     /* NULL: the zone is too small */
     ngx_http_acr_fills_t         *fills;
+
+    /* raised when something of a repository has changed at the origin, and so
+       has what an edge node keeps of it: of all, and of those with the hash */
+    ngx_atomic_t                  generation;
+    ngx_atomic_t                  generations[NGX_HTTP_ACR_GENERATIONS];
 } ngx_http_acr_zone_head_t;
 
 typedef struct ngx_http_acr_zone_s {
@@ -275,6 +283,7 @@ typedef struct ngx_http_acr_zone_s {
     void                        **credentials;  /* in the head */
     ngx_http_acr_cache_t         *cache;     /* or NULL */
     ngx_http_acr_fills_t         *fills;
+    ngx_http_acr_zone_head_t     *head;
     ngx_http_acr_counters_t      *counters;  /* in shared memory */
     ngx_atomic_t                 *words;     /* of the part of this worker */
     ngx_http_acr_zone_worker_t   *worker;    /* of this worker, or NULL */
@@ -300,6 +309,14 @@ void ngx_http_acr_zone_synced(void *data, uint64_t us, ngx_err_t err);
 
 /* a clock for times in us; it has no date */
 uint64_t ngx_http_acr_zone_clock(void);
+
+
+/* the generation of what is kept of a repository; and a new one, of all if the
+   repository is empty */
+uint64_t ngx_http_acr_generation(ngx_http_acr_zone_t *zone,
+    ngx_str_t *repository);
+void ngx_http_acr_generation_raise(ngx_http_acr_zone_t *zone,
+    ngx_str_t *repository);
 
 
 /* n more of NGX_HTTP_ACR_C_... */

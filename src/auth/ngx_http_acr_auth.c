@@ -173,6 +173,12 @@ ngx_http_acr_auth_outcome(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
 
     access = ctx->registry->auth->access;
 
+    /* an edge node believes tokens of its origin */
+
+    if (rc == NGX_OK && ctx->registry->origin) {
+        return NGX_OK;
+    }
+
     if (rc == NGX_OK) {
         principal = &ctx->credential->principal;
 
@@ -276,6 +282,13 @@ ngx_http_acr_rights(ngx_http_acr_ctx_t *ctx, acr_principal_t *principal,
 
     may = ngx_http_acr_auth_static(ctx, principal, &text) & ACR_MAY_ALL;
 
+    /* the origin has looked at that when it issued the token, by which the
+       rights are narrowed */
+
+    if (ctx->registry->origin) {
+        return ctx->credential->bearer ? ACR_MAY_ALL : may;
+    }
+
     access = ctx->registry->auth->access;
 
     if (access) {
@@ -303,6 +316,10 @@ ngx_http_acr_rights_registry(ngx_http_acr_ctx_t *ctx,
     ngx_http_acr_access_t  *access;
 
     may = ngx_http_acr_auth_static(ctx, principal, NULL) & ACR_MAY_CATALOG;
+
+    if (ctx->registry->origin) {
+        return ctx->credential->bearer ? ACR_MAY_CATALOG : may;
+    }
 
     access = ctx->registry->auth->access;
 

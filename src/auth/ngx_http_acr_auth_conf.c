@@ -265,7 +265,7 @@ ngx_http_acr_auth_push_role(ngx_conf_t *cf, ngx_http_acr_auth_conf_t *auth,
 
 acr_jwt_keys_t *
 ngx_http_acr_auth_keys(ngx_conf_t *cf, ngx_array_t *files,
-    ngx_http_acr_store_t *store, uid_t uid, gid_t gid)
+    ngx_http_acr_store_t *store, uid_t uid, gid_t gid, ngx_uint_t sign)
 {
     ngx_str_t           *file;
     ngx_uint_t           i;
@@ -296,7 +296,7 @@ ngx_http_acr_auth_keys(ngx_conf_t *cf, ngx_array_t *files,
         }
     }
 
-    if (!acr_jwt_keys_can_sign(keys)) {
+    if (sign && !acr_jwt_keys_can_sign(keys)) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"acr_token_key\": the first key, \"%V\", is not "
                            "private: it cannot sign", &file[0]);
