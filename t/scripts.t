@@ -346,9 +346,13 @@ subtest mount => sub {
 
 subtest broken => sub {
     fresh();
-    blob('r', $A);
+    blob('r', $_) for $A, $B;
     put('r', $M, tags => ['t']);
+    put('r', $N, tags => ['u']);
     reply_is(s_('broken', $S, $_), ['ok'], 'broken') for $A, $M;
+    reply_is(s_('blob_stat', 'r', $B, 1), ['ok', '10', $S],
+             'another blob is not');
+    is(get('r', 'u', 'tag')->[1], $N, 'nor another manifest');
     reply_is(s_('blob_stat', 'r', $A, 1), ['miss', $S], 'a blob is a miss');
     reply_is(s_('blob_find', 'q', $A, ''), ['miss', $S], 'for a mount too');
     reply_is(get('r', $M, 'digest'), ['miss', $S], 'a manifest is a miss');

@@ -167,6 +167,12 @@ local function is_off(repo, name, letters)
                    letters)
 end
 
+-- May something of the repository be broken, or have attributes?  Mostly not,
+-- and then this is all that a lookup has to ask about both.
+local function is_odd(repo)
+    return redis.call('EXISTS', P .. 'broken', P .. 'attributes:' .. repo) > 0
+end
+
 -- Sets them, and what hangs on them: who is locked, and which tags hold a
 -- manifest.
 local function set_attributes(repo, name, value)
