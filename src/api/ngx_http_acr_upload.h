@@ -43,6 +43,7 @@ typedef struct {
     ngx_uint_t              tries;
 
     ngx_http_acr_change_t   change;    /* the commit */
+    ngx_http_acr_prepared_t prepared;
 
     /* what blob_commit.lua said, if that was not OK (else 0) */
     ngx_http_acr_meta_status_e  verdict;

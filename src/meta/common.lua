@@ -284,6 +284,18 @@ local function link(repo, name)
            .. (is_manifest(repo, name) and 'm' or '')
 end
 
+-- For the disk step of a change of a digest and, perhaps, of tags of it: the
+-- kinds of the digest.  "" if that does not tell all, since something of the
+-- repository has attributes, or the repository itself is pending.
+local function plain_link(repo, digest)
+    if redis.call('EXISTS', P .. 'attributes:' .. repo) == 1
+       or redis.call('ZSCORE', P .. 'pending', repo .. ':')
+    then
+        return ''
+    end
+    return link(repo, digest)
+end
+
 -- A name's member of pending.
 local function member(repo, name)
     return repo .. (string.find(name, ':', 1, true) and '@' or ':') .. name
