@@ -271,7 +271,7 @@ ngx_http_acr_settle_next_done(void *data, ngx_int_t rc)
 
 /*
  * These names, and those after them, are settled later, by somebody who does
- * without the temporary files of the tags.
+ * without the temporary files of the tags, and knows nothing of the session.
  */
 
 static ngx_int_t
@@ -283,6 +283,11 @@ ngx_http_acr_settle_abandon(void *data, ngx_log_t *log)
 
     if (list->prepared == NULL) {
         return NGX_OK;
+    }
+
+    if (list->prepared->session.len) {
+        (void) ngx_http_acr_store_discard(list->store, list->repository,
+                                          &list->prepared->session, log);
     }
 
     last = list->names + list->n;
