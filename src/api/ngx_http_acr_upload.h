@@ -89,6 +89,9 @@ ngx_int_t ngx_http_acr_upload_headers(ngx_http_request_t *r,
 void ngx_http_acr_upload_not_ok(ngx_http_request_t *r,
     ngx_http_acr_upload_t *u, ngx_http_acr_meta_status_e status);
 
+/* in a thread: opens the staging file, unless that was done already */
+ngx_int_t ngx_http_acr_upload_stage(void *data, ngx_log_t *log);
+
 /* opens the staging file and reads the body into it, then commits it
    (u->finish) or answers 202 */
 void ngx_http_acr_upload_begin(ngx_http_request_t *r,

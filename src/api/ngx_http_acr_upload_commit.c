@@ -191,6 +191,12 @@ ngx_http_acr_upload_commit_work(void *data, ngx_log_t *log)
     store = &u->ctx->registry->store;
 
     if (!u->mount) {
+        rc = ngx_http_acr_upload_stage(u, log);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+
         rc = ngx_http_acr_store_commit(store, &u->ctx->repository, &u->uuid,
                                        &u->file, u->fd, &u->digest, &u->lock,
                                        log);
