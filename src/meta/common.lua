@@ -167,6 +167,12 @@ local function is_off(repo, name, letters)
                    letters)
 end
 
+-- May something of the repository be broken, or have attributes?  Mostly not,
+-- and then this is all that a lookup has to ask about both.
+local function is_odd(repo)
+    return redis.call('EXISTS', P .. 'broken', P .. 'attributes:' .. repo) > 0
+end
+
 -- Sets them, and what hangs on them: who is locked, and which tags hold a
 -- manifest.
 local function set_attributes(repo, name, value)
@@ -276,6 +282,18 @@ local function link(repo, name)
     end
     return (is_blob(repo, name) and 'b' or '')
            .. (is_manifest(repo, name) and 'm' or '')
+end
+
+-- For the disk step of a change of a digest and, perhaps, of tags of it: the
+-- kinds of the digest.  "" if that does not tell all, since something of the
+-- repository has attributes, or the repository itself is pending.
+local function plain_link(repo, digest)
+    if redis.call('EXISTS', P .. 'attributes:' .. repo) == 1
+       or redis.call('ZSCORE', P .. 'pending', repo .. ':')
+    then
+        return ''
+    end
+    return link(repo, digest)
 end
 
 -- A name's member of pending.
