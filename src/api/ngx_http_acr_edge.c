@@ -151,7 +151,14 @@ ngx_http_acr_edge_handler(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
-    return ngx_http_acr_handle(r, ngx_http_acr_edge_route);
+    /* as the content phase does it: no event runs the phases on, and what its
+       handler returns is told */
+
+    r->write_event_handler = ngx_http_request_empty_handler;
+
+    ngx_http_finalize_request(r, ngx_http_acr_handle(r,
+                                                     ngx_http_acr_edge_route));
+    return NGX_DONE;
 }
 
 
@@ -208,7 +215,7 @@ ngx_http_acr_edge_admitted(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
 }
 
 
-/* to the next phase, that of proxy_pass, which takes its own reference */
+/* to the next phase, that of proxy_pass, whose the reference is now */
 
 static void
 ngx_http_acr_edge_go_on(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
@@ -222,8 +229,6 @@ ngx_http_acr_edge_go_on(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
     r->phase_handler++;
 
     ngx_http_core_run_phases(r);
-
-    ngx_http_finalize_request(r, NGX_DONE);
 }
 
 
