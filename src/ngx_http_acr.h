@@ -51,6 +51,7 @@ typedef struct {
                                               that one: there is no meta then,
                                               and the store is a cache.  Else
                                               NULL */
+    time_t                     offline;    /* acr_edge_offline */
 
     ngx_http_acr_zone_t       *zone;       /* acr_zone, or NULL */
     uint32_t                   identity;   /* another registry has another */
@@ -130,6 +131,9 @@ typedef struct {
     time_t                     origin_valid; /* seconds for which an origin is
                                               believed that it has a blob */
     ngx_flag_t                 edge;       /* requests go on to the origin */
+    time_t                     edge_offline; /* seconds for which tokens are
+                                              good beyond their end while the
+                                              origin is down */
 
     ngx_array_t               *cache_rules; /* ngx_http_acr_rule_t, or NULL */
     ngx_uint_t                 fill_max;

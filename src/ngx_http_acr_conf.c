@@ -104,6 +104,7 @@ ngx_http_acr_create_loc_conf(ngx_conf_t *cf)
     conf->origin = NGX_CONF_UNSET_PTR;
     conf->origin_valid = NGX_CONF_UNSET;
     conf->edge = NGX_CONF_UNSET;
+    conf->edge_offline = NGX_CONF_UNSET;
     conf->cache_rules = NGX_CONF_UNSET_PTR;
     conf->fill_max = NGX_CONF_UNSET_UINT;
     conf->fill_rate = NGX_CONF_UNSET_SIZE;
@@ -241,6 +242,7 @@ ngx_http_acr_merge_fills(ngx_http_acr_loc_conf_t *prev,
 {
     ngx_conf_merge_ptr_value(conf->origin, prev->origin, NULL);
     ngx_conf_merge_sec_value(conf->origin_valid, prev->origin_valid, 3600);
+    ngx_conf_merge_sec_value(conf->edge_offline, prev->edge_offline, 0);
     ngx_conf_merge_ptr_value(conf->cache_rules, prev->cache_rules, NULL);
     ngx_conf_merge_uint_value(conf->fill_max, prev->fill_max, 64);
     ngx_conf_merge_size_value(conf->fill_rate, prev->fill_rate, 0);

@@ -108,6 +108,7 @@ ngx_http_acr_conf_create(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf)
     registry->scrub_interval = conf->scrub_interval;
     registry->scrub_rate = conf->scrub_rate;
     registry->origin = conf->origin;
+    registry->offline = conf->edge_offline;
     registry->fill_max = conf->fill_max;
     registry->fill_rate = conf->fill_rate;
 
@@ -161,11 +162,13 @@ static char *
 ngx_http_acr_conf_agree(ngx_conf_t *cf, ngx_http_acr_registry_t *registry,
     ngx_http_acr_loc_conf_t *conf)
 {
-    if (registry->origin != conf->origin) {
+    if (registry->origin != conf->origin
+        || registry->offline != conf->edge_offline)
+    {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"acr_root\" \"%V\" is used with two different "
-                           "\"acr_origin\", or without one, too",
-                           &conf->root);
+                           "\"acr_origin\" or \"acr_edge_offline\", or "
+                           "without, too", &conf->root);
         return NGX_CONF_ERROR;
     }
 

@@ -1,6 +1,8 @@
 
 #include "ngx_http_acr.h"
 
+#include <openssl/rand.h>
+
 #include <signal.h>
 #include <time.h>
 
@@ -114,6 +116,12 @@ ngx_http_acr_zone_init(ngx_shm_zone_t *shm_zone, void *data)
     head->counters = ngx_slab_calloc(shpool, sizeof(ngx_http_acr_counters_t));
 
     if (head->counters == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (RAND_bytes(head->secret, sizeof(head->secret)) != 1) {
+        ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
+                      "acr: RAND_bytes() failed");
         return NGX_ERROR;
     }
 

@@ -257,6 +257,8 @@ typedef struct {
     ngx_http_acr_zone_worker_t    workers[NGX_MAX_PROCESSES];
 } ngx_http_acr_counters_t;
 
+#define NGX_HTTP_ACR_ZONE_SECRET  32
+
 /* more would be for fewer repositories each */
 #define NGX_HTTP_ACR_GENERATIONS  1024
 
@@ -268,6 +270,8 @@ typedef struct {
     void                         *credentials;  /* of src/auth, or NULL */
     ngx_http_acr_cache_t         *cache;     /* NULL: the zone is too small */
     ngx_http_acr_fills_t         *fills;
+    u_char                        secret[NGX_HTTP_ACR_ZONE_SECRET];
+                                             /* nobody else knows it */
 
     /* raised when something of a repository has changed at the origin, and so
        has what an edge node keeps of it: of all, and of those with the hash */

@@ -49,8 +49,8 @@ my $port = $origin->port();
 
 spew("$dir/edge.password", $node->{password});
 chmod(0644, "$dir/edge.password");
-system("openssl pkey -in $origin->{root}/acr/token.key -pubout"
-       . " -out $dir/origin.pub") == 0 or die "openssl\n";
+spew("$dir/origin.pub", $origin->get('/oauth2/keys')->body());
+chmod(0644, "$dir/origin.pub");
 $edge->{option}{text} = conf();
 $edge->configure();
 $edge->run();
@@ -232,6 +232,16 @@ sub down {
     }
 
     is($client->get('/v2/')->status(), 200, 'and /v2/');
+
+    client('repository:team/a:pull');
+    is($edge->as($user->{name}, $user->{password})
+           ->get('/oauth2/token?service=origin.test'
+                 . '&scope=repository:team/z:pull')->status(), 503,
+       'a token that was never given is not');
+    is($edge->as($user->{name}, 'wrong')
+           ->get('/oauth2/token?service=origin.test'
+                 . '&scope=repository:team/a:pull')->status(), 503,
+       'nor one for another password');
     my $answer = $client->get('/v2/team/a/manifests/other');
     ok($answer->status() >= 502, 'what is not here is not');
     refused($client->get('/v2/team/a/blobs/' . digest('other')), 502,

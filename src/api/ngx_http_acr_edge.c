@@ -172,6 +172,15 @@ ngx_http_acr_edge_route(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
         return;
     }
 
+    if (r->method == NGX_HTTP_POST
+        && (resource == ACR_PATH_TOKEN || resource == ACR_PATH_EXCHANGE))
+    {
+        (void) ngx_http_acr_route_rights(r, ctx, resource, &all, &any);
+        ngx_http_acr_metrics_begin(ctx);
+        ngx_http_acr_edge_token(r, ctx);
+        return;
+    }
+
     if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))
         || ngx_http_acr_route_rights(r, ctx, resource, &all, &any) != NGX_OK)
     {
@@ -192,7 +201,9 @@ ngx_http_acr_edge_route(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
         return;
 
     case ACR_PATH_TOKEN:
-    case ACR_PATH_EXCHANGE:
+        ngx_http_acr_edge_token(r, ctx);
+        return;
+
     case ACR_PATH_KEYS:
         ngx_http_acr_edge_go_on(r, ctx);
         return;

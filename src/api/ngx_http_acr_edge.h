@@ -16,6 +16,13 @@
    log phase */
 ngx_int_t ngx_http_acr_edge_init(ngx_conf_t *cf);
 
+/*
+ * A request for a token, which the origin gives or refuses.  What it has given
+ * is given again while it is down, until the token ends (and, with
+ * acr_edge_offline, beyond that); others get 503 then.  Ends the request.
+ */
+void ngx_http_acr_edge_token(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx);
+
 /* acr_origin: conf is the location's */
 char *ngx_http_acr_set_origin(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 

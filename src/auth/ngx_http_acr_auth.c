@@ -173,10 +173,15 @@ ngx_http_acr_auth_outcome(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
 
     access = ctx->registry->auth->access;
 
-    /* an edge node believes tokens of its origin */
+    /* an edge node believes tokens of its origin, those that are over only
+       while that is down */
 
     if (rc == NGX_OK && ctx->registry->origin) {
-        return NGX_OK;
+        return (ctx->credential->ends == 0
+                || ngx_time() <= ctx->credential->ends
+                                 + NGX_HTTP_ACR_TOKEN_SKEW
+                                 + ngx_http_acr_auth_offline(ctx->registry))
+               ? NGX_OK : NGX_DECLINED;
     }
 
     if (rc == NGX_OK) {
@@ -202,6 +207,22 @@ ngx_http_acr_auth_outcome(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
                       "who may do what cannot be read", NULL, NULL);
 
     return NGX_DONE;
+}
+
+
+time_t
+ngx_http_acr_auth_offline(ngx_http_acr_registry_t *registry)
+{
+    ngx_msec_t  left;
+
+    if (registry->origin == NULL || registry->offline == 0
+        || !ngx_http_acr_breaker_open(&registry->origin->state->breaker,
+                                      ngx_current_msec, &left))
+    {
+        return 0;
+    }
+
+    return registry->offline;
 }
 
 

@@ -205,6 +205,9 @@ void ngx_http_acr_failed(ngx_http_acr_auth_t *auth, ngx_http_request_t *r,
 
 /* --- tokens */
 
+/* seconds that clocks of nodes may differ */
+#define NGX_HTTP_ACR_TOKEN_SKEW     30
+
 #define NGX_HTTP_ACR_TOKEN_ACCESS   0
 #define NGX_HTTP_ACR_TOKEN_REFRESH  1
 
@@ -227,6 +230,10 @@ json_t *ngx_http_acr_token_claims(acr_principal_t *principal,
 ngx_int_t ngx_http_acr_token_read(ngx_http_acr_registry_t *registry,
     ngx_str_t *token, ngx_str_t *service, ngx_uint_t any, time_t now,
     ngx_http_acr_credential_t **credential, const char **why);
+
+/* seconds for which tokens are good beyond their end, just now: an edge node's,
+   whose origin is down */
+time_t ngx_http_acr_auth_offline(ngx_http_acr_registry_t *registry);
 
 /* a credential in a pool of its own, with copies of the texts */
 ngx_http_acr_credential_t *ngx_http_acr_credential_create(

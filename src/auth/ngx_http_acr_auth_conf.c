@@ -464,9 +464,21 @@ static ngx_int_t
 ngx_http_acr_auth_add_key(ngx_conf_t *cf, const char *name, const char *p,
     size_t n, acr_jwt_keys_t *keys)
 {
-    int  rc;
+    int       rc;
+    unsigned  before;
 
-    rc = acr_jwt_keys_add_pem(keys, (const u_char *) p, n);
+    before = acr_jwt_keys_count(keys);
+
+    if (n && p[0] == '{') {
+        rc = acr_jwt_keys_add_jwks(keys, (const u_char *) p, n);
+
+        if (rc == ACR_OK && acr_jwt_keys_count(keys) == before) {
+            rc = ACR_UNSUPPORTED;
+        }
+
+    } else {
+        rc = acr_jwt_keys_add_pem(keys, (const u_char *) p, n);
+    }
 
     switch (rc) {
 
@@ -486,7 +498,8 @@ ngx_http_acr_auth_add_key(ngx_conf_t *cf, const char *name, const char *p,
 
     default:
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"%s\" is no key in PEM, or is encrypted", name);
+                           "\"%s\" is no key in PEM, or is encrypted, and no "
+                           "JWK set", name);
         return NGX_ERROR;
     }
 }

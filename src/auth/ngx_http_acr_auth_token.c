@@ -9,10 +9,6 @@
 #include <openssl/rand.h>
 
 
-/* seconds that clocks of nodes may differ */
-#define NGX_HTTP_ACR_TOKEN_SKEW  30
-
-
 static ngx_int_t ngx_http_acr_token_principal(
     ngx_http_acr_credential_t *credential, json_t *claims);
 static ngx_int_t ngx_http_acr_token_scopes(
@@ -151,7 +147,10 @@ ngx_http_acr_token_read(ngx_http_acr_registry_t *registry, ngx_str_t *token,
     ngx_memcpy(audience, service->data, service->len);
     audience[service->len] = '\0';
 
-    if (!acr_jwt_in_time(claims, now, NGX_HTTP_ACR_TOKEN_SKEW)) {
+    if (!acr_jwt_in_time(claims, now,
+                         NGX_HTTP_ACR_TOKEN_SKEW
+                         + ngx_http_acr_auth_offline(registry)))
+    {
         *why = "it is over, or not valid yet";
 
     } else if (!acr_jwt_audience(claims, audience)) {
@@ -191,7 +190,7 @@ ngx_http_acr_token_read(ngx_http_acr_registry_t *registry, ngx_str_t *token,
 
     c->bearer = 1;
     c->ends = (time_t) json_integer_value(json_object_get(claims, "exp"));
-    c->until = c->ends + NGX_HTTP_ACR_TOKEN_SKEW;
+    c->until = c->ends + NGX_HTTP_ACR_TOKEN_SKEW + registry->offline;
 
 done:
 
