@@ -52,6 +52,7 @@ typedef struct {
                                               and the store is a cache.  Else
                                               NULL */
     time_t                     offline;    /* acr_edge_offline */
+    struct ngx_http_acr_watch_s  *watch;   /* of one worker, else NULL */
 
     ngx_http_acr_zone_t       *zone;       /* acr_zone, or NULL */
     uint32_t                   identity;   /* another registry has another */

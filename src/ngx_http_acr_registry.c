@@ -2,9 +2,12 @@
 #include "ngx_http_acr_registry.h"
 #include "auth/ngx_http_acr_auth.h"
 #include "edge/ngx_http_acr_fill.h"
+#include "edge/ngx_http_acr_watch.h"
 #include "work/ngx_http_acr_rebuild.h"
 
 
+static ngx_int_t ngx_http_acr_registry_edge(ngx_http_acr_registry_t *registry,
+    ngx_cycle_t *cycle);
 static uint32_t ngx_http_acr_registry_identity(
     ngx_http_acr_registry_t *registry);
 static ngx_int_t ngx_http_acr_registry_volume(void *data,
@@ -44,8 +47,7 @@ ngx_http_acr_registry_start(ngx_http_acr_registry_t *registry,
     registry->identity = ngx_http_acr_registry_identity(registry);
 
     if (registry->origin) {
-        return registry->auth_on ? ngx_http_acr_auth_start(registry, cycle)
-                                 : NGX_OK;
+        return ngx_http_acr_registry_edge(registry, cycle);
     }
 
     registry->meta = ngx_http_acr_meta_create(cycle->pool,
@@ -67,6 +69,23 @@ ngx_http_acr_registry_start(ngx_http_acr_registry_t *registry,
     /* one worker of a node keeps; nodes may do the same work twice */
 
     return (ngx_worker == 0) ? ngx_http_acr_keeper_start(registry, cycle)
+                             : NGX_OK;
+}
+
+
+/* what is cached of another registry */
+
+static ngx_int_t
+ngx_http_acr_registry_edge(ngx_http_acr_registry_t *registry,
+    ngx_cycle_t *cycle)
+{
+    if (registry->auth_on
+        && ngx_http_acr_auth_start(registry, cycle) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return (ngx_worker == 0) ? ngx_http_acr_watch_start(registry, cycle)
                              : NGX_OK;
 }
 
@@ -108,6 +127,7 @@ ngx_http_acr_registry_stop(ngx_http_acr_registry_t *registry)
         ngx_del_timer(&registry->keeper);
     }
 
+    ngx_http_acr_watch_stop(registry);
     ngx_http_acr_fill_stop(registry);
     ngx_http_acr_auth_stop(registry);
 
