@@ -16,7 +16,7 @@ my $url = $origin->url();
 my $ups = 0;
 
 my $acr = start(workers => 2, fsync => 'off', http => <<"CONF",
-    acr_remote up.test $url timeout=5s;
+    acr_remote up.test $url timeout=60s;
 CONF
     location => 'acr_cache_rule hub/* up.test/*;'
                 . ' acr_cache_rule short/* up.test/* valid=0;');

@@ -166,7 +166,7 @@ ngx_http_acr_edge_token_key(ngx_http_request_t *r,
     ngx_str_t             nobody, *authorization;
     ngx_http_acr_zone_t  *zone;
 
-    ngx_str_null(&nobody);
+    ngx_str_set(&nobody, "");
 
     authorization = r->headers_in.authorization
                     ? &r->headers_in.authorization->value : &nobody;
@@ -179,11 +179,11 @@ ngx_http_acr_edge_token_key(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    p = ngx_cpymem(text, r->unparsed_uri.data, r->unparsed_uri.len);
-    *p++ = '\n';
-    p = ngx_cpymem(p, authorization->data, authorization->len);
-    *p++ = '\n';
-    p = ngx_cpymem(p, token->p, token->n);
+    p = ngx_sprintf(text, "%V\n%V\n", &r->unparsed_uri, authorization);
+
+    if (token->n) {
+        p = ngx_cpymem(p, token->p, token->n);
+    }
 
     zone = ngx_http_acr_get_ctx(r)->registry->zone;
 
