@@ -39,7 +39,7 @@
     X(acr_catalog_get) X(acr_repository_get) X(acr_repository_patch)         \
     X(acr_repository_delete) X(acr_tags_get) X(acr_tag_get)                  \
     X(acr_tag_patch) X(acr_tag_delete) X(acr_manifests_get)                  \
-    X(acr_manifest_get) X(acr_manifest_patch)
+    X(acr_manifest_get) X(acr_manifest_patch) X(events_get)
 
 /* the codes that we send; what is not here counts for its class */
 #define NGX_HTTP_ACR_STATUSES(X)                                             \
