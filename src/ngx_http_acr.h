@@ -80,6 +80,7 @@ typedef struct {
     ngx_uint_t                 reading;    /* of manifests, for ACR's API */
 
     struct ngx_http_acr_health_s  *health; /* of this worker, or NULL */
+    struct ngx_http_acr_events_s  *events; /* those who wait for some here */
 
     ngx_array_t               *key_files;  /* acr_token_key */
     acr_jwt_keys_t            *token_keys; /* NULL: acr_auth is on nowhere */

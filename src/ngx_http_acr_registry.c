@@ -1,5 +1,6 @@
 
 #include "ngx_http_acr_registry.h"
+#include "ngx_http_acr_events.h"
 #include "auth/ngx_http_acr_auth.h"
 #include "edge/ngx_http_acr_fill.h"
 #include "edge/ngx_http_acr_watch.h"
@@ -48,6 +49,10 @@ ngx_http_acr_registry_start(ngx_http_acr_registry_t *registry,
 
     if (registry->origin) {
         return ngx_http_acr_registry_edge(registry, cycle);
+    }
+
+    if (ngx_http_acr_events_start(registry, cycle) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     registry->meta = ngx_http_acr_meta_create(cycle->pool,
@@ -128,6 +133,7 @@ ngx_http_acr_registry_stop(ngx_http_acr_registry_t *registry)
     }
 
     ngx_http_acr_watch_stop(registry);
+    ngx_http_acr_events_stop(registry);
     ngx_http_acr_fill_stop(registry);
     ngx_http_acr_auth_stop(registry);
 
@@ -199,6 +205,10 @@ ngx_http_acr_registry_changed(void *data, ngx_str_t *repository,
     ngx_http_acr_cache_changed(registry->zone->cache,
                                repository ? repository : &all,
                                name ? name : &all);
+
+    /* who is told of it may ask at once */
+
+    ngx_http_acr_events_changed(registry);
 }
 
 

@@ -7,7 +7,7 @@
 #include <time.h>
 
 
-#define NGX_HTTP_ACR_ZONE_VERSION  4
+#define NGX_HTTP_ACR_ZONE_VERSION  5
 
 /* counters and fills are less than this */
 #define NGX_HTTP_ACR_ZONE_MIN      (1024 * 1024)
@@ -16,6 +16,8 @@
 static ngx_int_t ngx_http_acr_zone_init(ngx_shm_zone_t *shm_zone, void *data);
 static ngx_http_acr_cache_t *ngx_http_acr_zone_cache(ngx_slab_pool_t *shpool,
     size_t size);
+static ngx_uint_t ngx_http_acr_generation_slot(ngx_str_t *repository,
+    ngx_str_t *name);
 
 
 static ngx_uint_t  ngx_http_acr_zone_bounds[] = {
@@ -171,34 +173,57 @@ ngx_http_acr_zone_cache(ngx_slab_pool_t *shpool, size_t size)
 
 
 uint64_t
-ngx_http_acr_generation(ngx_http_acr_zone_t *zone, ngx_str_t *repository)
+ngx_http_acr_generation(ngx_http_acr_zone_t *zone, ngx_str_t *repository,
+    ngx_str_t *name)
 {
-    ngx_uint_t  n;
+    ngx_http_acr_zone_head_t  *head;
 
-    n = ngx_crc32_short(repository->data, repository->len)
-        % NGX_HTTP_ACR_GENERATIONS;
+    head = zone->head;
 
-    /* both only rise, so no sum comes twice */
+    /* each only rises, so no sum comes twice */
 
-    return (uint64_t) zone->head->generation + zone->head->generations[n];
+    return (uint64_t) head->generation
+           + head->generations[ngx_http_acr_generation_slot(repository, NULL)]
+           + head->generations[ngx_http_acr_generation_slot(repository, name)];
 }
 
 
 void
 ngx_http_acr_generation_raise(ngx_http_acr_zone_t *zone,
-    ngx_str_t *repository)
+    ngx_str_t *repository, ngx_str_t *name)
 {
-    ngx_uint_t  n;
+    ngx_uint_t                 n;
+    ngx_http_acr_zone_head_t  *head;
 
-    if (repository->len == 0) {
-        (void) ngx_atomic_fetch_add(&zone->head->generation, 1);
+    head = zone->head;
+
+    if (repository == NULL) {
+        (void) ngx_atomic_fetch_add(&head->generation, 1);
         return;
     }
 
-    n = ngx_crc32_short(repository->data, repository->len)
-        % NGX_HTTP_ACR_GENERATIONS;
+    n = ngx_http_acr_generation_slot(repository, name);
 
-    (void) ngx_atomic_fetch_add(&zone->head->generations[n], 1);
+    (void) ngx_atomic_fetch_add(&head->generations[n], 1);
+}
+
+
+static ngx_uint_t
+ngx_http_acr_generation_slot(ngx_str_t *repository, ngx_str_t *name)
+{
+    uint32_t  hash;
+
+    ngx_crc32_init(hash);
+    ngx_crc32_update(&hash, repository->data, repository->len);
+
+    if (name) {
+        ngx_crc32_update(&hash, (u_char *) ":", 1);
+        ngx_crc32_update(&hash, name->data, name->len);
+    }
+
+    ngx_crc32_final(hash);
+
+    return hash % NGX_HTTP_ACR_GENERATIONS;
 }
 
 

@@ -39,7 +39,7 @@
     X(acr_catalog_get) X(acr_repository_get) X(acr_repository_patch)         \
     X(acr_repository_delete) X(acr_tags_get) X(acr_tag_get)                  \
     X(acr_tag_patch) X(acr_tag_delete) X(acr_manifests_get)                  \
-    X(acr_manifest_get) X(acr_manifest_patch)
+    X(acr_manifest_get) X(acr_manifest_patch) X(events_get)
 
 /* the codes that we send; what is not here counts for its class */
 #define NGX_HTTP_ACR_STATUSES(X)                                             \
@@ -259,8 +259,8 @@ typedef struct {
 
 #define NGX_HTTP_ACR_ZONE_SECRET  32
 
-/* more would be for fewer repositories each */
-#define NGX_HTTP_ACR_GENERATIONS  1024
+/* more would be for fewer names each */
+#define NGX_HTTP_ACR_GENERATIONS  4096
 
 /* the first thing in the zone; another version has another number */
 
@@ -273,8 +273,8 @@ typedef struct {
     u_char                        secret[NGX_HTTP_ACR_ZONE_SECRET];
                                              /* nobody else knows it */
 
-    /* raised when something of a repository has changed at the origin, and so
-       has what an edge node keeps of it: of all, and of those with the hash */
+    /* raised when something has changed at the origin, and so has what an edge
+       node keeps of it: of all, and of the names with the hash */
     ngx_atomic_t                  next;      /* event of the origin, and one
                                                 more; 0: none was heard of */
     ngx_atomic_t                  generation;
@@ -317,12 +317,15 @@ void ngx_http_acr_zone_synced(void *data, uint64_t us, ngx_err_t err);
 uint64_t ngx_http_acr_zone_clock(void);
 
 
-/* the generation of what is kept of a repository; and a new one, of all if the
-   repository is empty */
+/*
+ * The generation of what is kept of a name in a repository: a tag, a digest, or
+ * the empty one for its lists.  And a new one: of the name, without a name of
+ * all of the repository, without a repository of everything.
+ */
 uint64_t ngx_http_acr_generation(ngx_http_acr_zone_t *zone,
-    ngx_str_t *repository);
+    ngx_str_t *repository, ngx_str_t *name);
 void ngx_http_acr_generation_raise(ngx_http_acr_zone_t *zone,
-    ngx_str_t *repository);
+    ngx_str_t *repository, ngx_str_t *name);
 
 
 /* n more of NGX_HTTP_ACR_C_... */

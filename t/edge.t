@@ -36,7 +36,8 @@ $admin->push_blob('team/a', $config);
 my $manifest = $admin->push_manifest('team/a', '1.0',
                                      image($config, [$bytes]));
 
-my $node = token('edge', { '*' => ['content/read', 'metadata/read'] });
+my $node = token('edge', { '*' => ['content/read', 'metadata/read'] },
+                 'registry/events/read');
 my $user = token('user', { 'team/a' => ['content/read', 'metadata/read',
                                         'content/write'] });
 
@@ -61,6 +62,7 @@ my $seen = 0;
 pulls();
 rights();
 pushes();
+changes();
 down();
 finish();
 
@@ -98,13 +100,14 @@ sub conf {
 
 # a token of the origin with these rights
 sub token {
-    my ($name, $rights) = @_;
+    my ($name, $rights, @more) = @_;
 
     my @actions = map { my $repository = $_;
                         map { "repositories/$repository/$_" }
                             @{ $rights->{$repository} } } keys %$rights;
 
-    change($origin, 'PUT', "scope-maps/$name", { actions => \@actions });
+    change($origin, 'PUT', "scope-maps/$name",
+           { actions => [@actions, @more] });
     change($origin, 'PUT', "tokens/$name", { scopeMap => $name });
     my $made = change($origin, 'POST', "tokens/$name/passwords/password1",
                       {});
@@ -138,6 +141,9 @@ sub client {
 
 
 sub pulls {
+    ok(wait_for(sub { $edge->log_text() =~ /are heard of/ }),
+       'changes are heard of');
+
     my $answer = $edge->get('/v2/');
     is($answer->status(), 401, 'nobody is let in');
     like($answer->header('WWW-Authenticate'),
@@ -218,6 +224,29 @@ sub pushes {
     my $image = $client->push_manifest('team/a', 'pushed',
                                        image($config, ['pushed by the node']));
     is($admin->resolve('team/a', 'pushed'), $image, 'to the origin');
+}
+
+
+# a tag is good for 30 s, but what has changed is heard of
+sub changes {
+    my $client = client('repository:team/a:pull');
+
+    for my $tag ('one', 'two') {
+        my $first = $admin->push_manifest('team/a', $tag,
+                                          image($config, [$bytes],
+                                                annotations => { n => '1' }));
+        is($client->resolve('team/a', $tag), $first, 'a tag');
+
+        my $second = $admin->push_manifest('team/a', $tag,
+                                           image($config, [$bytes],
+                                                 annotations => { n => '2' }));
+        ok(wait_for(sub { $client->resolve('team/a', $tag) eq $second }),
+           'that has moved');
+    }
+
+    answers($admin->delete('/v2/team/a/manifests/two'), 202, 'a tag');
+    ok(wait_for(sub { !defined $client->resolve('team/a', 'two') }),
+       'that is gone');
 }
 
 

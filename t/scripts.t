@@ -56,14 +56,15 @@ subtest join => sub {
     reply_is(join_('run5', '1800000000000001', 'e1'),
              ['behind', 'run5:e1', 'lost'], 'one below the mark is behind');
     cmp_ok($generation, '>', $first, 'of a new generation');
-    is(r('GET', key('seq')), '1800000000000001', 'seq is raised to the mark');
+    is(r('GET', key('seq')), '1800000000000002',
+       'seq is raised to the mark, and a history begins');
     my $second = $generation;
     reply_is(join_('run5', '0', 'e1'), ['behind', 'run5:e1', ''],
              'who comes later finds it behind');
     reply_is(join_('run6', '5', 'e1'), ['behind', 'run6:e1', ''],
              'behind stays behind through a restart');
     is($generation, $second, 'and goes on where it was');
-    reply_is(join_('run6', '1800000000000002', 'e1'),
+    reply_is(join_('run6', '1800000000000003', 'e1'),
              ['behind', 'run6:e1', 'lost'],
              'the same run may have been a replica meanwhile');
     cmp_ok($generation, '>', $second, 'what it has lost is another generation');
@@ -98,7 +99,10 @@ subtest 'join an empty Redis' => sub {
     r('FLUSHALL');
     reply_is(join_('run', '9007199254740993', 'e'),
              ['behind', 'run:e', 'lost'], 'all was lost');
-    is(r('GET', key('seq')), '9007199254740993', 'no mark is rounded');
+    r('SET', key('seq'), '9007199254740992');
+    r('SET', key('state'), 'run:e:f2.17');
+    reply_is(join_('run', '9007199254740993', 'e'),
+             ['behind', 'run:e', 'lost'], 'no mark is rounded');
     r('FLUSHALL');
     like(s_('join', 'run', '', 'e', 1, 1)->{error}, qr/ERR the mark is no/,
          'a mark is a number');

@@ -103,6 +103,10 @@ void ngx_http_acr_v1_manifest_get(ngx_http_request_t *r,
 void ngx_http_acr_v1_manifest_patch(ngx_http_request_t *r,
     ngx_http_acr_ctx_t *ctx);
 
+/* and beside it, of ours, the log of events: see ngx_http_acr_events.h */
+void ngx_http_acr_v1_events_get(ngx_http_request_t *r,
+    ngx_http_acr_ctx_t *ctx);
+
 /* Docker token authentication and ACR's variant of it: /oauth2/... */
 void ngx_http_acr_token_get(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx);
 void ngx_http_acr_token_post(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx);

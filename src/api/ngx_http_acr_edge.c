@@ -315,7 +315,8 @@ ngx_http_acr_edge_held(ngx_http_acr_ctx_t *ctx, ngx_http_acr_edge_t *edge)
     edge->known = 1;
 
     return edge->held.generation == ngx_http_acr_generation(zone,
-                                                            &ctx->repository)
+                                                            &ctx->repository,
+                                                            &ctx->digest)
            && ngx_time() - edge->held.when < ctx->conf->origin_valid;
 }
 
@@ -398,7 +399,8 @@ ngx_http_acr_edge_ask(ngx_http_request_t *r, ngx_http_acr_edge_t *edge)
     request = &edge->request;
 
     edge->held.generation = ngx_http_acr_generation(ctx->registry->zone,
-                                                    &ctx->repository);
+                                                    &ctx->repository,
+                                                    &ctx->digest);
 
     ngx_str_set(&request->method, "HEAD");
 
@@ -700,7 +702,10 @@ ngx_http_acr_generation_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
     u_char              *p;
+    ngx_str_t           *name;
     ngx_http_acr_ctx_t  *ctx;
+
+    static ngx_str_t  lists = ngx_string("");
 
     ctx = ngx_http_acr_get_ctx(r->main);
 
@@ -715,9 +720,15 @@ ngx_http_acr_generation_variable(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
+    /* the digest of a list of referrers is not what changes */
+
+    name = (ctx->operation
+            && ngx_strcmp(ctx->operation, "manifest_get") == 0)
+           ? &ctx->reference : &lists;
+
     v->len = ngx_sprintf(p, "%uL",
                          ngx_http_acr_generation(ctx->registry->zone,
-                                                 &ctx->repository))
+                                                 &ctx->repository, name))
              - p;
     v->valid = 1;
     v->no_cacheable = 0;

@@ -94,6 +94,10 @@ static ngx_http_acr_route_t  ngx_http_acr_routes[] = {
       ACR_MAY_CATALOG, 0,
       "acr_catalog_get", ngx_http_acr_catalog_get },
 
+    { ACR_PATH_ACR_EVENTS, NGX_HTTP_GET|NGX_HTTP_HEAD, 0, 0,
+      ACR_MAY_EVENTS, 0,
+      "events_get", ngx_http_acr_v1_events_get },
+
     { ACR_PATH_ACR_REPOSITORY, NGX_HTTP_GET|NGX_HTTP_HEAD, 0, 0,
       ACR_MAY_METADATA_READ, 0,
       "acr_repository_get", ngx_http_acr_v1_repository_get },

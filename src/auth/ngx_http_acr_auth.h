@@ -49,8 +49,9 @@ struct ngx_http_acr_credential_s {
     acr_principal_t            principal;
     acr_scope_t               *scopes;     /* a token is for these only */
     ngx_uint_t                 nscopes;
+    unsigned                   registry;   /* bits of ACR_MAY_REGISTRY among
+                                              them */
     unsigned                   narrowed:1; /* there are such */
-    unsigned                   catalog:1;  /* and the catalog is among them */
     unsigned                   bearer:1;   /* it is a token of ours: what is
                                               got for it ends with it */
 };
@@ -120,6 +121,9 @@ ngx_int_t ngx_http_acr_auth_outcome(ngx_http_request_t *r,
 /* what a request that was let through may do with another repository:
    ACR_MAY_*, all where access control is off */
 ngx_uint_t ngx_http_acr_may(ngx_http_acr_ctx_t *ctx, ngx_str_t *repository);
+
+/* and with the registry, where access control is on: of ACR_MAY_REGISTRY */
+ngx_uint_t ngx_http_acr_may_registry(ngx_http_acr_ctx_t *ctx);
 
 /* the same, of a credential, without what narrows a token */
 ngx_uint_t ngx_http_acr_rights(ngx_http_acr_ctx_t *ctx,

@@ -13,6 +13,7 @@ static ngx_int_t ngx_http_acr_token_principal(
     ngx_http_acr_credential_t *credential, json_t *claims);
 static ngx_int_t ngx_http_acr_token_scopes(
     ngx_http_acr_credential_t *credential, json_t *access);
+static ngx_uint_t ngx_http_acr_token_registry(json_t *item);
 static ngx_int_t ngx_http_acr_token_copy(ngx_pool_t *pool, acr_text_t *text,
     const json_t *value);
 static ngx_int_t ngx_http_acr_credential_copy(ngx_pool_t *pool,
@@ -309,7 +310,7 @@ ngx_http_acr_token_scopes(ngx_http_acr_credential_t *credential,
         }
 
         if (ngx_strcmp(type, "registry") == 0) {
-            credential->catalog = 1;
+            credential->registry |= ngx_http_acr_token_registry(item);
             continue;
         }
 
@@ -333,6 +334,29 @@ ngx_http_acr_token_scopes(ngx_http_acr_credential_t *credential,
     }
 
     return NGX_OK;
+}
+
+
+/* [{"type":"registry","name":"catalog","actions":["*"]}]: of the names that we
+   give there is one action each */
+
+static ngx_uint_t
+ngx_http_acr_token_registry(json_t *item)
+{
+    unsigned     bit;
+    const char  *name, *is, *action;
+
+    is = json_string_value(json_object_get(item, "name"));
+
+    for (bit = 1; is && bit <= ACR_MAY_LAST; bit <<= 1) {
+        name = acr_scope_registry(bit, &action);
+
+        if (name && ngx_strcmp(name, is) == 0) {
+            return bit;
+        }
+    }
+
+    return 0;
 }
 
 

@@ -35,7 +35,9 @@ static void ngx_http_acr_watch_answered(
     ngx_http_acr_remote_request_t *request);
 static ngx_int_t ngx_http_acr_watch_read(ngx_http_acr_watch_t *watch,
     ngx_str_t *answer);
-static void ngx_http_acr_watch_all(ngx_http_acr_watch_t *watch);
+static void ngx_http_acr_watch_event(ngx_http_acr_zone_t *zone,
+    json_t *event);
+static ngx_str_t ngx_http_acr_watch_text(json_t *event, const char *key);
 static void ngx_http_acr_watch_failed(ngx_http_acr_watch_t *watch,
     ngx_str_t *why);
 
@@ -176,8 +178,6 @@ ngx_http_acr_watch_read(ngx_http_acr_watch_t *watch, ngx_str_t *answer)
 {
     size_t                      i;
     json_t                     *root, *events, *next, *event;
-    ngx_str_t                   repository;
-    acr_text_t                  name;
     const char                 *error;
     ngx_http_acr_zone_head_t   *head;
 
@@ -200,16 +200,11 @@ ngx_http_acr_watch_read(ngx_http_acr_watch_t *watch, ngx_str_t *answer)
     /* what was missed before the first answer is not known */
 
     if (head->next == 0 || json_is_true(json_object_get(root, "gap"))) {
-        ngx_http_acr_watch_all(watch);
+        ngx_http_acr_generation_raise(watch->registry->zone, NULL, NULL);
     }
 
     json_array_foreach(events, i, event) {
-        name = acr_json_text(json_object_get(event, "repository"));
-
-        repository.data = (u_char *) name.data;
-        repository.len = name.len;
-
-        ngx_http_acr_generation_raise(watch->registry->zone, &repository);
+        ngx_http_acr_watch_event(watch->registry->zone, event);
     }
 
     head->next = json_integer_value(next) + 1;
@@ -220,14 +215,65 @@ ngx_http_acr_watch_read(ngx_http_acr_watch_t *watch, ngx_str_t *answer)
 }
 
 
+/* what is not known to be about certain names is about the whole repository, as
+   a manifest is that takes all its tags along */
+
 static void
-ngx_http_acr_watch_all(ngx_http_acr_watch_t *watch)
+ngx_http_acr_watch_event(ngx_http_acr_zone_t *zone, json_t *event)
 {
-    ngx_str_t  all;
+    size_t       i;
+    json_t      *tags, *tag;
+    ngx_str_t    repository, digest, name;
+    ngx_uint_t   blob;
+    acr_text_t   action;
 
-    ngx_str_null(&all);
+    static ngx_str_t  lists = ngx_string("");
 
-    ngx_http_acr_generation_raise(watch->registry->zone, &all);
+    action = acr_json_text(json_object_get(event, "action"));
+    tags = json_object_get(event, "tags");
+
+    repository = ngx_http_acr_watch_text(event, "repository");
+    digest = ngx_http_acr_watch_text(event, "digest");
+
+    blob = acr_text_is(&action, "blob_commit")
+           || acr_text_is(&action, "blob_delete");
+
+    if (digest.len == 0
+        || (!blob && !acr_text_is(&action, "manifest_put")
+            && !acr_text_is(&action, "tag_delete")
+            && !acr_text_is(&action, "attributes_set")))
+    {
+        ngx_http_acr_generation_raise(zone, &repository, NULL);
+        return;
+    }
+
+    ngx_http_acr_generation_raise(zone, &repository, &digest);
+
+    if (!blob) {
+        ngx_http_acr_generation_raise(zone, &repository, &lists);
+    }
+
+    json_array_foreach(tags, i, tag) {
+        name.data = (u_char *) json_string_value(tag);
+        name.len = json_string_length(tag);
+
+        ngx_http_acr_generation_raise(zone, &repository, &name);
+    }
+}
+
+
+static ngx_str_t
+ngx_http_acr_watch_text(json_t *event, const char *key)
+{
+    ngx_str_t   s;
+    acr_text_t  text;
+
+    text = acr_json_text(json_object_get(event, key));
+
+    s.data = (u_char *) text.data;
+    s.len = text.len;
+
+    return s;
 }
 
 

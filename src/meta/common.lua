@@ -66,10 +66,18 @@ local function next_seq()
     return seq
 end
 
+-- An entry has its sequence as its id, so that a reader finds where to go on.
+-- That could not be only where somebody else has written to the log, or to the
+-- sequence: then any id will do that is a higher one.
 local function event(seq, action, repo, digest, tag, actor)
-    redis.call('XADD', P .. 'events', 'MAXLEN', '~', '100000', '*',
-               'seq', seq, 'action', action, 'repository', repo,
-               'digest', digest, 'tag', tag, 'actor', actor)
+    local function add(call, id)
+        return call('XADD', P .. 'events', 'MAXLEN', '~', '100000', id,
+                    'seq', seq, 'action', action, 'repository', repo,
+                    'digest', digest, 'tag', tag, 'actor', actor)
+    end
+    if type(add(redis.pcall, seq .. '-0')) == 'table' then
+        add(redis.call, '*')
+    end
 end
 
 local function publish(seq, action, repo, what)
@@ -717,6 +725,14 @@ local function due_members(key, age, n)
                       bounded(n, 0, LIMIT))
 end
 
+-- A history of events begins: of what was before, a reader may have missed
+-- something that this Redis cannot tell.
+local function begin()
+    local seq = next_seq()
+    event(seq, 'begin', '', '', '', '')
+    publish(seq, 'begin', '', '')
+end
+
 -- This Redis is behind from now on: nothing that it has counts before it is
 -- rebuilt.  What is under way by it is not under way any more.
 local function fall_behind(run_id, epoch)
@@ -726,6 +742,7 @@ local function fall_behind(run_id, epoch)
                P .. 'work:rebuild')
     STATE = run_id .. ':' .. epoch .. ':' .. generation() .. ':behind'
     redis.call('SET', P .. 'state', STATE)
+    begin()
 end
 
 -- The rebuild of a repository belongs to who has its token.
