@@ -289,7 +289,9 @@ for my $node ($acr, $deaf) {
         $at = $got->{next};
     }
     ok(complete($acr), 'it is rebuilt');
-    missed($at, 'which is no event');
+
+    # which is no event, but a gap, unless it was over by then
+    is_deeply(events("after=$at&wait=0")->{events}, [], 'by no event');
     $at = events('')->{next};
     my $blob = $two->push_blob('lib/w', "emptied $at");
     is(events("after=$at")->{events}[0]{digest}, $blob, 'a change after that');
@@ -304,7 +306,8 @@ ok(complete($acr), 'it is over');
 # --- who may read them
 
 my $server = $acr->free_port();
-$acr->reload(servers => "server { listen 127.0.0.1:$server;
+$acr->reload(workers => 1,
+             servers => "server { listen 127.0.0.1:$server;
                                   acr_root $acr->{root}; acr_auth on;
                                   acr_identity \$http_x_user;
                                   acr_anonymous_pull *;
@@ -332,9 +335,9 @@ ok(wait_for(sub {
     $closed->as('edge', $password{edge})->get('/acr/v1/_events')->status()
         == 200
 }), 'a token whose scope map has them');
-ok(wait_for(sub { user('puller', '/v2/lib/a/tags/list') != 401 }), 'rights');
-is(user('reader', '/acr/v1/_events'), 200, 'the role for it');
-is(user('owner', '/acr/v1/_events'), 200, 'an owner');
+ok(wait_for(sub { user('reader', '/acr/v1/_events') == 200 }),
+   'the role for it');
+ok(wait_for(sub { user('owner', '/acr/v1/_events') == 200 }), 'an owner');
 is(user($_, '/acr/v1/_events'), 401, "not $_") for qw(part puller nobody);
 is($closed->as($_, $password{$_})->get('/acr/v1/_events')->status(), 401,
    "nor a token that may $_") for qw(pull all);
