@@ -13,13 +13,17 @@ use ACR::Origin;
 
 my $origin = ACR::Origin->start(work_dir());
 my $url = $origin->url();
+my $log = work_dir() . '/status.log';
 my $ups = 0;
 
 my $acr = start(workers => 2, fsync => 'off', http => <<"CONF",
     acr_remote up.test $url timeout=5s;
+    log_format status '\$acr_cache_status \$status \$request_method \$uri';
 CONF
+    server => "access_log $log status;",
     location => 'acr_cache_rule hub/* up.test/*;'
-                . ' acr_cache_rule short/* up.test/* valid=0;');
+                . ' acr_cache_rule short/* up.test/* valid=0;'
+                . ' acr_cache_rule up.test/* up.test/*;');
 
 first();
 again();
@@ -28,6 +32,26 @@ tags();
 errors();
 names();
 finish();
+
+
+# what has become of the requests for a target: cache status and status
+sub statuses {
+    my ($target) = @_;
+
+    return map { m{^(\S+ \d+) \S+ \Q$target\E$} ? $1 : () }
+           split(/\n/, slurp($log));
+}
+
+
+# a line is written when its client may have gone on already
+sub came {
+    my ($target, @expected) = @_;
+
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+    wait_for(sub { statuses($target) >= @expected });
+    is_deeply([statuses($target)], \@expected, "what the log has of $target");
+}
 
 
 # so many bytes of a body
@@ -78,6 +102,14 @@ sub again {
 
     $origin->run();
     is_deeply([$origin->asked()], \@before, 'nobody has asked it');
+
+    # what its origin has said of a tag is good whatever changes here
+
+    answers($acr->request('PATCH', '/acr/v1/hub/lib/a/_tags/1.0',
+                          body => '{"listEnabled":false}'), 200,
+            'attributes of the tag change');
+    answers($acr->get('/v2/hub/lib/a/manifests/1.0'), 200, 'a pull of it');
+    is_deeply([$origin->asked()], \@before, 'asks nobody');
 }
 
 
@@ -156,6 +188,8 @@ sub tags {
     answers($answer, 200, 'without the origin there is the last one');
     is($answer->header('Docker-Content-Digest'), $new, 'that is known');
     like($answer->header('Warning'), qr/^299 - /, 'with a warning');
+    came('/v2/short/lib/t/manifests/latest', 'MISS 200', 'REVALIDATED 200',
+         'EXPIRED 200', 'STALE 200');
     $origin->run();
     is_up();
 
@@ -169,6 +203,7 @@ sub errors {
     refused($acr->get('/v2/hub/lib/a/manifests/none'), 404,
             'MANIFEST_UNKNOWN', 'once more');
     is(scalar($origin->asked(qr{/manifests/none})), 1, 'was asked for once');
+    came('/v2/hub/lib/a/manifests/none', 'MISS 404', 'HIT 404');
 
     refused($acr->get('/v2/hub/lib/a/blobs/' . digest('none')), 404,
             'BLOB_UNKNOWN', 'a blob that is nowhere');
@@ -232,6 +267,16 @@ sub names {
     my $answer = $acr->get('/v2/lib/n/manifests/1?ns=up.test');
     answers($answer, 200, 'by its name at the origin');
     is($answer->header('OCI-Namespace'), 'up.test', 'which is told');
+
+    # containerd with "override_path" says so, too
+
+    $answer = $acr->get('/v2/up.test/lib/n/manifests/1?ns=up.test');
+    answers($answer, 200, 'by its name here, of which the host is a part');
+    is($answer->header('OCI-Namespace'), 'up.test', 'which is told');
+    is_deeply([$acr->tags('up.test/lib/n')], ['1'], 'it is that repository');
+
+    refused($acr->get('/v2/up.test/lib/n/manifests/1?ns=other.test'), 404,
+            'NAME_UNKNOWN', 'another host than its own');
     refused($acr->get('/v2/lib/n/manifests/1?ns=other.test'), 404,
             'NAME_UNKNOWN', 'an origin that there is no rule for');
     refused($acr->get('/v2/lib/n/manifests/1'), 404, 'MANIFEST_UNKNOWN',

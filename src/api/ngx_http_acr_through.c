@@ -9,6 +9,9 @@
 /* seconds for which an origin is believed that something is not there */
 #define NGX_HTTP_ACR_THROUGH_MISSING  10
 
+/* no change of what is here makes what an origin has said out of date */
+#define NGX_HTTP_ACR_THROUGH_STAMP    ((uint64_t) -1)
+
 /* ms after which a timer that keeps an exiting worker alive is set anew */
 #define NGX_HTTP_ACR_THROUGH_GUARD    60000
 
@@ -31,7 +34,6 @@ struct ngx_http_acr_through_s {
     ngx_http_acr_remote_request_t   request;
     ngx_http_acr_fetch_header_t     accept;
     ngx_event_t                     guard;
-    acr_error_e                     locked;
 
     /* what is here of a tag */
     off_t                           size;
@@ -63,6 +65,8 @@ static void ngx_http_acr_through_answered(
 static void ngx_http_acr_through_answer(ngx_http_request_t *r,
     ngx_http_acr_through_t *through);
 static ngx_uint_t ngx_http_acr_through_same(ngx_http_acr_through_t *through);
+static ngx_uint_t ngx_http_acr_through_is(ngx_http_acr_through_t *through,
+    ngx_str_t *digest);
 static void ngx_http_acr_through_store(ngx_http_request_t *r,
     ngx_http_acr_through_t *through);
 static void ngx_http_acr_through_stored(ngx_http_request_t *r, void *data,
@@ -220,6 +224,12 @@ ngx_http_acr_through_tag(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
     through = ctx->through;
 
     if (through->asked) {
+
+        if (through->here) {
+            ctx->cache_status = ngx_http_acr_through_is(through, &ctx->digest)
+                                ? "REVALIDATED" : "EXPIRED";
+        }
+
         return NGX_DECLINED;
     }
 
@@ -281,7 +291,7 @@ ngx_http_acr_through_note(ngx_http_acr_ctx_t *ctx,
                            (uint64_t) registry->identity << 8
                            | NGX_HTTP_ACR_CACHE_ASKED,
                            &ctx->repository, &ctx->reference,
-                           ngx_http_acr_cache_stamp(registry->zone->cache),
+                           NGX_HTTP_ACR_THROUGH_STAMP,
                            (u_char *) &asked, sizeof(asked));
 }
 
@@ -294,6 +304,10 @@ ngx_http_acr_through_take(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
     ngx_http_acr_through_t  *through;
 
     through = ctx->through;
+
+    if (!through->here) {
+        ctx->cache_status = "MISS";
+    }
 
     if (ngx_http_acr_turn_take(r, &through->turn, &ctx->reference,
                                ngx_http_acr_through_shared, through)
@@ -453,7 +467,6 @@ ngx_http_acr_through_answer(ngx_http_request_t *r,
     if (request->method.len) {
 
         if (ngx_http_acr_through_same(through)) {
-            ngx_http_acr_get_ctx(r)->cache_status = "REVALIDATED";
             ngx_http_acr_through_end(r, through, NGX_HTTP_ACR_REMOTE_OK);
             return;
         }
@@ -476,8 +489,18 @@ ngx_http_acr_through_same(ngx_http_acr_through_t *through)
     return ngx_http_acr_remote_header(&through->request,
                                       "Docker-Content-Digest", &digest)
            == NGX_OK
-           && digest.len == through->digest.len
-           && ngx_memcmp(digest.data, through->digest.data, digest.len) == 0;
+           && ngx_http_acr_through_is(through, &digest);
+}
+
+
+/* what the tag has named here when the request came */
+
+static ngx_uint_t
+ngx_http_acr_through_is(ngx_http_acr_through_t *through, ngx_str_t *digest)
+{
+    return digest->len == through->digest.len
+           && ngx_memcmp(digest->data, through->digest.data, digest->len)
+              == 0;
 }
 
 
@@ -528,8 +551,6 @@ ngx_http_acr_through_stored(ngx_http_request_t *r, void *data, ngx_int_t rc)
 
     case NGX_OK:
         result = NGX_HTTP_ACR_REMOTE_OK;
-        ngx_http_acr_get_ctx(r)->cache_status = through->here ? "EXPIRED"
-                                                              : "MISS";
         break;
 
     case NGX_DECLINED:
