@@ -31,6 +31,7 @@ blobs();
 tags();
 errors();
 names();
+proof();
 finish();
 
 
@@ -281,4 +282,69 @@ sub names {
             'NAME_UNKNOWN', 'an origin that there is no rule for');
     refused($acr->get('/v2/lib/n/manifests/1'), 404, 'MANIFEST_UNKNOWN',
             'a repository that there is no rule for');
+}
+
+
+# A digest is no right: of what is here already, or comes for somebody else, a
+# repository has what its origin says that it has.
+sub proof {
+    my $bytes = bytes(100_000, 'secret');
+    my $digest = $acr->push_blob('team/secret', $bytes);
+    my $target = "/v2/hub/lib/p/blobs/$digest";
+
+    refused($acr->get($target), 404, 'BLOB_UNKNOWN',
+            'a blob of another repository here');
+    is(scalar($origin->asked(qr{^HEAD /v2/lib/p/blobs/$digest})), 1,
+       'its origin was asked');
+    ok(!-e $acr->link_file('hub/lib/p', 'layer', $digest), 'it is not linked');
+
+    $origin->has_blob('lib/p', $bytes);
+    is(digest($acr->get($target)->body()), $digest, 'if the origin has it');
+    is(scalar($origin->asked(qr{^GET /v2/lib/p/blobs/$digest})), 0,
+       'it is not fetched');
+    ok(wait_for(sub { -e $acr->link_file('hub/lib/p', 'layer', $digest) }),
+       'but linked');
+
+    # one that comes
+
+    $bytes = bytes(1_000_000, 'comes');
+    $digest = $origin->has_blob('lib/p', $bytes, hold => 500_000);
+
+    my @clients = map {
+        my $http = $acr->connect();
+        $http->send("GET /v2/hub/lib/$_/blobs/$digest HTTP/1.1\r\n"
+                    . "Host: x\r\n\r\n");
+        [$http, $http->answer_head()];
+    } qw(p q);
+
+    is($clients[0][1]->status(), 200, 'it comes for one');
+    is($clients[1][1]->status(), 404, 'and not for another');
+
+    $origin->put("/v2/lib/r/blobs/$digest", $bytes);
+    my $http = $acr->connect();
+    $http->send("GET /v2/hub/lib/r/blobs/$digest HTTP/1.1\r\n"
+                . "Host: x\r\n\r\n");
+    is($http->answer_head()->status(), 200, 'for one whose origin has it');
+    ok(take($http, 400_000) eq substr($bytes, 0, 400_000), 'it comes, too');
+
+    $origin->rule("/v2/lib/p/blobs/$digest", hold => undef);
+    ok(take($http, 600_000) eq substr($bytes, 400_000), 'to its end');
+    is(scalar($origin->asked(qr{^GET \S+$digest})), 1, 'of one request');
+    ok(wait_for(sub { -e $acr->link_file("hub/lib/$_", 'layer', $digest) }),
+       "it is linked: $_") for qw(p r);
+    ok(!-e $acr->link_file('hub/lib/q', 'layer', $digest), 'but not there');
+
+    # what is there of one that was not finished
+
+    $bytes = bytes(1_000_000, 'part');
+    $digest = $origin->has_blob('lib/p', $bytes, cut => 500_000,
+                                no_range => 1);
+    $http = $acr->connect();
+    $http->send("GET /v2/hub/lib/p/blobs/$digest HTTP/1.1\r\n"
+                . "Host: x\r\n\r\n");
+    ok($http->answer_head()->status() != 200
+       || !defined eval { take($http, 1_000_000) }, 'it breaks off');
+    is_up();
+    refused($acr->get("/v2/hub/lib/q/blobs/$digest"), 404, 'BLOB_UNKNOWN',
+            'nobody gets a part of it elsewhere');
 }
