@@ -1,9 +1,9 @@
 #!/usr/bin/perl
 
 # Repositories that fill themselves, by skopeo, podman, docker, containerd,
-# crane and oras, each as it is pointed at a mirror: what they get is what the
-# registries elsewhere have, of several platforms no more than was asked for,
-# and it stays when these are away.
+# crane, oras and cosign, each as it is pointed at a mirror: what they get is
+# what the registries elsewhere have, of several platforms no more than was
+# asked for, and it stays when these are away.
 #
 # docker.io is a node of ours that wants tokens and lets nobody in without a
 # password, quay.io is Debian's docker-registry, if there is one.
@@ -72,6 +72,7 @@ clients(skopeo => sub {
     containerd($c) if $c->has('containerd') && $c->has('ctr');
     crane($c) if $c->has('crane');
     oras($c) if $c->has('oras');
+    cosign($c) if $c->has('cosign');
 });
 
 
@@ -498,4 +499,41 @@ sub oras {
                           '--format', 'json',
                           "$image\@$layout->{image}{digest}");
     like($output, qr/\Q$digest\E/, 'has it');
+}
+
+
+# signatures under tags; those that refer to an image are not listed before they
+# were pulled
+sub cosign {
+    my ($c) = @_;
+
+    my $name = "$c->{name}-cosign";
+    my $layout = offer($c, 'cosign', $hub_client, "library/$name");
+    my $image = "library/$name\@$layout->{image}{digest}";
+    my $password = slurp("$dir/hub.password");
+    my ($status, $help) = $c->run('cosign', 'sign', '--help');
+    my @tags = '--new-bundle-format=false';
+    @tags = () if ($c->run('cosign', 'sign', @tags, '--help'))[0];
+    my @offline = $help =~ /--use-signing-config/
+                  ? '--use-signing-config=false' : ();
+    my $verifies = sub {
+        my $output = $c->runs("cosign: $_[0]", 'cosign', 'verify', @tags,
+                              '--key', "$c->{dir}/cosign.pub",
+                              '--insecure-ignore-tlog',
+                              '--allow-http-registry',
+                              "$at/docker.io/$image");
+        like($output, qr/\Q$layout->{image}{digest}\E/, 'what is signed');
+    };
+
+    $c->runs('cosign: make a key', 'env', 'COSIGN_PASSWORD=', 'cosign',
+             'generate-key-pair', '--output-key-prefix', "$c->{dir}/cosign");
+    $c->runs('cosign: sign at the upstream', 'env', 'COSIGN_PASSWORD=',
+             'cosign', 'sign', @tags, @offline, '--key',
+             "$c->{dir}/cosign.key", '--tlog-upload=false', '-y',
+             '--allow-http-registry', '--registry-username', 'admin',
+             '--registry-password', $password,
+             "127.0.0.1:$hub->{port}/$image");
+
+    $verifies->('verify');
+    away(sub { $verifies->('verify without the upstream') });
 }
