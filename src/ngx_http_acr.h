@@ -47,6 +47,12 @@ typedef struct {
     ngx_http_acr_store_t       store;
     ngx_http_acr_meta_conf_t  *meta_conf;
     ngx_http_acr_meta_t       *meta;       /* of this worker */
+    ngx_http_acr_remote_t     *origin;     /* of an edge node, whose registry is
+                                              that one: there is no meta then,
+                                              and the store is a cache.  Else
+                                              NULL */
+    time_t                     offline;    /* acr_edge_offline */
+    struct ngx_http_acr_watch_s  *watch;   /* of one worker, else NULL */
 
     ngx_http_acr_zone_t       *zone;       /* acr_zone, or NULL */
     uint32_t                   identity;   /* another registry has another */
@@ -74,6 +80,7 @@ typedef struct {
     ngx_uint_t                 reading;    /* of manifests, for ACR's API */
 
     struct ngx_http_acr_health_s  *health; /* of this worker, or NULL */
+    struct ngx_http_acr_events_s  *events; /* those who wait for some here */
 
     ngx_array_t               *key_files;  /* acr_token_key */
     acr_jwt_keys_t            *token_keys; /* NULL: acr_auth is on nowhere */
@@ -121,6 +128,14 @@ typedef struct {
     time_t                     gc_untagged;
     time_t                     scrub_interval;
     size_t                     scrub_rate;
+
+    ngx_http_acr_remote_t     *origin;     /* NULL: it is no edge node */
+    time_t                     origin_valid; /* seconds for which an origin is
+                                              believed that it has a blob */
+    ngx_flag_t                 edge;       /* requests go on to the origin */
+    time_t                     edge_offline; /* seconds for which tokens are
+                                              good beyond their end while the
+                                              origin is down */
 
     ngx_array_t               *cache_rules; /* ngx_http_acr_rule_t, or NULL */
     ngx_uint_t                 fill_max;
@@ -170,6 +185,8 @@ typedef struct {
     struct ngx_http_acr_settle_list_s  *settling;  /* the same */
     ngx_http_acr_ahead_t      *ahead;      /* of a file that is sent, or NULL */
 
+    unsigned                   passed:1;   /* the origin may be asked... */
+    unsigned                   probe:1;    /* ...to see whether it is back */
     unsigned                   acr:1;      /* of ACR's own API, /acr/v1 */
     unsigned                   gone:1;     /* nginx has terminated it */
     unsigned                   committing:1; /* goes on although it is gone */

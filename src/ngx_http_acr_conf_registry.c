@@ -107,6 +107,8 @@ ngx_http_acr_conf_create(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf)
     registry->gc_untagged = conf->gc_untagged;
     registry->scrub_interval = conf->scrub_interval;
     registry->scrub_rate = conf->scrub_rate;
+    registry->origin = conf->origin;
+    registry->offline = conf->edge_offline;
     registry->fill_max = conf->fill_max;
     registry->fill_rate = conf->fill_rate;
 
@@ -140,6 +142,7 @@ ngx_http_acr_conf_apart(ngx_conf_t *cf, ngx_http_acr_registry_t *registry,
     ngx_http_acr_loc_conf_t *conf)
 {
     if (ngx_http_acr_conf_same(&registry->name, &conf->name)
+        && registry->meta_conf && conf->meta_conf
         && ngx_http_acr_meta_same(registry->meta_conf, conf->meta_conf))
     {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -159,8 +162,19 @@ static char *
 ngx_http_acr_conf_agree(ngx_conf_t *cf, ngx_http_acr_registry_t *registry,
     ngx_http_acr_loc_conf_t *conf)
 {
+    if (registry->origin != conf->origin
+        || registry->offline != conf->edge_offline)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"acr_root\" \"%V\" is used with two different "
+                           "\"acr_origin\" or \"acr_edge_offline\", or "
+                           "without, too", &conf->root);
+        return NGX_CONF_ERROR;
+    }
+
     if (!ngx_http_acr_conf_same(&registry->name, &conf->name)
-        || !ngx_http_acr_meta_same(registry->meta_conf, conf->meta_conf)
+        || (registry->meta_conf
+            && !ngx_http_acr_meta_same(registry->meta_conf, conf->meta_conf))
         || registry->store.fsync != conf->fsync)
     {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -374,7 +388,8 @@ ngx_http_acr_conf_prepare(ngx_conf_t *cf)
         registry[i]->token_keys = ngx_http_acr_auth_keys(cf,
                                                       registry[i]->key_files,
                                                       &registry[i]->store,
-                                                      uid, gid);
+                                                      uid, gid,
+                                                      !registry[i]->origin);
         if (registry[i]->token_keys == NULL) {
             return NGX_ERROR;
         }

@@ -39,7 +39,7 @@
     X(acr_catalog_get) X(acr_repository_get) X(acr_repository_patch)         \
     X(acr_repository_delete) X(acr_tags_get) X(acr_tag_get)                  \
     X(acr_tag_patch) X(acr_tag_delete) X(acr_manifests_get)                  \
-    X(acr_manifest_get) X(acr_manifest_patch)
+    X(acr_manifest_get) X(acr_manifest_patch) X(events_get)
 
 /* the codes that we send; what is not here counts for its class */
 #define NGX_HTTP_ACR_STATUSES(X)                                             \
@@ -257,6 +257,11 @@ typedef struct {
     ngx_http_acr_zone_worker_t    workers[NGX_MAX_PROCESSES];
 } ngx_http_acr_counters_t;
 
+#define NGX_HTTP_ACR_ZONE_SECRET  32
+
+/* more would be for fewer names each */
+#define NGX_HTTP_ACR_GENERATIONS  4096
+
 /* the first thing in the zone; another version has another number */
 
 typedef struct {
@@ -265,6 +270,15 @@ typedef struct {
     void                         *credentials;  /* of src/auth, or NULL */
     ngx_http_acr_cache_t         *cache;     /* NULL: the zone is too small */
     ngx_http_acr_fills_t         *fills;
+    u_char                        secret[NGX_HTTP_ACR_ZONE_SECRET];
+                                             /* nobody else knows it */
+
+    /* raised when something has changed at the origin, and so has what an edge
+       node keeps of it: of all, and of the names with the hash */
+    ngx_atomic_t                  next;      /* event of the origin, and one
+                                                more; 0: none was heard of */
+    ngx_atomic_t                  generation;
+    ngx_atomic_t                  generations[NGX_HTTP_ACR_GENERATIONS];
 } ngx_http_acr_zone_head_t;
 
 typedef struct ngx_http_acr_zone_s {
@@ -275,6 +289,7 @@ typedef struct ngx_http_acr_zone_s {
     void                        **credentials;  /* in the head */
     ngx_http_acr_cache_t         *cache;     /* or NULL */
     ngx_http_acr_fills_t         *fills;
+    ngx_http_acr_zone_head_t     *head;
     ngx_http_acr_counters_t      *counters;  /* in shared memory */
     ngx_atomic_t                 *words;     /* of the part of this worker */
     ngx_http_acr_zone_worker_t   *worker;    /* of this worker, or NULL */
@@ -300,6 +315,17 @@ void ngx_http_acr_zone_synced(void *data, uint64_t us, ngx_err_t err);
 
 /* a clock for times in us; it has no date */
 uint64_t ngx_http_acr_zone_clock(void);
+
+
+/*
+ * The generation of what is kept of a name in a repository: a tag, a digest, or
+ * the empty one for its lists.  And a new one: of the name, without a name of
+ * all of the repository, without a repository of everything.
+ */
+uint64_t ngx_http_acr_generation(ngx_http_acr_zone_t *zone,
+    ngx_str_t *repository, ngx_str_t *name);
+void ngx_http_acr_generation_raise(ngx_http_acr_zone_t *zone,
+    ngx_str_t *repository, ngx_str_t *name);
 
 
 /* n more of NGX_HTTP_ACR_C_... */

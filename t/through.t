@@ -17,7 +17,7 @@ my $log = work_dir() . '/status.log';
 my $ups = 0;
 
 my $acr = start(workers => 2, fsync => 'off', http => <<"CONF",
-    acr_remote up.test $url timeout=5s;
+    acr_remote up.test $url timeout=60s;
     log_format status '\$acr_cache_status \$status \$request_method \$uri';
 CONF
     server => "access_log $log status;",

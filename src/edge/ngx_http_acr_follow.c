@@ -81,18 +81,23 @@ static void
 ngx_http_acr_follow_join(ngx_http_request_t *r, ngx_http_acr_follow_t *follow)
 {
     ngx_int_t                 rc;
+    ngx_str_t                *repository;
     ngx_http_acr_ctx_t       *ctx;
     ngx_http_acr_loc_conf_t  *conf;
 
     ctx = ngx_http_acr_get_ctx(r);
     conf = ctx->conf;
 
+    /* an edge node only has contents */
+
+    repository = ctx->registry->origin ? NULL : &ctx->repository;
+
     follow->follower.moved = ngx_http_acr_follow_moved;
     follow->follower.data = follow;
 
     rc = ngx_http_acr_fill_follow(ctx->registry, &follow->digest,
                                   &follow->source, &conf->large,
-                                  conf->upload_buffers.num, &ctx->repository,
+                                  conf->upload_buffers.num, repository,
                                   &follow->follower);
 
     if (rc == NGX_BUSY) {
