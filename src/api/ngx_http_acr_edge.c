@@ -641,8 +641,10 @@ ngx_http_acr_edge_send(ngx_http_request_t *r, ngx_http_acr_edge_t *edge)
 
     source.remote = ctx->registry->origin;
     source.repository = ctx->repository;
+    source.has = 1;
 
-    ngx_http_acr_follow(r, &edge->digest, &source, ngx_http_acr_edge_whole);
+    ngx_http_acr_follow(r, &edge->digest, &source, ngx_http_acr_edge_whole,
+                        NULL);
 }
 
 

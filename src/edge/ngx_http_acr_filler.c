@@ -16,7 +16,6 @@ static void ngx_http_acr_filler_enter(void *data);
 static ngx_int_t ngx_http_acr_filler_leave(void *data);
 static void ngx_http_acr_filler_ready(void *data);
 static void ngx_http_acr_filler_done(void *data);
-static void ngx_http_acr_filler_mark(ngx_http_acr_filler_t *filler);
 static ngx_uint_t ngx_http_acr_filler_save(ngx_http_acr_filler_t *filler);
 static ngx_int_t ngx_http_acr_filler_save_work(void *data, ngx_log_t *log);
 static void ngx_http_acr_filler_save_done(void *data, ngx_int_t rc);
@@ -107,7 +106,8 @@ ngx_http_acr_filler_stop(ngx_http_acr_filler_t *filler)
     ngx_http_acr_remote_cancel(&filler->request);
 
     ngx_http_acr_fills_end(filler->fill->registry->zone, &filler->fill->ref,
-                           NGX_HTTP_ACR_FILL_IDLE, 0, 0);
+                           NGX_HTTP_ACR_FILL_IDLE, 0,
+                           ngx_http_acr_fill_source(&filler->fill->source));
 }
 
 
@@ -142,14 +142,9 @@ ngx_http_acr_filler_opened(void *data, ngx_int_t rc)
         return;
     }
 
+    /* whoever has sent that, nobody gets it before this origin has answered */
+
     filler->saved = filler->file.offset;
-
-    if (filler->file.size != -1) {
-        ngx_http_acr_fills_set_size(fill->registry->zone, &fill->ref,
-                                    filler->file.size);
-    }
-
-    ngx_http_acr_filler_mark(filler);
 
     if (filler->file.offset == filler->file.size) {
 
@@ -237,11 +232,15 @@ ngx_http_acr_filler_done(void *data)
 
 /* the last byte is not given out before all is known to be right */
 
-static void
+void
 ngx_http_acr_filler_mark(ngx_http_acr_filler_t *filler)
 {
     off_t                 mark;
     ngx_http_acr_fill_t  *fill;
+
+    if (!filler->heard) {
+        return;
+    }
 
     fill = filler->fill;
     mark = ngx_http_acr_ring_written(filler->ring);
@@ -368,12 +367,10 @@ ngx_http_acr_filler_drained(ngx_http_acr_filler_t *filler)
         return;
     }
 
-    if (filler->file.size == -1) {
-        filler->file.size = filler->file.offset;
+    filler->file.size = filler->file.offset;
 
-        ngx_http_acr_fills_set_size(fill->registry->zone, &fill->ref,
-                                    filler->file.size);
-    }
+    ngx_http_acr_fills_set_size(fill->registry->zone, &fill->ref,
+                                filler->file.size);
 
     ngx_http_acr_filler_store(filler);
 }
@@ -530,7 +527,9 @@ ngx_http_acr_filler_end(ngx_http_acr_filler_t *filler,
 
     ngx_http_acr_fills_end(fill->registry->zone, &fill->ref, state,
                            filler->error,
-                           ngx_http_acr_fill_source(&fill->source));
+                           (state == NGX_HTTP_ACR_FILL_WHOLE
+                            && !filler->heard)
+                           ? 0 : ngx_http_acr_fill_source(&fill->source));
 
     if (filler->flush.timer_set) {
         ngx_del_timer(&filler->flush);

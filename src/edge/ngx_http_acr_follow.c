@@ -16,6 +16,7 @@ typedef struct {
     acr_digest_t              digest;
     ngx_http_acr_source_t     source;
     ngx_http_acr_follow_pt    whole;
+    void                    (*ask)(ngx_http_request_t *r);
     ngx_http_acr_follower_t   follower;
     ngx_http_acr_growing_t    growing;
 } ngx_http_acr_follow_t;
@@ -38,7 +39,8 @@ static void ngx_http_acr_follow_grown(void *data);
 
 void
 ngx_http_acr_follow(ngx_http_request_t *r, acr_digest_t *digest,
-    ngx_http_acr_source_t *source, ngx_http_acr_follow_pt whole)
+    ngx_http_acr_source_t *source, ngx_http_acr_follow_pt whole,
+    void (*ask)(ngx_http_request_t *r))
 {
     ngx_pool_cleanup_t     *cln;
     ngx_http_acr_follow_t  *follow;
@@ -58,6 +60,7 @@ ngx_http_acr_follow(ngx_http_request_t *r, acr_digest_t *digest,
     follow->digest = *digest;
     follow->source = *source;
     follow->whole = whole;
+    follow->ask = ask;
 
     cln->handler = ngx_http_acr_follow_cleanup;
 
@@ -117,23 +120,35 @@ ngx_http_acr_follow_join(ngx_http_request_t *r, ngx_http_acr_follow_t *follow)
 static void
 ngx_http_acr_follow_check(ngx_http_request_t *r, ngx_http_acr_follow_t *follow)
 {
+    uint32_t                  source;
     ngx_int_t                 rc;
     ngx_http_acr_fill_look_t  look;
 
     rc = ngx_http_acr_fill_look(&follow->follower, &look);
+    source = ngx_http_acr_fill_source(&follow->source);
 
     /*
      * What one source does not have, or does not give us, another may: the
-     * first one to ask has named the source.
+     * first one to ask has named the source.  And what one has sent is nothing
+     * to those who may not read it there.
      */
 
     if (rc != NGX_OK
         || (look.now.state == NGX_HTTP_ACR_FILL_FAILED
-            && look.now.error <= NGX_HTTP_ACR_FILL_E_LIMITED
-            && look.now.source != ngx_http_acr_fill_source(&follow->source)))
+            && look.now.error != NGX_HTTP_ACR_FILL_E_DISK
+            && look.now.source != source))
     {
         ngx_http_acr_fill_leave(&follow->follower);
         ngx_http_acr_follow_join(r, follow);
+        return;
+    }
+
+    if (!follow->source.has && look.now.source != source
+        && (look.now.state == NGX_HTTP_ACR_FILL_WHOLE
+            || look.now.state == NGX_HTTP_ACR_FILL_RUNNING))
+    {
+        ngx_http_acr_fill_leave(&follow->follower);
+        follow->ask(r);
         return;
     }
 
@@ -149,7 +164,9 @@ ngx_http_acr_follow_check(ngx_http_request_t *r, ngx_http_acr_follow_t *follow)
         return;
     }
 
-    if (look.now.size > 0 && look.fd != NGX_INVALID_FILE) {
+    if (look.now.size > 0 && look.fd != NGX_INVALID_FILE
+        && (follow->source.has || look.now.source == source))
+    {
         ngx_http_acr_follow_send(r, follow, &look);
         return;
     }

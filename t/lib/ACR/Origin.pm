@@ -186,6 +186,9 @@ sub request {
         sysread($fh, $in, 65536, length($in)) or return 0;
     }
 
+    # after stop() nobody is there, for those with an old connection either
+    return 0 if getppid() != $parent;
+
     my ($method, $target) = $in =~ /^(\S+) (\S+)/;
     my ($range) = $in =~ /^Range: *bytes=(\d+)-\r$/mi;
     my ($match) = $in =~ /^If-Match: *(.*?)\r$/mi;
