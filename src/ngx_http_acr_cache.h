@@ -39,8 +39,9 @@ typedef enum {
     NGX_HTTP_ACR_CACHE_MANIFEST,       /* of a digest: size, media type */
     NGX_HTTP_ACR_CACHE_BLOB,           /* of a digest: size */
     NGX_HTTP_ACR_CACHE_CONTENT,        /* of a digest, in any repository */
-    NGX_HTTP_ACR_CACHE_ASKED           /* of a tag or digest: when its origin
+    NGX_HTTP_ACR_CACHE_ASKED,          /* of a tag or digest: when its origin
                                           was asked, and what it said */
+    NGX_HTTP_ACR_CACHE_REFERRED        /* the same of its referrers: the list */
 } ngx_http_acr_cache_kind_e;
 
 

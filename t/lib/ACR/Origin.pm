@@ -189,6 +189,8 @@ sub request {
         sysread($fh, $in, 65536, length($in)) or return 0;
     }
 
+    return 0 if getppid() != $parent;
+
     my ($method, $target) = $in =~ /^(\S+) (\S+)/;
     my ($range, $last) = $in =~ /^Range: *bytes=(\d+)-(\d*)\r$/mi;
     my $asked = defined $range ? $range . ($last ne '' ? "-$last" : '') : '-';
