@@ -71,6 +71,7 @@ typedef struct {
     size_t                     fill_rate;  /* bytes a second of all; 0: any */
     ngx_queue_t                fills;      /* that this worker needs */
     ngx_event_t                fill_tick;  /* when it looks at them */
+    ngx_uint_t                 directs;    /* ngx_http_acr_direct_t's */
     ngx_queue_t                turns;      /* ngx_http_acr_turn_t's */
 
     ngx_event_t                keeper;     /* timer of the background work */
@@ -158,6 +159,7 @@ typedef struct {
 typedef struct ngx_http_acr_body_s   ngx_http_acr_body_t;
 typedef struct ngx_http_acr_ahead_s  ngx_http_acr_ahead_t;
 typedef struct ngx_http_acr_through_s  ngx_http_acr_through_t;
+typedef struct ngx_http_acr_direct_s  ngx_http_acr_direct_t;
 
 typedef struct {
     ngx_http_acr_loc_conf_t   *conf;
@@ -184,6 +186,8 @@ typedef struct {
     struct ngx_http_acr_step_s  *steps;    /* that are over */
     struct ngx_http_acr_settle_list_s  *settling;  /* the same */
     ngx_http_acr_ahead_t      *ahead;      /* of a file that is sent, or NULL */
+    ngx_http_acr_direct_t     *direct;     /* that is sent as it comes, or NULL
+                                              */
 
     unsigned                   passed:1;   /* the origin may be asked... */
     unsigned                   probe:1;    /* ...to see whether it is back */

@@ -44,8 +44,10 @@ typedef enum {
     NGX_HTTP_ACR_CACHE_HELD,           /* of a digest: when the origin has said
                                           that it is a blob of the repository,
                                           and of how many bytes */
-    NGX_HTTP_ACR_CACHE_TOKEN           /* of a request for a token: the answer
+    NGX_HTTP_ACR_CACHE_TOKEN,          /* of a request for a token: the answer
                                           of the origin, until the token ends */
+    NGX_HTTP_ACR_CACHE_REFERRED        /* of a digest: when its origin was asked
+                                          for its referrers, and the list */
 } ngx_http_acr_cache_kind_e;
 
 

@@ -19,6 +19,8 @@ typedef struct {
 static ngx_int_t ngx_http_acr_missing_probe(void *data, ngx_log_t *log);
 static void ngx_http_acr_missing_probed(ngx_http_request_t *r, void *data,
     ngx_int_t rc);
+static ngx_int_t ngx_http_acr_file_begin(ngx_http_request_t *r,
+    ngx_uint_t by_tag, acr_error_e missing);
 static ngx_int_t ngx_http_acr_file_content(ngx_http_request_t *r, off_t *size,
     ngx_buf_t *b);
 static ngx_int_t ngx_http_acr_file_open(ngx_http_request_t *r, off_t size,
@@ -81,6 +83,43 @@ void
 ngx_http_acr_send_opened(ngx_http_request_t *r, off_t size, ngx_str_t *type,
     ngx_uint_t by_tag, acr_error_e missing, ngx_buf_t *b)
 {
+    if (ngx_http_acr_file_begin(r, by_tag, missing) != NGX_OK) {
+        return;
+    }
+
+    r->allow_ranges = size ? 1 : 0;
+
+    ngx_http_acr_send_buf(r, NGX_HTTP_OK, type, size, b);
+}
+
+
+ngx_int_t
+ngx_http_acr_send_part(ngx_http_request_t *r, acr_range_t *range, off_t size,
+    ngx_str_t *type, ngx_uint_t by_tag, acr_error_e missing)
+{
+    if (ngx_http_acr_file_begin(r, by_tag, missing) != NGX_OK) {
+        return NGX_DONE;
+    }
+
+    if (ngx_http_acr_header_printf(r, "Content-Range", "bytes %uL-%uL/%O",
+                                   range->start, range->end, size)
+        != NGX_OK)
+    {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return NGX_DONE;
+    }
+
+    return ngx_http_acr_send_head(r, NGX_HTTP_PARTIAL_CONTENT, type,
+                                  range->end - range->start + 1);
+}
+
+
+/* conditions and headers; NGX_DONE: the request has ended */
+
+static ngx_int_t
+ngx_http_acr_file_begin(ngx_http_request_t *r, ngx_uint_t by_tag,
+    acr_error_e missing)
+{
     ngx_str_t  *digest;
 
     digest = &ngx_http_acr_get_ctx(r)->digest;
@@ -97,7 +136,7 @@ ngx_http_acr_send_opened(ngx_http_request_t *r, off_t size, ngx_str_t *type,
         ngx_http_acr_fail_status(r, NGX_HTTP_PRECONDITION_FAILED, missing,
                                  "If-Match names other content", "digest",
                                  digest);
-        return;
+        return NGX_DONE;
     }
 
     r->headers_in.if_match = NULL;
@@ -108,14 +147,12 @@ ngx_http_acr_send_opened(ngx_http_request_t *r, off_t size, ngx_str_t *type,
         r->headers_in.range = NULL;
     }
 
-    r->allow_ranges = size ? 1 : 0;
-
     if (ngx_http_acr_file_headers(r, digest, by_tag) != NGX_OK) {
         ngx_http_acr_fail_errno(r, NGX_ERROR);
-        return;
+        return NGX_DONE;
     }
 
-    ngx_http_acr_send_buf(r, NGX_HTTP_OK, type, size, b);
+    return NGX_OK;
 }
 
 

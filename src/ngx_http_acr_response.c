@@ -301,11 +301,30 @@ void
 ngx_http_acr_send_buf(ngx_http_request_t *r, ngx_uint_t status,
     ngx_str_t *type, off_t size, ngx_buf_t *b)
 {
-    ngx_int_t    rc;
     ngx_chain_t  out;
 
-    if (ngx_http_acr_begin(r, status) != NGX_OK) {
+    if (ngx_http_acr_send_head(r, status, type, size) != NGX_OK) {
         return;
+    }
+
+    b->last_buf = 1;
+    b->last_in_chain = 1;
+
+    out.buf = b;
+    out.next = NULL;
+
+    ngx_http_acr_finalize(r, ngx_http_output_filter(r, &out));
+}
+
+
+ngx_int_t
+ngx_http_acr_send_head(ngx_http_request_t *r, ngx_uint_t status,
+    ngx_str_t *type, off_t size)
+{
+    ngx_int_t  rc;
+
+    if (ngx_http_acr_begin(r, status) != NGX_OK) {
+        return NGX_DONE;
     }
 
     r->headers_out.content_length_n = size;
@@ -328,21 +347,15 @@ ngx_http_acr_send_buf(ngx_http_request_t *r, ngx_uint_t status,
         ngx_http_acr_fail_status(r, NGX_HTTP_RANGE_NOT_SATISFIABLE,
                                  ACR_E_SIZE_INVALID,
                                  "no part of the range exists", NULL, NULL);
-        return;
+        return NGX_DONE;
     }
 
     if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
         ngx_http_acr_finalize(r, rc);
-        return;
+        return NGX_DONE;
     }
 
-    b->last_buf = 1;
-    b->last_in_chain = 1;
-
-    out.buf = b;
-    out.next = NULL;
-
-    ngx_http_acr_finalize(r, ngx_http_output_filter(r, &out));
+    return NGX_OK;
 }
 
 

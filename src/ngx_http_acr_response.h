@@ -58,6 +58,11 @@ void ngx_http_acr_send_json(ngx_http_request_t *r, ngx_uint_t status,
 void ngx_http_acr_send_buf(ngx_http_request_t *r, ngx_uint_t status,
     ngx_str_t *type, off_t size, ngx_buf_t *b);
 
+/* the same without b, which the caller sends: NGX_OK, or NGX_DONE if the
+   request has ended, since it has no body or could not be answered */
+ngx_int_t ngx_http_acr_send_head(ngx_http_request_t *r, ngx_uint_t status,
+    ngx_str_t *type, off_t size);
+
 /*
  * Sends the blob or manifest ctx->digest of that many bytes with 200 (ranges
  * and conditions are nginx's), and ends the request.  type: Content-Type, in
@@ -84,6 +89,11 @@ ngx_int_t ngx_http_acr_open_content(ngx_http_request_t *r, off_t *size,
 /* and the second, also for what there is of a content that comes */
 void ngx_http_acr_send_opened(ngx_http_request_t *r, off_t size,
     ngx_str_t *type, ngx_uint_t by_tag, acr_error_e missing, ngx_buf_t *b);
+
+/* the head of a part of it, with 206, whatever Range says.  NGX_OK: the caller
+   sends the part, and ends the request; NGX_DONE: it has ended */
+ngx_int_t ngx_http_acr_send_part(ngx_http_request_t *r, acr_range_t *range,
+    off_t size, ngx_str_t *type, ngx_uint_t by_tag, acr_error_e missing);
 
 /*
  * Ends the request like ngx_http_acr_fail() if the directory does not have

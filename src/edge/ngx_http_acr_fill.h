@@ -9,6 +9,7 @@
  *     ngx_http_acr_filler_ask.c  ...from the origin
  *     ngx_http_acr_adopt.c    what was fetched becomes a repository's
  *     ngx_http_acr_follow.c   requests that are answered from one
+ *     ngx_http_acr_direct.c   parts that are far ahead of one
  *
  * A fill goes on although its followers leave, and if its worker dies another
  * one goes on with it, where it was saved.  What is there of it is sent before

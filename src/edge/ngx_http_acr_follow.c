@@ -3,12 +3,13 @@
  * Requests for contents that are being fetched.  Until the size is known such a
  * request waits; then its head is sent, and nginx's range filter and ours
  * (ngx_http_acr_ahead.h) send what is there of the body, and wait for the rest.
+ * A part that is far ahead comes directly (ngx_http_acr_direct.h).
  */
 
 #include "../ngx_http_acr_ahead.h"
 #include "../ngx_http_acr_response.h"
 #include "../ngx_http_acr_step.h"
-#include "ngx_http_acr_fill.h"
+#include "ngx_http_acr_direct.h"
 
 
 typedef struct {
@@ -27,6 +28,7 @@ static void ngx_http_acr_follow_join(ngx_http_request_t *r,
     ngx_http_acr_follow_t *follow);
 static void ngx_http_acr_follow_check(ngx_http_request_t *r,
     ngx_http_acr_follow_t *follow);
+static void ngx_http_acr_follow_near(ngx_http_request_t *r, void *data);
 static void ngx_http_acr_follow_moved(void *data);
 static void ngx_http_acr_follow_fail(ngx_http_request_t *r,
     ngx_http_acr_fill_error_e error);
@@ -164,11 +166,21 @@ ngx_http_acr_follow_check(ngx_http_request_t *r, ngx_http_acr_follow_t *follow)
         return;
     }
 
-    if (look.now.size > 0 && look.fd != NGX_INVALID_FILE
+    if (look.now.size > 0
         && (follow->source.has || look.now.source == source))
     {
-        ngx_http_acr_follow_send(r, follow, &look);
-        return;
+        if (ngx_http_acr_direct(r, &follow->source, look.now.size,
+                                look.now.mark, ngx_http_acr_follow_near,
+                                follow)
+            == NGX_OK)
+        {
+            return;
+        }
+
+        if (look.fd != NGX_INVALID_FILE) {
+            ngx_http_acr_follow_send(r, follow, &look);
+            return;
+        }
     }
 
     /* what has no bytes, or an unknown number of them, is sent when it is
@@ -176,6 +188,15 @@ ngx_http_acr_follow_check(ngx_http_request_t *r, ngx_http_acr_follow_t *follow)
 
     ngx_http_acr_enter(r);
     ngx_http_acr_fill_wait(&follow->follower, -1);
+}
+
+
+/* the origin does not give the part by itself */
+
+static void
+ngx_http_acr_follow_near(ngx_http_request_t *r, void *data)
+{
+    ngx_http_acr_follow_check(r, data);
 }
 
 

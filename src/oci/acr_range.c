@@ -126,3 +126,55 @@ acr_content_range_parse(acr_range_t *range, uint64_t *total,
 
     return acr_range_number(&p, end, total);
 }
+
+
+int
+acr_range_single(acr_range_t *range, uint64_t size, const unsigned char *p,
+    size_t n)
+{
+    uint64_t              first, last;
+    acr_text_t            text;
+    const unsigned char  *end;
+
+    end = p + n;
+
+    text.data = p;
+    text.len = n;
+
+    if (size == 0 || !acr_text_begins(&text, "bytes=")) {
+        return ACR_INVALID;
+    }
+
+    p += sizeof("bytes=") - 1;
+    last = size - 1;
+
+    if (p < end && *p == '-') {
+        p++;
+
+        /* the last so many */
+
+        if (acr_range_number(&p, end, &first) != ACR_OK || first == 0) {
+            return ACR_INVALID;
+        }
+
+        first = (first < size) ? size - first : 0;
+
+    } else {
+
+        if (acr_range_number(&p, end, &first) != ACR_OK
+            || p == end || *p++ != '-'
+            || (p != end && acr_range_number(&p, end, &last) != ACR_OK))
+        {
+            return ACR_INVALID;
+        }
+    }
+
+    if (p != end || last < first || first >= size) {
+        return ACR_INVALID;
+    }
+
+    range->start = first;
+    range->end = (last < size) ? last : size - 1;
+
+    return ACR_OK;
+}

@@ -47,9 +47,57 @@ content_range(const char *s, size_t n, int rc, uint64_t start, uint64_t end,
     content_range(s, sizeof(s) - 1, rc, start, end, total, #s)
 
 
+static void
+single(const char *s, size_t n, uint64_t size, int rc, uint64_t start,
+    uint64_t end, const char *name)
+{
+    int          got;
+    acr_range_t  r;
+
+    r.start = 77;
+    r.end = 77;
+
+    got = acr_range_single(&r, size, tap_copy(s, n), n);
+
+    ok(got == rc && (got != ACR_OK || (r.start == start && r.end == end)),
+       "%s of a request, of %d", name, (int) size);
+}
+
+
+#define asked(s, size, start, end)                                           \
+    single(s, sizeof(s) - 1, size, ACR_OK, start, end, #s)
+#define other(s, size)                                                       \
+    single(s, sizeof(s) - 1, size, ACR_INVALID, 0, 0, #s)
+
+
 int
 main(void)
 {
+    asked("bytes=0-9", 10, 0, 9);
+    asked("bytes=0-0", 10, 0, 0);
+    asked("Bytes=5-", 10, 5, 9);
+    asked("bytes=9-", 10, 9, 9);
+    asked("bytes=5-100", 10, 5, 9);
+    asked("bytes=-3", 10, 7, 9);
+    asked("bytes=-30", 10, 0, 9);
+    asked("bytes=5-9223372036854775807", 10, 5, 9);
+    other("bytes=-0", 10);
+    other("bytes=10-", 10);
+    other("bytes=5-4", 10);
+    other("bytes=0-", 0);
+    other("bytes=-1", 0);
+    other("bytes=0-1,3-4", 10);
+    other("bytes= 0-1", 10);
+    other("bytes=0-1 ", 10);
+    other("bytes=", 10);
+    other("bytes=-", 10);
+    other("bytes=5", 10);
+    other("bytes=a-b", 10);
+    other("bytes=5-9223372036854775808", 10);
+    other("items=0-1", 10);
+    other("bytes", 10);
+    other("", 10);
+
     answer("bytes 0-9/10", ACR_OK, 0, 9, 10);
     answer("Bytes 5-9/1000", ACR_OK, 5, 9, 1000);
     answer("bytes 0-0/9223372036854775807", ACR_OK, 0, 0, INT64_MAX);

@@ -14,6 +14,9 @@ package ACR::Origin;
 #   no_range  Range is passed over
 #   cut       the connection breaks at this offset; cuts => how often (always)
 #   hold      at this offset it waits until the rule has none
+#   wait      before the answer, the same; DIR/left is there if nobody did
+#   shift     Content-Range is wrong by so much
+#   part => { RULE }    changes it for ranges that begin beyond hold
 #   size      what Content-Length says; none => 1: chunked
 # A line of asked() is "METHOD TARGET RANGE IF-MATCH AUTHORIZATION"; sent() is
 # how many bytes of bodies were sent.
@@ -190,16 +193,25 @@ sub request {
     return 0 if getppid() != $parent;
 
     my ($method, $target) = $in =~ /^(\S+) (\S+)/;
-    my ($range) = $in =~ /^Range: *bytes=(\d+)-\r$/mi;
+    my ($range, $last) = $in =~ /^Range: *bytes=(\d+)-(\d*)\r$/mi;
+    my $asked = defined $range ? $range . ($last ne '' ? "-$last" : '') : '-';
     my ($match) = $in =~ /^If-Match: *(.*?)\r$/mi;
     my ($secret) = $in =~ /^Authorization: *(.*?)\r$/mi;
 
     note("$dir/asked", join(' ', $method, $target,
                             map { defined $_ ? $_ : '-' }
-                            $range, $match, $secret));
+                            $asked, $match, $secret));
 
-    my $rule = ACR::Server::told($dir)->{$target};
+    my $rule = rule_of($dir, $target, $range);
     my $status = $rule ? $rule->{status} || 200 : 404;
+
+    while ($rule && $rule->{wait} && getppid() == $parent) {
+        if (IO::Select->new($fh)->can_read(0.01)) {
+            ACR::Node::spew("$dir/left", '');
+            return 0;
+        }
+        $rule = rule_of($dir, $target, $range);
+    }
 
     if (!$rule || !$rule->{file} || $status >= 300) {
         my $body = "{\"errors\":[]}\n";
@@ -211,6 +223,7 @@ sub request {
 
     my $size = -s $rule->{file};
     my $from = 0;
+    my $end = $size;
 
     if (defined $match && $rule->{etag} && $match ne $rule->{etag}) {
         print $fh head(412, 0, $rule);
@@ -227,21 +240,35 @@ sub request {
             return 1;
         }
         $from = $range;
+        $end = $last + 1 if $last ne '' && $last < $size;
         $status = 206;
-        @part = (sprintf('Content-Range: bytes %d-%d/%d', $from, $size - 1,
-                         $rule->{size} || $size));
+        my $shift = $rule->{shift} || 0;
+        @part = (sprintf('Content-Range: bytes %d-%d/%d', $from + $shift,
+                         $end - 1 + $shift, $rule->{size} || $size));
     }
 
-    my $length = ($rule->{size} || $size) - $from;
+    my $length = ($end == $size && $rule->{size} || $end) - $from;
     print $fh head($status, $rule->{none} ? undef : $length, $rule, @part);
     $fh->flush();
 
     return 1 if $method eq 'HEAD';
 
-    my $sent = body($fh, $dir, $parent, $target, $from);
+    my $sent = body($fh, $dir, $parent, $target, $from, $end);
     note("$dir/sent", $sent);
 
     return !$rule->{none} && $sent == $length;
+}
+
+
+sub rule_of {
+    my ($dir, $target, $from) = @_;
+
+    my $rule = ACR::Server::told($dir)->{$target};
+
+    return $rule if !$rule || !$rule->{part} || !defined $from
+                    || $from <= $rule->{hold};
+
+    return { %$rule, hold => undef, %{ $rule->{part} } };
 }
 
 
@@ -262,10 +289,10 @@ sub head {
 
 # the bytes that were sent
 sub body {
-    my ($fh, $dir, $parent, $target, $at) = @_;
+    my ($fh, $dir, $parent, $target, $at, $end) = @_;
 
     my $from = $at;
-    my $rule = ACR::Server::told($dir)->{$target};
+    my $rule = rule_of($dir, $target, $from);
 
     open(my $file, '<:raw', $rule->{file}) or die "$rule->{file}: $!\n";
     seek($file, $at, 0);
@@ -278,7 +305,7 @@ sub body {
         my $stop = defined $cut ? $cut : 9e15;
 
         if (defined $rule->{hold} && $at >= $rule->{hold}) {
-            while (defined($rule = ACR::Server::told($dir)->{$target})
+            while (defined($rule = rule_of($dir, $target, $from))
                    && defined $rule->{hold})
             {
                 return $at - $from
@@ -292,6 +319,7 @@ sub body {
 
         my $n = 65536;
         $n = $stop - $at if $stop - $at < $n;
+        $n = $end - $at if $end - $at < $n;
         $n = $rule->{hold} - $at
             if defined $rule->{hold} && $rule->{hold} - $at < $n;
 

@@ -1,0 +1,796 @@
+
+#include "ngx_http_acr_referred.h"
+#include "../edge/ngx_http_acr_rule.h"
+#include "../edge/ngx_http_acr_turn.h"
+#include "../oci/acr_descriptor.h"
+
+
+/* ms after which a timer that keeps an exiting worker alive is set anew */
+#define NGX_HTTP_ACR_REFERRED_GUARD  60000
+
+#define NGX_HTTP_ACR_REFERRED_LINK   4096
+
+
+/*
+ * A list is text, in memory as well as here: a line of each, the digest, a
+ * space, and the descriptor.  In memory the time when it was asked for comes
+ * first.
+ */
+
+typedef struct {
+    ngx_http_request_t             *request;
+    ngx_http_acr_rule_t            *rule;
+    ngx_str_t                       source;    /* the repository's name there */
+    u_char                          name[ACR_NAME_MAX];
+    ngx_str_t                       type;
+    ngx_str_t                       key;       /* of the memory and the turn */
+
+    ngx_http_acr_turn_t             turn;
+    ngx_http_acr_remote_request_t   remote;
+    ngx_http_acr_fetch_header_t     accept;
+    ngx_event_t                     guard;
+    ngx_uint_t                      pages;
+
+    /* malloc'd, for a thread */
+    u_char                         *page;
+    size_t                          len;
+    char                           *lines[NGX_HTTP_ACR_REFERRED_MAX];
+    ngx_uint_t                      nlines;
+    size_t                          size;
+
+    ngx_array_t                    *list;
+    ngx_http_acr_next_pt            next;
+    void                           *data;
+
+    unsigned                        tag:1;     /* the tag is asked for */
+} ngx_http_acr_referred_ask_t;
+
+
+static ngx_int_t ngx_http_acr_referred_key(ngx_http_request_t *r,
+    ngx_http_acr_referred_ask_t *ask);
+static void ngx_http_acr_referred_cleanup(void *data);
+static ngx_int_t ngx_http_acr_referred_recall(
+    ngx_http_acr_referred_ask_t *ask);
+static void ngx_http_acr_referred_take(ngx_http_acr_referred_ask_t *ask);
+static void ngx_http_acr_referred_shared(ngx_http_request_t *r, void *data,
+    ngx_int_t rc);
+static void ngx_http_acr_referred_first(ngx_http_acr_referred_ask_t *ask);
+static ngx_int_t ngx_http_acr_referred_path(ngx_http_acr_referred_ask_t *ask);
+static void ngx_http_acr_referred_send(ngx_http_acr_referred_ask_t *ask);
+static void ngx_http_acr_referred_guard(ngx_event_t *ev);
+static void ngx_http_acr_referred_answered(
+    ngx_http_acr_remote_request_t *request);
+static void ngx_http_acr_referred_answer(ngx_http_acr_referred_ask_t *ask);
+static ngx_uint_t ngx_http_acr_referred_missing(
+    ngx_http_acr_remote_request_t *request);
+static ngx_int_t ngx_http_acr_referred_link(ngx_http_acr_referred_ask_t *ask);
+static ngx_int_t ngx_http_acr_referred_read(void *data, ngx_log_t *log);
+static ngx_int_t ngx_http_acr_referred_add(ngx_http_acr_referred_ask_t *ask,
+    json_t *object);
+static char *ngx_http_acr_referred_line(const acr_digest_t *digest,
+    json_t *object);
+static void ngx_http_acr_referred_got(ngx_http_request_t *r, void *data,
+    ngx_int_t rc);
+static void ngx_http_acr_referred_note(ngx_http_acr_referred_ask_t *ask);
+static int ngx_http_acr_referred_compare(const void *one, const void *two);
+static ngx_int_t ngx_http_acr_referred_split(ngx_http_acr_referred_ask_t *ask,
+    ngx_str_t *text);
+static void ngx_http_acr_referred_end(ngx_http_acr_referred_ask_t *ask,
+    ngx_int_t rc);
+
+
+void
+ngx_http_acr_referred(ngx_http_request_t *r, ngx_str_t *type,
+    ngx_array_t *list, ngx_http_acr_next_pt next, void *data)
+{
+    ngx_pool_cleanup_t           *cln;
+    ngx_http_acr_ctx_t           *ctx;
+    ngx_http_acr_referred_ask_t  *ask;
+
+    ctx = ngx_http_acr_get_ctx(r);
+
+    if (ctx->conf->cache_rules == NULL) {
+        next(r, data, NGX_DECLINED);
+        return;
+    }
+
+    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_acr_referred_ask_t));
+
+    if (cln == NULL) {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return;
+    }
+
+    ask = cln->data;
+
+    ngx_memzero(ask, sizeof(ngx_http_acr_referred_ask_t));
+
+    ask->rule = ngx_http_acr_rule_find(ctx->conf->cache_rules,
+                                       &ctx->repository, &ask->source,
+                                       ask->name);
+    if (ask->rule == NULL) {
+        next(r, data, NGX_DECLINED);
+        return;
+    }
+
+    ask->request = r;
+    ask->type = *type;
+    ask->list = list;
+    ask->next = next;
+    ask->data = data;
+
+    cln->handler = ngx_http_acr_referred_cleanup;
+
+    if (ngx_http_acr_referred_key(r, ask) != NGX_OK) {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return;
+    }
+
+    if (ngx_http_acr_referred_recall(ask) == NGX_OK) {
+        ctx->cache_status = "HIT";
+        next(r, data, NGX_OK);
+        return;
+    }
+
+    ngx_http_acr_referred_take(ask);
+}
+
+
+/* no tag has it as a name, and no digest; at its end is what is different */
+
+static ngx_int_t
+ngx_http_acr_referred_key(ngx_http_request_t *r,
+    ngx_http_acr_referred_ask_t *ask)
+{
+    ngx_str_t  *digest;
+
+    digest = &ngx_http_acr_get_ctx(r)->digest;
+
+    ask->key.data = ngx_pnalloc(r->pool, ask->type.len + 1 + digest->len);
+
+    if (ask->key.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ask->key.len = ngx_sprintf(ask->key.data, "%V?%V", &ask->type, digest)
+                   - ask->key.data;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_acr_referred_cleanup(void *data)
+{
+    ngx_http_acr_referred_ask_t *ask = data;
+
+    ngx_http_acr_remote_cancel(&ask->remote);
+    ngx_http_acr_turn_give(&ask->turn, NGX_AGAIN);
+
+    if (ask->guard.timer_set) {
+        ngx_del_timer(&ask->guard);
+    }
+
+    if (ask->page) {
+        ngx_free(ask->page);
+    }
+
+    while (ask->nlines) {
+        free(ask->lines[--ask->nlines]);
+    }
+}
+
+
+static ngx_int_t
+ngx_http_acr_referred_recall(ngx_http_acr_referred_ask_t *ask)
+{
+    time_t                when;
+    ssize_t               n;
+    uint64_t              kind;
+    ngx_str_t             text;
+    ngx_http_acr_ctx_t   *ctx;
+    ngx_http_acr_zone_t  *zone;
+
+    ctx = ngx_http_acr_get_ctx(ask->request);
+    zone = ctx->registry->zone;
+
+    if (zone->cache == NULL) {
+        return NGX_DECLINED;
+    }
+
+    kind = (uint64_t) ctx->registry->identity << 8
+           | NGX_HTTP_ACR_CACHE_REFERRED;
+
+    n = ngx_http_acr_cache_get(zone->cache, kind, &ctx->repository, &ask->key,
+                               NULL, NGX_MAX_SIZE_T_VALUE);
+
+    if (n < (ssize_t) sizeof(when)) {
+        return NGX_DECLINED;
+    }
+
+    text.data = ngx_pnalloc(ask->request->pool, n);
+
+    if (text.data == NULL
+        || ngx_http_acr_cache_get(zone->cache, kind, &ctx->repository,
+                                  &ask->key, text.data, n)
+           != n)
+    {
+        return NGX_DECLINED;
+    }
+
+    ngx_memcpy(&when, text.data, sizeof(when));
+
+    if (ngx_time() - when >= ask->rule->valid) {
+        return NGX_DECLINED;
+    }
+
+    text.data += sizeof(when);
+    text.len = n - sizeof(when);
+
+    return ngx_http_acr_referred_split(ask, &text);
+}
+
+
+static void
+ngx_http_acr_referred_take(ngx_http_acr_referred_ask_t *ask)
+{
+    if (ngx_http_acr_turn_take(ask->request, &ask->turn, &ask->key,
+                               ngx_http_acr_referred_shared, ask)
+        == NGX_OK)
+    {
+        ngx_http_acr_referred_first(ask);
+    }
+}
+
+
+/* another request has asked; a list that is too large to be remembered each one
+   asks for by itself */
+
+static void
+ngx_http_acr_referred_shared(ngx_http_request_t *r, void *data, ngx_int_t rc)
+{
+    ngx_http_acr_referred_ask_t *ask = data;
+
+    if (rc == NGX_OK && ngx_http_acr_referred_recall(ask) != NGX_OK) {
+        ngx_http_acr_referred_first(ask);
+        return;
+    }
+
+    if (rc == NGX_AGAIN) {
+        ngx_http_acr_referred_take(ask);
+        return;
+    }
+
+    ngx_http_acr_referred_end(ask, rc);
+}
+
+
+/* --- the origin */
+
+static void
+ngx_http_acr_referred_first(ngx_http_acr_referred_ask_t *ask)
+{
+    ngx_str_t                      *scope;
+    ngx_http_request_t             *r;
+    ngx_http_acr_remote_request_t  *request;
+
+    r = ask->request;
+    request = &ask->remote;
+    scope = &request->scope;
+
+    ngx_str_set(&ask->accept.name, "Accept");
+    ngx_str_set(&ask->accept.value, "application/vnd.oci.image.index.v1+json");
+
+    request->remote = ask->rule->remote;
+    request->headers = &ask->accept;
+    request->nheaders = 1;
+    request->max = ngx_http_acr_get_ctx(r)->conf->max_manifest_size;
+    request->done = ngx_http_acr_referred_answered;
+    request->data = ask;
+
+    ask->guard.handler = ngx_http_acr_referred_guard;
+    ask->guard.data = ask;
+    ask->guard.log = ngx_cycle->log;
+
+    scope->data = ngx_pnalloc(r->pool, sizeof("repository::pull")
+                                       + ask->source.len);
+
+    if (scope->data == NULL || ngx_http_acr_referred_path(ask) != NGX_OK) {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return;
+    }
+
+    scope->len = ngx_sprintf(scope->data, "repository:%V:pull", &ask->source)
+                 - scope->data;
+
+    ngx_http_acr_referred_send(ask);
+}
+
+
+/* names, digests and tags need no escaping */
+
+static ngx_int_t
+ngx_http_acr_referred_path(ngx_http_acr_referred_ask_t *ask)
+{
+    u_char     *p;
+    ngx_str_t  *digest, *path;
+
+    path = &ask->remote.path;
+    digest = &ngx_http_acr_get_ctx(ask->request)->digest;
+
+    path->data = ngx_pnalloc(ask->request->pool,
+                             sizeof("/v2//referrers/?artifactType=")
+                             + ask->source.len + digest->len
+                             + 3 * ask->type.len);
+
+    if (path->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (ask->tag) {
+        p = ngx_sprintf(path->data, "/v2/%V/manifests/%V", &ask->source,
+                        digest);
+
+        *ngx_strlchr(p - digest->len, p, ':') = '-';
+
+    } else {
+        p = ngx_sprintf(path->data, "/v2/%V/referrers/%V", &ask->source,
+                        digest);
+
+        if (ask->type.len) {
+            p = ngx_sprintf(p, "?artifactType=");
+            p += acr_query_escape(p, ask->type.data, ask->type.len);
+        }
+    }
+
+    path->len = p - path->data;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_acr_referred_send(ngx_http_acr_referred_ask_t *ask)
+{
+    ask->pages++;
+
+    if (ngx_http_acr_remote_start(&ask->remote) != NGX_OK) {
+        ngx_http_acr_referred_end(ask, NGX_ERROR);
+        return;
+    }
+
+    ngx_add_timer(&ask->guard, NGX_HTTP_ACR_REFERRED_GUARD);
+
+    ngx_http_acr_enter(ask->request);
+}
+
+
+static void
+ngx_http_acr_referred_guard(ngx_event_t *ev)
+{
+    ngx_add_timer(ev, NGX_HTTP_ACR_REFERRED_GUARD);
+}
+
+
+static void
+ngx_http_acr_referred_answered(ngx_http_acr_remote_request_t *request)
+{
+    ngx_connection_t             *c;
+    ngx_http_request_t           *r;
+    ngx_http_acr_referred_ask_t  *ask;
+
+    ask = request->data;
+    r = ask->request;
+    c = r->connection;
+
+    ngx_del_timer(&ask->guard);
+
+    if (ngx_http_acr_leave(r) == NGX_OK) {
+        ngx_http_acr_referred_answer(ask);
+    }
+
+    ngx_http_run_posted_requests(c);
+}
+
+
+static void
+ngx_http_acr_referred_answer(ngx_http_acr_referred_ask_t *ask)
+{
+    ngx_http_request_t             *r;
+    ngx_http_acr_remote_request_t  *request;
+
+    r = ask->request;
+    request = &ask->remote;
+
+    if (ngx_http_acr_referred_missing(request)) {
+
+        if (ask->tag || ask->pages > 1) {
+            ngx_str_null(&request->path);
+            ngx_http_acr_referred_got(r, ask, NGX_OK);
+            return;
+        }
+
+        ask->tag = 1;
+
+        if (ngx_http_acr_referred_path(ask) != NGX_OK) {
+            ngx_http_acr_fail_errno(r, NGX_ERROR);
+            return;
+        }
+
+        ngx_http_acr_referred_send(ask);
+        return;
+    }
+
+    if (request->result != NGX_HTTP_ACR_REMOTE_OK) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "acr: referrers of \"%V\" in \"%V/%V\" were not "
+                      "fetched: %V", &ngx_http_acr_get_ctx(r)->digest,
+                      &ask->rule->remote->host, &ask->source,
+                      &request->error);
+
+        ngx_http_acr_referred_end(ask, NGX_ERROR);
+        return;
+    }
+
+    /* they go with the answer */
+
+    if (ngx_http_acr_referred_link(ask) != NGX_OK) {
+        ngx_str_null(&request->path);
+    }
+
+    ask->len = request->answer.len;
+    ask->page = ngx_alloc(ask->len + 1, r->connection->log);
+
+    if (ask->page == NULL) {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return;
+    }
+
+    ngx_memcpy(ask->page, request->answer.data, ask->len);
+
+    ngx_http_acr_run(r, ngx_http_acr_get_ctx(r)->registry->slow,
+                     ngx_http_acr_referred_read, ask,
+                     ngx_http_acr_referred_got);
+}
+
+
+/* whatever else 4xx may be, it is none: 400 and 405 are usual, too */
+
+static ngx_uint_t
+ngx_http_acr_referred_missing(ngx_http_acr_remote_request_t *request)
+{
+    return request->result == NGX_HTTP_ACR_REMOTE_MISSING
+           || (request->result == NGX_HTTP_ACR_REMOTE_FAILED
+               && request->status / 100 == 4);
+}
+
+
+/* the path of the next page, if it is of the same registry */
+
+static ngx_int_t
+ngx_http_acr_referred_link(ngx_http_acr_referred_ask_t *ask)
+{
+    u_char     *p, *last;
+    ngx_str_t   link, *url, *path;
+
+    url = &ask->rule->remote->url;
+    path = &ask->remote.path;
+
+    if (ask->tag
+        || ngx_http_acr_remote_header(&ask->remote, "Link", &link) != NGX_OK
+        || link.len < 2 || link.data[0] != '<'
+        || ngx_strlcasestrn(link.data, link.data + link.len,
+                            (u_char *) "next", 4 - 1)
+           == NULL)
+    {
+        return NGX_DECLINED;
+    }
+
+    p = link.data + 1;
+    last = ngx_strlchr(p, link.data + link.len, '>');
+
+    if (last == NULL || last - p > NGX_HTTP_ACR_REFERRED_LINK) {
+        return NGX_DECLINED;
+    }
+
+    if ((size_t) (last - p) > url->len
+        && ngx_memcmp(p, url->data, url->len) == 0)
+    {
+        p += url->len;
+    }
+
+    if (last - p < 4 || ngx_memcmp(p, "/v2/", 4) != 0) {
+        return NGX_DECLINED;
+    }
+
+    link.data = p;
+    link.len = last - p;
+
+    for ( /* void */ ; p < last; p++) {
+
+        if (*p <= ' ' || *p > '~') {
+            return NGX_DECLINED;
+        }
+    }
+
+    path->len = link.len;
+    path->data = ngx_pstrdup(ask->request->pool, &link);
+
+    return (path->data == NULL) ? NGX_DECLINED : NGX_OK;
+}
+
+
+/* --- what it lists; what is no descriptor is passed over */
+
+static ngx_int_t
+ngx_http_acr_referred_read(void *data, ngx_log_t *log)
+{
+    ngx_http_acr_referred_ask_t *ask = data;
+
+    int          rc;
+    size_t       i;
+    json_t      *root, *list, *object;
+    const char  *error;
+
+    rc = acr_json_load(&root, ask->page, ask->len, &error);
+
+    ngx_free(ask->page);
+    ask->page = NULL;
+
+    if (rc != ACR_OK) {
+        return (rc == ACR_NOMEM) ? NGX_ENOMEM : NGX_DECLINED;
+    }
+
+    list = acr_json_get(root, "manifests");
+
+    json_array_foreach(list, i, object) {
+
+        if (ngx_http_acr_referred_add(ask, object) != NGX_OK) {
+            break;
+        }
+    }
+
+    json_decref(root);
+
+    return NGX_OK;
+}
+
+
+/* NGX_DONE: there is no room for more */
+
+static ngx_int_t
+ngx_http_acr_referred_add(ngx_http_acr_referred_ask_t *ask, json_t *object)
+{
+    char             *line;
+    size_t            len;
+    acr_text_t        type;
+    const char       *error;
+    acr_reference_t   reference;
+
+    if (acr_descriptor_read(&reference, object, &error) != ACR_OK) {
+        return NGX_OK;
+    }
+
+    if (ask->type.len) {
+        type = acr_json_text(acr_json_get(object, "artifactType"));
+
+        if (type.len != ask->type.len
+            || ngx_memcmp(type.data, ask->type.data, type.len) != 0)
+        {
+            return NGX_OK;
+        }
+    }
+
+    if (ask->nlines == NGX_HTTP_ACR_REFERRED_MAX) {
+        return NGX_DONE;
+    }
+
+    line = ngx_http_acr_referred_line(&reference.digest, object);
+
+    if (line == NULL) {
+        return NGX_DONE;
+    }
+
+    len = ngx_strlen(line) + 1;
+
+    if (ask->size + len > NGX_HTTP_ACR_REFERRED_SIZE) {
+        free(line);
+        return NGX_DONE;
+    }
+
+    ask->lines[ask->nlines++] = line;
+    ask->size += len;
+
+    return NGX_OK;
+}
+
+
+/* what the referrers API has of a manifest, in the order in which
+   acr_manifest_descriptor() writes it */
+
+static char *
+ngx_http_acr_referred_line(const acr_digest_t *digest, json_t *object)
+{
+    char        *text, *line;
+    json_t      *copy, *value;
+    size_t       len;
+    ngx_uint_t   i;
+
+    static const char  *names[] = {
+        "mediaType", "digest", "size", "artifactType", "annotations"
+    };
+
+    copy = json_object();
+
+    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        value = acr_json_get(object, names[i]);
+
+        if (value) {
+            (void) json_object_set(copy, names[i], value);
+        }
+    }
+
+    text = copy ? json_dumps(copy, JSON_COMPACT) : NULL;
+
+    json_decref(copy);
+
+    if (text == NULL) {
+        return NULL;
+    }
+
+    len = ngx_strlen(text);
+    line = malloc(ACR_DIGEST_MAX + 1 + len + 1);
+
+    if (line) {
+        i = acr_digest_print((u_char *) line, digest);
+        line[i++] = ' ';
+        ngx_memcpy(line + i, text, len + 1);
+    }
+
+    free(text);
+
+    return line;
+}
+
+
+static void
+ngx_http_acr_referred_got(ngx_http_request_t *r, void *data, ngx_int_t rc)
+{
+    ngx_http_acr_referred_ask_t *ask = data;
+
+    if (rc != NGX_OK) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "acr: the referrers of \"%V\" in \"%V/%V\" are no list",
+                      &ngx_http_acr_get_ctx(r)->digest,
+                      &ask->rule->remote->host, &ask->source);
+
+        ngx_http_acr_referred_end(ask, NGX_ERROR);
+        return;
+    }
+
+    if (ask->remote.path.len && ask->pages < NGX_HTTP_ACR_REFERRED_PAGES
+        && ask->nlines < NGX_HTTP_ACR_REFERRED_MAX)
+    {
+        ngx_http_acr_referred_send(ask);
+        return;
+    }
+
+    ngx_http_acr_referred_note(ask);
+}
+
+
+static void
+ngx_http_acr_referred_note(ngx_http_acr_referred_ask_t *ask)
+{
+    u_char                   *p, *text;
+    time_t                    when;
+    ngx_str_t                 lines;
+    ngx_uint_t                i;
+    ngx_http_acr_ctx_t       *ctx;
+    ngx_http_acr_registry_t  *registry;
+
+    ctx = ngx_http_acr_get_ctx(ask->request);
+    registry = ctx->registry;
+
+    qsort(ask->lines, ask->nlines, sizeof(char *),
+          ngx_http_acr_referred_compare);
+
+    text = ngx_pnalloc(ask->request->pool, sizeof(when) + ask->size);
+
+    if (text == NULL) {
+        ngx_http_acr_fail_errno(ask->request, NGX_ERROR);
+        return;
+    }
+
+    when = ngx_time();
+
+    p = ngx_cpymem(text, &when, sizeof(when));
+    lines.data = p;
+
+    for (i = 0; i < ask->nlines; i++) {
+        p = ngx_cpymem(p, ask->lines[i], ngx_strlen(ask->lines[i]));
+        *p++ = '\n';
+    }
+
+    lines.len = p - lines.data;
+
+    if (registry->zone->cache) {
+        ngx_http_acr_cache_put(registry->zone->cache,
+                               (uint64_t) registry->identity << 8
+                               | NGX_HTTP_ACR_CACHE_REFERRED,
+                               &ctx->repository, &ask->key,
+                               ngx_http_acr_cache_stamp(registry->zone->cache),
+                               text, p - text);
+    }
+
+    if (ngx_http_acr_referred_split(ask, &lines) != NGX_OK) {
+        ngx_http_acr_fail_errno(ask->request, NGX_ERROR);
+        return;
+    }
+
+    ngx_http_acr_referred_end(ask, NGX_OK);
+}
+
+
+static int
+ngx_http_acr_referred_compare(const void *one, const void *two)
+{
+    return ngx_strcmp(*(char * const *) one, *(char * const *) two);
+}
+
+
+/* a digest that is there twice is listed once */
+
+static ngx_int_t
+ngx_http_acr_referred_split(ngx_http_acr_referred_ask_t *ask, ngx_str_t *text)
+{
+    u_char                   *p, *space, *end, *last;
+    ngx_str_t                 digest;
+    ngx_http_acr_referred_t  *item;
+
+    ngx_str_null(&digest);
+
+    last = text->data + text->len;
+
+    for (p = text->data; p < last; p = end + 1) {
+        end = ngx_strlchr(p, last, '\n');
+        space = ngx_strlchr(p, last, ' ');
+
+        if (end == NULL || space == NULL || space > end) {
+            return NGX_ERROR;
+        }
+
+        if (digest.len == (size_t) (space - p)
+            && ngx_memcmp(digest.data, p, digest.len) == 0)
+        {
+            continue;
+        }
+
+        item = ngx_array_push(ask->list);
+
+        if (item == NULL) {
+            return NGX_ERROR;
+        }
+
+        digest.data = p;
+        digest.len = space - p;
+
+        item->digest = digest;
+        item->descriptor.data = space + 1;
+        item->descriptor.len = end - space - 1;
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_acr_referred_end(ngx_http_acr_referred_ask_t *ask, ngx_int_t rc)
+{
+    ngx_http_acr_get_ctx(ask->request)->cache_status = (rc == NGX_OK)
+                                                       ? "MISS" : "STALE";
+
+    ngx_http_acr_turn_give(&ask->turn, rc);
+
+    ask->next(ask->request, ask->data, rc);
+}
