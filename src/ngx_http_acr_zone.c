@@ -5,7 +5,7 @@
 #include <time.h>
 
 
-#define NGX_HTTP_ACR_ZONE_VERSION  4
+#define NGX_HTTP_ACR_ZONE_VERSION  5
 
 /* counters and fills are less than this */
 #define NGX_HTTP_ACR_ZONE_MIN      (1024 * 1024)
@@ -288,6 +288,25 @@ ngx_http_acr_observe(ngx_http_acr_zone_t *zone, ngx_uint_t metric, uint64_t us)
     if (us) {
         ngx_http_acr_count(zone, metric + NGX_HTTP_ACR_N_BOUNDS + 1, us);
     }
+}
+
+
+void
+ngx_http_acr_gauge_less(ngx_http_acr_zone_t *zone, ngx_uint_t metric,
+    ngx_uint_t n)
+{
+    ngx_atomic_t       *word;
+    ngx_atomic_uint_t   old;
+
+    if (zone == NULL || zone->counters == NULL) {
+        return;
+    }
+
+    word = &zone->counters->parts[0].words[metric];
+
+    do {
+        old = *word;
+    } while (!ngx_atomic_cmp_set(word, old, old - ngx_min(old, n)));
 }
 
 

@@ -95,6 +95,8 @@ ngx_http_acr_filler_start(ngx_http_acr_fill_t *fill)
     fill->filler = filler;
     fill->busy++;
 
+    ngx_http_acr_worker_add(fill->registry->zone, NGX_HTTP_ACR_W_FILLS, 1);
+
     return NGX_OK;
 }
 
@@ -548,6 +550,7 @@ ngx_http_acr_filler_end(ngx_http_acr_filler_t *filler,
 
     fill->filler = NULL;
 
+    ngx_http_acr_worker_add(fill->registry->zone, NGX_HTTP_ACR_W_FILLS, -1);
     ngx_http_acr_fill_moved(fill);
 
     ngx_destroy_pool(filler->pool);
