@@ -37,6 +37,16 @@
 
 typedef struct ngx_http_acr_auth_s        ngx_http_acr_auth_t;
 typedef struct ngx_http_acr_credential_s  ngx_http_acr_credential_t;
+typedef struct ngx_http_acr_used_s        ngx_http_acr_used_t;
+
+
+/* acr_edge_cache: what an edge node keeps at most */
+
+typedef struct {
+    off_t                      max_size;   /* bytes; 0: any */
+    off_t                      min_free;   /* bytes; 0: any */
+    time_t                     inactive;   /* seconds; 0: it stays */
+} ngx_http_acr_edge_cache_t;
 
 
 /* one directory and one set of keys in a Redis; shared by the locations that
@@ -70,6 +80,9 @@ typedef struct {
     ngx_queue_t                fills;      /* that this worker needs */
     ngx_event_t                fill_tick;  /* when it looks at them */
     ngx_queue_t                turns;      /* ngx_http_acr_turn_t's */
+
+    ngx_http_acr_edge_cache_t  edge_cache;
+    ngx_http_acr_used_t       *used;       /* of this worker of an edge node */
 
     ngx_event_t                keeper;     /* timer of the background work */
     ngx_http_acr_task_t        seal;       /* of this node's marks */
@@ -130,6 +143,7 @@ typedef struct {
     time_t                     origin_valid; /* seconds for which an origin is
                                               believed that it has a blob */
     ngx_flag_t                 edge;       /* requests go on to the origin */
+    ngx_http_acr_edge_cache_t *edge_cache; /* or NULL */
 
     ngx_array_t               *cache_rules; /* ngx_http_acr_rule_t, or NULL */
     ngx_uint_t                 fill_max;
@@ -179,6 +193,7 @@ typedef struct {
     struct ngx_http_acr_settle_list_s  *settling;  /* the same */
     ngx_http_acr_ahead_t      *ahead;      /* of a file that is sent, or NULL */
 
+    unsigned                   refills:2;  /* of what went before it was sent */
     unsigned                   passed:1;   /* the origin may be asked... */
     unsigned                   probe:1;    /* ...to see whether it is back */
     unsigned                   acr:1;      /* of ACR's own API, /acr/v1 */

@@ -1,6 +1,7 @@
 
 #include "ngx_http_acr_registry.h"
 #include "auth/ngx_http_acr_auth.h"
+#include "edge/ngx_http_acr_evict.h"
 #include "edge/ngx_http_acr_fill.h"
 #include "work/ngx_http_acr_rebuild.h"
 
@@ -44,8 +45,14 @@ ngx_http_acr_registry_start(ngx_http_acr_registry_t *registry,
     registry->identity = ngx_http_acr_registry_identity(registry);
 
     if (registry->origin) {
-        return registry->auth_on ? ngx_http_acr_auth_start(registry, cycle)
-                                 : NGX_OK;
+
+        if (registry->auth_on
+            && ngx_http_acr_auth_start(registry, cycle) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        return ngx_http_acr_evict_start(registry, cycle);
     }
 
     registry->meta = ngx_http_acr_meta_create(cycle->pool,

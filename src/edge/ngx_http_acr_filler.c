@@ -4,8 +4,8 @@
  * and when all is there and has the right digest it becomes a blob.
  */
 
+#include "ngx_http_acr_evict.h"
 #include "ngx_http_acr_fill_core.h"
-
 
 
 static ngx_int_t ngx_http_acr_filler_open(void *data, ngx_log_t *log);
@@ -409,6 +409,10 @@ ngx_http_acr_filler_stored(void *data, ngx_int_t rc)
     if (rc != NGX_OK) {
         ngx_http_acr_filler_give_up(filler, NGX_HTTP_ACR_FILL_E_DISK, 0);
         return;
+    }
+
+    if (filler->fill->registry->origin) {
+        ngx_http_acr_evict_stored(filler->fill->registry, filler->file.size);
     }
 
     ngx_http_acr_filler_end(filler, NGX_HTTP_ACR_FILL_WHOLE);
