@@ -12,7 +12,7 @@
 typedef struct {
     time_t                          when;
     uint64_t                        generation;
-    off_t                           size;
+    off_t                           size;      /* -1: it is there no more */
 } ngx_http_acr_held_t;
 
 
@@ -309,9 +309,10 @@ ngx_http_acr_edge_held(ngx_http_acr_ctx_t *ctx, ngx_http_acr_edge_t *edge)
         return 0;
     }
 
-    edge->known = 1;
+    edge->known = (edge->held.size >= 0);
 
-    return edge->held.generation == ngx_http_acr_generation(zone,
+    return edge->known
+           && edge->held.generation == ngx_http_acr_generation(zone,
                                                             &ctx->repository)
            && ngx_time() - edge->held.when < ctx->conf->origin_valid;
 }
@@ -487,6 +488,15 @@ ngx_http_acr_edge_result(ngx_http_request_t *r, ngx_http_acr_edge_t *edge)
                       "acr: origin \"%V\" was asked for \"%V\" of \"%V\": %V",
                       &request->remote->host, &ctx->digest, &ctx->repository,
                       &request->error);
+
+        /* what was so before is not once more when the origin is down */
+
+        if (edge->known
+            && (request->result == NGX_HTTP_ACR_REMOTE_MISSING
+                || request->result == NGX_HTTP_ACR_REMOTE_DENIED))
+        {
+            ngx_http_acr_edge_note(ctx, edge, -1);
+        }
 
         return request->result;
     }
