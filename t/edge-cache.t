@@ -13,6 +13,7 @@ use ACR::Fault;
 use ACR::Metrics;
 use ACR::Origin;
 use ACR::Shim;
+use File::Path qw(make_path);
 
 my $SIZE = 100_000;
 my $HOUR = 3600;
@@ -36,6 +37,7 @@ herd();
 full();
 swept();
 min_free();
+many();
 finish();
 
 
@@ -333,4 +335,30 @@ sub min_free {
     ok(pull(blob('little')), 'a little space');
     counted('a blob stays');
     is(value($edge, 'acr_edge_blobs'), 1, 'it is here');
+}
+
+
+# more than a walk remembers, so that it takes two
+sub many {
+    my ($n, $left) = (5000, 100);
+    my @digests = map { digest("many $_") } 1 .. $n;
+    my $time = time() - 10 * $HOUR;
+
+    limits('max_size=1000000');
+    unlink($edge->blob_file(blob('little'))) or die "unlink: $!\n";
+
+    my $mask = umask(0);
+    for my $digest (@digests) {
+        my $file = $edge->blob_file($digest);
+        make_path($file =~ s{/data$}{}r);
+        spew($file, 'x');
+        utime($time, ++$time, $file) or die "utime: $!\n";
+    }
+    umask($mask);
+
+    limits("max_size=$left");
+    ok(wait_for(sub { kept() eq "$left $left" }, 60), 'many have to go');
+    counted('the rest is counted');
+    is_deeply([map { here($_) ? 1 : 0 } @digests],
+              [(0) x ($n - $left), (1) x $left], 'it is the newest');
 }
