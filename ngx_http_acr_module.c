@@ -236,6 +236,13 @@ static ngx_command_t  ngx_http_acr_commands[] = {
       offsetof(ngx_http_acr_loc_conf_t, edge_offline),
       NULL },
 
+    { ngx_string("acr_edge_cache"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE123,
+      ngx_http_acr_set_edge_cache,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("acr_cache_rule"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE23,
       ngx_http_acr_set_cache_rule,

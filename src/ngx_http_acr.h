@@ -37,6 +37,16 @@
 
 typedef struct ngx_http_acr_auth_s        ngx_http_acr_auth_t;
 typedef struct ngx_http_acr_credential_s  ngx_http_acr_credential_t;
+typedef struct ngx_http_acr_used_s        ngx_http_acr_used_t;
+
+
+/* acr_edge_cache: what an edge node keeps at most */
+
+typedef struct {
+    off_t                      max_size;   /* bytes; 0: any */
+    off_t                      min_free;   /* bytes; 0: any */
+    time_t                     inactive;   /* seconds; 0: it stays */
+} ngx_http_acr_edge_cache_t;
 
 
 /* one directory and one set of keys in a Redis; shared by the locations that
@@ -73,6 +83,9 @@ typedef struct {
     ngx_event_t                fill_tick;  /* when it looks at them */
     ngx_uint_t                 directs;    /* ngx_http_acr_direct_t's */
     ngx_queue_t                turns;      /* ngx_http_acr_turn_t's */
+
+    ngx_http_acr_edge_cache_t  edge_cache;
+    ngx_http_acr_used_t       *used;       /* of this worker of an edge node */
 
     ngx_event_t                keeper;     /* timer of the background work */
     ngx_http_acr_task_t        seal;       /* of this node's marks */
@@ -137,6 +150,7 @@ typedef struct {
     time_t                     edge_offline; /* seconds for which tokens are
                                               good beyond their end while the
                                               origin is down */
+    ngx_http_acr_edge_cache_t *edge_cache; /* or NULL */
 
     ngx_array_t               *cache_rules; /* ngx_http_acr_rule_t, or NULL */
     ngx_uint_t                 fill_max;
@@ -189,6 +203,7 @@ typedef struct {
     ngx_http_acr_direct_t     *direct;     /* that is sent as it comes, or NULL
                                               */
 
+    unsigned                   refills:2;  /* of what went before it was sent */
     unsigned                   passed:1;   /* the origin may be asked... */
     unsigned                   probe:1;    /* ...to see whether it is back */
     unsigned                   acr:1;      /* of ACR's own API, /acr/v1 */

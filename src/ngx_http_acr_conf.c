@@ -105,6 +105,7 @@ ngx_http_acr_create_loc_conf(ngx_conf_t *cf)
     conf->origin_valid = NGX_CONF_UNSET;
     conf->edge = NGX_CONF_UNSET;
     conf->edge_offline = NGX_CONF_UNSET;
+    conf->edge_cache = NGX_CONF_UNSET_PTR;
     conf->cache_rules = NGX_CONF_UNSET_PTR;
     conf->fill_max = NGX_CONF_UNSET_UINT;
     conf->fill_rate = NGX_CONF_UNSET_SIZE;
@@ -243,6 +244,7 @@ ngx_http_acr_merge_fills(ngx_http_acr_loc_conf_t *prev,
     ngx_conf_merge_ptr_value(conf->origin, prev->origin, NULL);
     ngx_conf_merge_sec_value(conf->origin_valid, prev->origin_valid, 3600);
     ngx_conf_merge_sec_value(conf->edge_offline, prev->edge_offline, 0);
+    ngx_conf_merge_ptr_value(conf->edge_cache, prev->edge_cache, NULL);
     ngx_conf_merge_ptr_value(conf->cache_rules, prev->cache_rules, NULL);
     ngx_conf_merge_uint_value(conf->fill_max, prev->fill_max, 64);
     ngx_conf_merge_size_value(conf->fill_rate, prev->fill_rate, 0);
@@ -283,6 +285,13 @@ ngx_http_acr_check_registry(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf)
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"acr_edge\" needs \"acr_origin\", the registry "
                            "that it is an edge of");
+        return NGX_CONF_ERROR;
+    }
+
+    if (conf->edge_cache) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"acr_edge_cache\" needs \"acr_origin\": what a "
+                           "registry has is no cache");
         return NGX_CONF_ERROR;
     }
 

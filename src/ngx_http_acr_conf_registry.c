@@ -21,6 +21,8 @@ static char *ngx_http_acr_conf_agree(ngx_conf_t *cf,
     ngx_http_acr_registry_t *registry, ngx_http_acr_loc_conf_t *conf);
 static char *ngx_http_acr_conf_join_auth(ngx_conf_t *cf,
     ngx_http_acr_registry_t *registry, ngx_http_acr_loc_conf_t *conf);
+static ngx_uint_t ngx_http_acr_conf_same_cache(ngx_http_acr_edge_cache_t *a,
+    ngx_http_acr_edge_cache_t *b);
 static ngx_uint_t ngx_http_acr_conf_same_files(ngx_array_t *a,
     ngx_array_t *b);
 static char *ngx_http_acr_conf_join_zone(ngx_conf_t *cf,
@@ -111,6 +113,10 @@ ngx_http_acr_conf_create(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf)
     registry->offline = conf->edge_offline;
     registry->fill_max = conf->fill_max;
     registry->fill_rate = conf->fill_rate;
+
+    if (conf->edge_cache) {
+        registry->edge_cache = *conf->edge_cache;
+    }
 
     registry->auth_on = conf->auth.enable;
     registry->key_files = conf->auth.key_files;
@@ -208,6 +214,16 @@ ngx_http_acr_conf_agree(ngx_conf_t *cf, ngx_http_acr_registry_t *registry,
         return NGX_CONF_ERROR;
     }
 
+    if (!ngx_http_acr_conf_same_cache(&registry->edge_cache,
+                                      conf->edge_cache))
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"acr_root\" \"%V\" is used with two different "
+                           "\"acr_edge_cache\", or with one and without",
+                           &conf->root);
+        return NGX_CONF_ERROR;
+    }
+
     if (!ngx_http_acr_conf_same_files(registry->key_files,
                                       conf->auth.key_files))
     {
@@ -218,6 +234,21 @@ ngx_http_acr_conf_agree(ngx_conf_t *cf, ngx_http_acr_registry_t *registry,
     }
 
     return NGX_CONF_OK;
+}
+
+
+/* without the directive all are 0, as none of its parameters can be */
+
+static ngx_uint_t
+ngx_http_acr_conf_same_cache(ngx_http_acr_edge_cache_t *a,
+    ngx_http_acr_edge_cache_t *b)
+{
+    if (b == NULL) {
+        return !a->max_size && !a->min_free && !a->inactive;
+    }
+
+    return a->max_size == b->max_size && a->min_free == b->min_free
+           && a->inactive == b->inactive;
 }
 
 

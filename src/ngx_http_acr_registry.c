@@ -2,6 +2,7 @@
 #include "ngx_http_acr_registry.h"
 #include "ngx_http_acr_events.h"
 #include "auth/ngx_http_acr_auth.h"
+#include "edge/ngx_http_acr_evict.h"
 #include "edge/ngx_http_acr_fill.h"
 #include "edge/ngx_http_acr_watch.h"
 #include "work/ngx_http_acr_rebuild.h"
@@ -90,8 +91,13 @@ ngx_http_acr_registry_edge(ngx_http_acr_registry_t *registry,
         return NGX_ERROR;
     }
 
-    return (ngx_worker == 0) ? ngx_http_acr_watch_start(registry, cycle)
-                             : NGX_OK;
+    if (ngx_worker == 0
+        && ngx_http_acr_watch_start(registry, cycle) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_acr_evict_start(registry, cycle);
 }
 
 

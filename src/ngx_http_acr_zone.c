@@ -324,6 +324,25 @@ ngx_http_acr_observe(ngx_http_acr_zone_t *zone, ngx_uint_t metric, uint64_t us)
 }
 
 
+void
+ngx_http_acr_gauge_less(ngx_http_acr_zone_t *zone, ngx_uint_t metric,
+    ngx_uint_t n)
+{
+    ngx_atomic_t       *word;
+    ngx_atomic_uint_t   old;
+
+    if (zone == NULL || zone->counters == NULL) {
+        return;
+    }
+
+    word = &zone->counters->parts[0].words[metric];
+
+    do {
+        old = *word;
+    } while (!ngx_atomic_cmp_set(word, old, old - ngx_min(old, n)));
+}
+
+
 ngx_uint_t
 ngx_http_acr_counted(ngx_http_acr_zone_t *zone, ngx_uint_t metric)
 {

@@ -59,6 +59,10 @@
 
 #define NGX_HTTP_ACR_POOLS(X)    X(acr) X(acr_slow)
 
+/* $acr_cache_status */
+#define NGX_HTTP_ACR_CACHES(X)                                               \
+    X(HIT) X(MISS) X(STALE) X(REVALIDATED) X(EXPIRED)
+
 #define NGX_HTTP_ACR_NOTHING(X)  X(x)
 
 
@@ -134,7 +138,24 @@
       "Repositories whose index was made anew from the directory.")          \
     X(REBUILT_MANIFESTS, COUNTER, NOTHING, NOTHING,                          \
       "acr_rebuilt_manifests_total",                                         \
-      "Manifests that were read for that.")
+      "Manifests that were read for that.")                                  \
+                                                                             \
+    X(CACHE_REQUESTS, COUNTER, CACHE, NOTHING, "acr_cache_requests_total",   \
+      "Requests for what may come from elsewhere, by where it was.")         \
+    X(CACHE_SENT, COUNTER, CACHE, NOTHING, "acr_cache_sent_bytes_total",     \
+      "Bytes of their answers, heads included.")                             \
+    X(FETCHED, COUNTER, NOTHING, NOTHING, "acr_fetched_bytes_total",         \
+      "Bytes of contents that came from other registries.")                  \
+    X(KEPT_BLOBS, GAUGE, NOTHING, NOTHING, "acr_edge_blobs",                 \
+      "Contents that an edge node keeps.")                                   \
+    X(KEPT_BYTES, GAUGE, NOTHING, NOTHING, "acr_edge_bytes",                 \
+      "Their bytes.")                                                        \
+    X(EVICTED_BLOBS, COUNTER, NOTHING, NOTHING,                              \
+      "acr_edge_evicted_blobs_total",                                        \
+      "Contents that an edge node has removed to make room.")                \
+    X(EVICTED_BYTES, COUNTER, NOTHING, NOTHING,                              \
+      "acr_edge_evicted_bytes_total",                                        \
+      "Their bytes.")
 
 /*
  * What each worker has of its own: a worker begins with zeros, and only those
@@ -148,6 +169,8 @@
       "Requests that are being answered.")                                   \
     X(TASKS, SUM, POOL, NOTHING, "acr_thread_tasks",                         \
       "Tasks of a thread pool that are queued or run.")                      \
+    X(FILLS, SUM, NOTHING, NOTHING, "acr_fills",                             \
+      "Contents that are being fetched from other registries.")              \
     X(REDIS_UP, MIN, NOTHING, NOTHING, "acr_redis_up",                       \
       "Whether every worker of this node can use Redis.")                    \
     X(FEED_UP, MIN, NOTHING, NOTHING, "acr_feed_up",                         \
@@ -173,6 +196,7 @@ enum {
     NGX_HTTP_ACR_N_RESULT = 0 NGX_HTTP_ACR_RESULTS(NGX_HTTP_ACR_ONE),
     NGX_HTTP_ACR_N_KIND = 0 NGX_HTTP_ACR_KINDS(NGX_HTTP_ACR_ONE),
     NGX_HTTP_ACR_N_POOL = 0 NGX_HTTP_ACR_POOLS(NGX_HTTP_ACR_ONE),
+    NGX_HTTP_ACR_N_CACHE = 0 NGX_HTTP_ACR_CACHES(NGX_HTTP_ACR_ONE),
     NGX_HTTP_ACR_N_NOTHING = 1,
     NGX_HTTP_ACR_N_BOUNDS = 0 NGX_HTTP_ACR_BOUNDS(NGX_HTTP_ACR_ONE)
 };
@@ -350,6 +374,22 @@ ngx_http_acr_gauge_set(ngx_http_acr_zone_t *zone, ngx_uint_t metric,
         zone->counters->parts[0].words[metric] = value;
     }
 }
+
+
+/* the gauge becomes n more, or less, but not less than 0 */
+
+static ngx_inline void
+ngx_http_acr_gauge_more(ngx_http_acr_zone_t *zone, ngx_uint_t metric,
+    ngx_uint_t n)
+{
+    if (zone && zone->counters) {
+        (void) ngx_atomic_fetch_add(&zone->counters->parts[0].words[metric],
+                                    (ngx_atomic_int_t) n);
+    }
+}
+
+void ngx_http_acr_gauge_less(ngx_http_acr_zone_t *zone, ngx_uint_t metric,
+    ngx_uint_t n);
 
 
 /* a word of all workers together, NGX_HTTP_ACR_C_...; there are counters */

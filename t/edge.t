@@ -92,6 +92,7 @@ sub conf {
     $text =~ s{listen 127\.0\.0\.1:5001;}{listen 127.0.0.1:$edge_port;};
     $text =~ s{^ *listen \[::1\]:5001;$}{}m;
     $text =~ s{edge:64m}{edge:4m};
+    $text =~ s{min_free=1g}{min_free=1};
     $text =~ s{manifests:16m}{manifests:1m};
 
     return $text;

@@ -2,6 +2,7 @@
 #include "ngx_http_acr_edge.h"
 #include "ngx_http_acr_metrics.h"
 #include "../auth/ngx_http_acr_auth.h"
+#include "../edge/ngx_http_acr_evict.h"
 #include "../edge/ngx_http_acr_fill.h"
 #include "../edge/ngx_http_acr_turn.h"
 
@@ -11,7 +12,7 @@
 typedef struct {
     time_t                          when;
     uint64_t                        generation;
-    off_t                           size;
+    off_t                           size;      /* -1: it is there no more */
 } ngx_http_acr_held_t;
 
 
@@ -27,7 +28,10 @@ typedef struct {
 
 
 /* ms after which a timer that keeps an exiting worker alive is set anew */
-#define NGX_HTTP_ACR_EDGE_GUARD  60000
+#define NGX_HTTP_ACR_EDGE_GUARD    60000
+
+/* times that a request has something fetched */
+#define NGX_HTTP_ACR_EDGE_REFILLS  3
 
 
 static ngx_int_t ngx_http_acr_edge_handler(ngx_http_request_t *r);
@@ -62,6 +66,10 @@ static void ngx_http_acr_edge_fail(ngx_http_request_t *r,
     ngx_http_acr_ctx_t *ctx, ngx_http_acr_remote_result_e result);
 static void ngx_http_acr_edge_send(ngx_http_request_t *r,
     ngx_http_acr_edge_t *edge);
+static ngx_int_t ngx_http_acr_edge_open(ngx_http_request_t *r,
+    acr_digest_t *digest);
+static void ngx_http_acr_edge_follow(ngx_http_request_t *r,
+    acr_digest_t *digest);
 static void ngx_http_acr_edge_whole(ngx_http_request_t *r, off_t size);
 static ngx_int_t ngx_http_acr_edge_log(ngx_http_request_t *r);
 
@@ -312,9 +320,10 @@ ngx_http_acr_edge_held(ngx_http_acr_ctx_t *ctx, ngx_http_acr_edge_t *edge)
         return 0;
     }
 
-    edge->known = 1;
+    edge->known = (edge->held.size >= 0);
 
-    return edge->held.generation == ngx_http_acr_generation(zone,
+    return edge->known
+           && edge->held.generation == ngx_http_acr_generation(zone,
                                                             &ctx->repository,
                                                             &ctx->digest)
            && ngx_time() - edge->held.when < ctx->conf->origin_valid;
@@ -493,6 +502,15 @@ ngx_http_acr_edge_result(ngx_http_request_t *r, ngx_http_acr_edge_t *edge)
                       &request->remote->host, &ctx->digest, &ctx->repository,
                       &request->error);
 
+        /* what was so before is not once more when the origin is down */
+
+        if (edge->known
+            && (request->result == NGX_HTTP_ACR_REMOTE_MISSING
+                || request->result == NGX_HTTP_ACR_REMOTE_DENIED))
+        {
+            ngx_http_acr_edge_note(ctx, edge, -1);
+        }
+
         return request->result;
     }
 
@@ -595,11 +613,39 @@ ngx_http_acr_edge_fail(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
 static void
 ngx_http_acr_edge_send(ngx_http_request_t *r, ngx_http_acr_edge_t *edge)
 {
-    off_t                   size;
-    ngx_buf_t              *b;
-    ngx_int_t               rc;
-    ngx_http_acr_ctx_t     *ctx;
-    ngx_http_acr_source_t   source;
+    ngx_buf_t  *b;
+
+    static ngx_str_t  type = ngx_string("application/octet-stream");
+
+    if (r->method == NGX_HTTP_HEAD) {
+        b = ngx_calloc_buf(r->pool);
+
+        if (b == NULL) {
+            ngx_http_acr_fail_errno(r, NGX_ERROR);
+            return;
+        }
+
+        ngx_http_acr_send_opened(r, edge->held.size, &type, 0,
+                                 ACR_E_BLOB_UNKNOWN, b);
+        return;
+    }
+
+    if (ngx_http_acr_edge_open(r, &edge->digest) == NGX_DECLINED) {
+        ngx_http_acr_edge_follow(r, &edge->digest);
+    }
+}
+
+
+/* NGX_DECLINED: it is not here; else the request is answered.  NULL: it was
+   just fetched. */
+
+static ngx_int_t
+ngx_http_acr_edge_open(ngx_http_request_t *r, acr_digest_t *digest)
+{
+    off_t                size;
+    ngx_buf_t           *b;
+    ngx_int_t            rc;
+    ngx_http_acr_ctx_t  *ctx;
 
     static ngx_str_t  type = ngx_string("application/octet-stream");
 
@@ -609,33 +655,43 @@ ngx_http_acr_edge_send(ngx_http_request_t *r, ngx_http_acr_edge_t *edge)
 
     if (b == NULL) {
         ngx_http_acr_fail_errno(r, NGX_ERROR);
-        return;
-    }
-
-    if (r->method == NGX_HTTP_HEAD) {
-        ngx_http_acr_send_opened(r, edge->held.size, &type, 0,
-                                 ACR_E_BLOB_UNKNOWN, b);
-        return;
+        return NGX_ERROR;
     }
 
     size = NGX_HTTP_ACR_SIZE_UNKNOWN;
 
     rc = ngx_http_acr_open_content(r, &size, b);
 
-    if (rc == NGX_ERROR) {
+    if (rc == NGX_DECLINED) {
+        return NGX_DECLINED;
+    }
+
+    if (rc != NGX_OK) {
         ngx_http_acr_fail_errno(r, NGX_ERROR);
-        return;
+        return NGX_ERROR;
     }
 
-    if (rc == NGX_OK) {
-
-        if (ctx->cache_status == NULL) {
-            ctx->cache_status = "HIT";
-        }
-
-        ngx_http_acr_send_opened(r, size, &type, 0, ACR_E_BLOB_UNKNOWN, b);
-        return;
+    if (ctx->cache_status == NULL) {
+        ctx->cache_status = "HIT";
     }
+
+    if (digest) {
+        ngx_http_acr_used(ctx->registry, digest);
+    }
+
+    ngx_http_acr_send_opened(r, size, &type, 0, ACR_E_BLOB_UNKNOWN, b);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_acr_edge_follow(ngx_http_request_t *r, acr_digest_t *digest)
+{
+    ngx_http_acr_ctx_t     *ctx;
+    ngx_http_acr_source_t   source;
+
+    ctx = ngx_http_acr_get_ctx(r);
 
     ctx->cache_status = "MISS";
 
@@ -643,17 +699,35 @@ ngx_http_acr_edge_send(ngx_http_request_t *r, ngx_http_acr_edge_t *edge)
     source.repository = ctx->repository;
     source.has = 1;
 
-    ngx_http_acr_follow(r, &edge->digest, &source, ngx_http_acr_edge_whole,
-                        NULL);
+    ngx_http_acr_follow(r, digest, &source, ngx_http_acr_edge_whole, NULL);
 }
 
+
+/* it came, but may be gone again: room was made for others */
 
 static void
 ngx_http_acr_edge_whole(ngx_http_request_t *r, off_t size)
 {
-    static ngx_str_t  type = ngx_string("application/octet-stream");
+    acr_digest_t         digest;
+    ngx_http_acr_ctx_t  *ctx;
 
-    ngx_http_acr_send_content(r, size, &type, 0, ACR_E_BLOB_UNKNOWN);
+    if (ngx_http_acr_edge_open(r, NULL) != NGX_DECLINED) {
+        return;
+    }
+
+    ctx = ngx_http_acr_get_ctx(r);
+
+    if (++ctx->refills == NGX_HTTP_ACR_EDGE_REFILLS
+        || acr_digest_parse(&digest, ctx->digest.data, ctx->digest.len)
+           != ACR_OK)
+    {
+        ngx_http_acr_fail(r, ACR_E_UNAVAILABLE,
+                          "what was fetched did not stay", "digest",
+                          &ctx->digest);
+        return;
+    }
+
+    ngx_http_acr_edge_follow(r, &digest);
 }
 
 

@@ -4,8 +4,8 @@
  * and when all is there and has the right digest it becomes a blob.
  */
 
+#include "ngx_http_acr_evict.h"
 #include "ngx_http_acr_fill_core.h"
-
 
 
 static ngx_int_t ngx_http_acr_filler_open(void *data, ngx_log_t *log);
@@ -93,6 +93,8 @@ ngx_http_acr_filler_start(ngx_http_acr_fill_t *fill)
 
     fill->filler = filler;
     fill->busy++;
+
+    ngx_http_acr_worker_add(fill->registry->zone, NGX_HTTP_ACR_W_FILLS, 1);
 
     return NGX_OK;
 }
@@ -406,6 +408,10 @@ ngx_http_acr_filler_stored(void *data, ngx_int_t rc)
         return;
     }
 
+    if (filler->fill->registry->origin) {
+        ngx_http_acr_evict_stored(filler->fill->registry, filler->file.size);
+    }
+
     ngx_http_acr_filler_end(filler, NGX_HTTP_ACR_FILL_WHOLE);
 }
 
@@ -547,6 +553,7 @@ ngx_http_acr_filler_end(ngx_http_acr_filler_t *filler,
 
     fill->filler = NULL;
 
+    ngx_http_acr_worker_add(fill->registry->zone, NGX_HTTP_ACR_W_FILLS, -1);
     ngx_http_acr_fill_moved(fill);
 
     ngx_destroy_pool(filler->pool);

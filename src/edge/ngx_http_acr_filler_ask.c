@@ -301,6 +301,8 @@ ngx_http_acr_filler_piece(ngx_http_acr_remote_request_t *request, u_char *p,
 
     done += taken;
 
+    ngx_http_acr_count(registry->zone, NGX_HTTP_ACR_C_FETCHED, skip + taken);
+
     if (!filler->flush.timer_set) {
         ngx_add_timer(&filler->flush, NGX_HTTP_ACR_FILLER_FLUSH);
     }

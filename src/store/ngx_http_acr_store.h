@@ -499,6 +499,28 @@ ngx_int_t ngx_http_acr_store_collect(ngx_http_acr_store_t *store,
     acr_digest_t *digest, off_t *freed, ngx_log_t *log);
 
 
+/* --- a store that is a cache, of an edge node */
+
+/*
+ * The blob is used now.  What was used less than grain seconds ago is left
+ * alone.  NGX_DECLINED, without a log line: it is not there.
+ */
+ngx_int_t ngx_http_acr_store_use(ngx_http_acr_store_t *store,
+    acr_digest_t *digest, time_t grain, ngx_log_t *log);
+
+/*
+ * Removes the blob, unless it was used after this time (microseconds); who has
+ * it open can read on.  *freed is its size.  Without a log line: NGX_DECLINED:
+ * it was used, or is gone; NGX_AGAIN: somebody has its lock.
+ */
+ngx_int_t ngx_http_acr_store_evict(ngx_http_acr_store_t *store,
+    acr_digest_t *digest, int64_t used, off_t *freed, ngx_log_t *log);
+
+/* bytes that we may still take on the file system of the blobs */
+ngx_int_t ngx_http_acr_store_free(ngx_http_acr_store_t *store,
+    uint64_t *bytes, ngx_log_t *log);
+
+
 /* --- marks: acr/nodes/<node> */
 
 /*
