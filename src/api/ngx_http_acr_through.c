@@ -12,6 +12,10 @@
 /* no change of what is here makes what an origin has said out of date */
 #define NGX_HTTP_ACR_THROUGH_STAMP    ((uint64_t) -1)
 
+/* ms that an origin may take to say whether a tag is what it was: there is
+   something to send without it */
+#define NGX_HTTP_ACR_THROUGH_PATIENCE 5000
+
 /* ms after which a timer that keeps an exiting worker alive is set anew */
 #define NGX_HTTP_ACR_THROUGH_GUARD    60000
 
@@ -361,6 +365,8 @@ ngx_http_acr_through_ask(ngx_http_request_t *r,
 
     if (head) {
         ngx_str_set(&request->method, "HEAD");
+        request->timeout = ngx_min(through->rule->remote->timeout,
+                                   NGX_HTTP_ACR_THROUGH_PATIENCE);
     }
 
     request->remote = through->rule->remote;
