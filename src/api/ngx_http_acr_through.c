@@ -38,6 +38,9 @@ struct ngx_http_acr_through_s {
     ngx_str_t                       type;
     ngx_str_t                       digest;
 
+    ngx_http_acr_next_pt            next;      /* instead of an answer... */
+    void                           *data;      /* ...or NULL */
+
     unsigned                        here:1;
     unsigned                        by_tag:1;
     unsigned                        asked:1;   /* what is here is sent now */
@@ -235,6 +238,26 @@ ngx_http_acr_through_tag(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
     through->digest = ctx->digest;
 
     return ngx_http_acr_through_take(r, ctx);
+}
+
+
+void
+ngx_http_acr_through_fetch(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
+    ngx_str_t *here, ngx_http_acr_next_pt next, void *data)
+{
+    ngx_http_acr_through_t  *through;
+
+    through = ctx->through;
+
+    through->next = next;
+    through->data = data;
+
+    if (here) {
+        through->here = 1;
+        through->digest = *here;
+    }
+
+    (void) ngx_http_acr_through_take(r, ctx);
 }
 
 
@@ -597,6 +620,11 @@ ngx_http_acr_through_go_on(ngx_http_request_t *r,
     ctx = ngx_http_acr_get_ctx(r);
 
     through->asked = 1;
+
+    if (through->next) {
+        through->next(r, through->data, result);
+        return;
+    }
 
     if (result == NGX_HTTP_ACR_REMOTE_OK) {
 
