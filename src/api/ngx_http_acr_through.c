@@ -217,6 +217,7 @@ ngx_int_t
 ngx_http_acr_through_tag(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
     off_t size, ngx_str_t *type)
 {
+    time_t                         valid;
     ngx_http_acr_through_t        *through;
     ngx_http_acr_through_asked_t   asked;
 
@@ -226,18 +227,32 @@ ngx_http_acr_through_tag(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
         return NGX_DECLINED;
     }
 
-    if (ngx_http_acr_through_known(ctx, &asked) == NGX_OK
-        && ngx_time() - asked.when < through->rule->valid)
-    {
-        return NGX_DECLINED;
-    }
-
     through->here = 1;
     through->size = size;
     through->type = *type;
     through->digest = ctx->digest;
 
-    return ngx_http_acr_through_take(r, ctx);
+    if (ngx_http_acr_through_known(ctx, &asked) != NGX_OK) {
+        return ngx_http_acr_through_take(r, ctx);
+    }
+
+    valid = through->rule->valid;
+
+    if (asked.result == NGX_HTTP_ACR_REMOTE_MISSING) {
+        valid = ngx_min(valid, NGX_HTTP_ACR_THROUGH_MISSING);
+    }
+
+    if (ngx_time() - asked.when >= valid) {
+        return ngx_http_acr_through_take(r, ctx);
+    }
+
+    if (asked.result == NGX_HTTP_ACR_REMOTE_OK) {
+        return NGX_DECLINED;
+    }
+
+    ngx_http_acr_through_go_on(r, through, asked.result);
+
+    return NGX_OK;
 }
 
 
@@ -636,7 +651,9 @@ ngx_http_acr_through_go_on(ngx_http_request_t *r,
         return;
     }
 
-    if (through->here) {
+    if (through->here
+        && !(result == NGX_HTTP_ACR_REMOTE_MISSING && through->rule->gone))
+    {
         ngx_http_acr_through_stale(r, through, result);
         return;
     }
