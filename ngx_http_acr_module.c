@@ -244,7 +244,8 @@ static ngx_command_t  ngx_http_acr_commands[] = {
       NULL },
 
     { ngx_string("acr_cache_rule"),
-      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE23,
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE23
+      |NGX_CONF_TAKE4,
       ngx_http_acr_set_cache_rule,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_acr_loc_conf_t, cache_rules),

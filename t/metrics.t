@@ -130,9 +130,9 @@ my @routes = map {
 } qw(router admin);
 
 # what is below "access/" and "remotes/" of the administration has one for all,
-# and acr_data has no table
-my %known = map { $_ => 1 } qw(none admin_access admin_remotes data_get),
-                            @routes;
+# and neither "prewarm" nor acr_data has a table
+my %known = map { $_ => 1 } qw(none admin_access admin_remotes
+                                admin_prewarm data_get), @routes;
 
 cmp_ok(scalar(@routes), '>', 20, 'there are operations');
 is_deeply([sort(keys(%known))], [sort(labels(metrics($acr), 'operation'))],

@@ -23,6 +23,8 @@ CONF
     server => "access_log $log status;",
     location => 'acr_cache_rule hub/* up.test/*;'
                 . ' acr_cache_rule short/* up.test/* valid=0;'
+                . ' acr_cache_rule gone/* up.test/* gone=404 valid=0;'
+                . ' acr_cache_rule kept/* up.test/* gone=keep;'
                 . ' acr_cache_rule up.test/* up.test/*;');
 
 first();
@@ -30,6 +32,7 @@ again();
 blobs();
 tags();
 errors();
+gone();
 names();
 proof();
 finish();
@@ -259,6 +262,54 @@ sub is_up {
     $origin->has_image('lib/up', $tag, $tag);
     ok(wait_for(sub { $acr->get("/v2/hub/lib/up/manifests/$tag")->status()
                       == 200 }), 'the origin is asked again');
+}
+
+
+# a tag that the origin has no more
+sub gone {
+    my $digest = $origin->has_image('lib/g', 'old', 'gone layer');
+    my $layer = digest('gone layer');
+
+    for my $name (qw(gone kept short)) {
+        is($acr->resolve("$name/lib/g", 'old'), $digest, "$name: a tag");
+        is($acr->get("/v2/$name/lib/g/blobs/$layer")->body(), 'gone layer',
+           'its layer');
+        ok(wait_for(sub { -e $acr->link_file("$name/lib/g", 'layer',
+                                             $layer) }), 'is kept');
+    }
+
+    $origin->gone('/v2/lib/g/manifests/old');
+    refused($acr->get('/v2/gone/lib/g/manifests/old'), 404,
+            'MANIFEST_UNKNOWN', 'it is gone here, too');
+    answers($acr->get("/v2/gone/lib/g/manifests/$digest"), 200,
+            'but nothing is deleted');
+    is_deeply([$acr->tags('gone/lib/g')], ['old'], 'nor its tag');
+
+    my $answer = $acr->get('/v2/short/lib/g/manifests/old');
+    answers($answer, 200, 'or it is kept');
+    like($answer->header('Warning'), qr/^299 - .*not have/, 'with a warning');
+    is($acr->get('/v2/kept/lib/g/manifests/old')->header('Warning'), undef,
+       'as soon as it is looked at');
+
+    # that it is gone is remembered, too
+
+    $acr->reload(http => "acr_remote up.test $url timeout=5s;",
+                 location => 'acr_cache_rule gone/* up.test/* gone=404;'
+                             . ' acr_cache_rule short/* up.test/*;'
+                             . ' acr_cache_rule hub/* up.test/*;');
+
+    for (1 .. 2) {
+        like($acr->get('/v2/short/lib/g/manifests/old')->header('Warning'),
+             qr/^299 - .*not have/, 'there is a warning each time');
+        refused($acr->get('/v2/gone/lib/g/manifests/old'), 404,
+                'MANIFEST_UNKNOWN', 'or 404');
+    }
+
+    $origin->has_image('lib/g', 'old', 'gone layer');
+    ok(wait_for(sub { !$acr->get('/v2/short/lib/g/manifests/old')
+                           ->header('Warning') }), 'until it is back');
+    ok(wait_for(sub { $acr->get('/v2/gone/lib/g/manifests/old')->status()
+                      == 200 }), 'in both');
 }
 
 

@@ -103,7 +103,8 @@ ngx_http_acr_admin_route(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
     ngx_http_acr_admin_route_t  *route;
 
     if (ngx_http_acr_admin_access(r, ctx)
-        || ngx_http_acr_admin_remote(r, ctx))
+        || ngx_http_acr_admin_remote(r, ctx)
+        || ngx_http_acr_admin_prewarm(r, ctx))
     {
         return;
     }

@@ -24,6 +24,10 @@ ngx_uint_t ngx_http_acr_admin_access(ngx_http_request_t *r,
 ngx_uint_t ngx_http_acr_admin_remote(ngx_http_request_t *r,
     ngx_http_acr_ctx_t *ctx);
 
+/* ".../prewarm": the same */
+ngx_uint_t ngx_http_acr_admin_prewarm(ngx_http_request_t *r,
+    ngx_http_acr_ctx_t *ctx);
+
 /* sends root, which it takes over, and ends the request; NULL: no memory */
 void ngx_http_acr_admin_send(ngx_http_request_t *r, ngx_uint_t status,
     json_t *root);

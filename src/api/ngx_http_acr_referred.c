@@ -1,8 +1,7 @@
 
-#include "ngx_http_acr_referred.h"
+#include "ngx_http_acr_referred_list.h"
 #include "../edge/ngx_http_acr_rule.h"
 #include "../edge/ngx_http_acr_turn.h"
-#include "../oci/acr_descriptor.h"
 
 
 /* ms after which a timer that keeps an exiting worker alive is set anew */
@@ -11,11 +10,7 @@
 #define NGX_HTTP_ACR_REFERRED_LINK   4096
 
 
-/*
- * A list is text, in memory as well as here: a line of each, the digest, a
- * space, and the descriptor.  In memory the time when it was asked for comes
- * first.
- */
+/* in memory the time when it was asked for comes before the list's text */
 
 typedef struct {
     ngx_http_request_t             *request;
@@ -31,12 +26,9 @@ typedef struct {
     ngx_event_t                     guard;
     ngx_uint_t                      pages;
 
-    /* malloc'd, for a thread */
-    u_char                         *page;
+    u_char                         *page;      /* malloc'd, for a thread */
     size_t                          len;
-    char                           *lines[NGX_HTTP_ACR_REFERRED_MAX];
-    ngx_uint_t                      nlines;
-    size_t                          size;
+    ngx_http_acr_referred_list_t    there;     /* what it has found */
 
     ngx_array_t                    *list;
     ngx_http_acr_next_pt            next;
@@ -65,16 +57,9 @@ static ngx_uint_t ngx_http_acr_referred_missing(
     ngx_http_acr_remote_request_t *request);
 static ngx_int_t ngx_http_acr_referred_link(ngx_http_acr_referred_ask_t *ask);
 static ngx_int_t ngx_http_acr_referred_read(void *data, ngx_log_t *log);
-static ngx_int_t ngx_http_acr_referred_add(ngx_http_acr_referred_ask_t *ask,
-    json_t *object);
-static char *ngx_http_acr_referred_line(const acr_digest_t *digest,
-    json_t *object);
 static void ngx_http_acr_referred_got(ngx_http_request_t *r, void *data,
     ngx_int_t rc);
 static void ngx_http_acr_referred_note(ngx_http_acr_referred_ask_t *ask);
-static int ngx_http_acr_referred_compare(const void *one, const void *two);
-static ngx_int_t ngx_http_acr_referred_split(ngx_http_acr_referred_ask_t *ask,
-    ngx_str_t *text);
 static void ngx_http_acr_referred_end(ngx_http_acr_referred_ask_t *ask,
     ngx_int_t rc);
 
@@ -175,9 +160,7 @@ ngx_http_acr_referred_cleanup(void *data)
         ngx_free(ask->page);
     }
 
-    while (ask->nlines) {
-        free(ask->lines[--ask->nlines]);
-    }
+    ngx_http_acr_referred_list_free(&ask->there);
 }
 
 
@@ -227,7 +210,7 @@ ngx_http_acr_referred_recall(ngx_http_acr_referred_ask_t *ask)
     text.data += sizeof(when);
     text.len = n - sizeof(when);
 
-    return ngx_http_acr_referred_split(ask, &text);
+    return ngx_http_acr_referred_list_read(ask->list, &text);
 }
 
 
@@ -520,136 +503,20 @@ ngx_http_acr_referred_link(ngx_http_acr_referred_ask_t *ask)
 }
 
 
-/* --- what it lists; what is no descriptor is passed over */
-
 static ngx_int_t
 ngx_http_acr_referred_read(void *data, ngx_log_t *log)
 {
     ngx_http_acr_referred_ask_t *ask = data;
 
-    int          rc;
-    size_t       i;
-    json_t      *root, *list, *object;
-    const char  *error;
+    ngx_int_t  rc;
 
-    rc = acr_json_load(&root, ask->page, ask->len, &error);
+    rc = ngx_http_acr_referred_list_add(&ask->there, ask->page, ask->len,
+                                        &ask->type);
 
     ngx_free(ask->page);
     ask->page = NULL;
 
-    if (rc != ACR_OK) {
-        return (rc == ACR_NOMEM) ? NGX_ENOMEM : NGX_DECLINED;
-    }
-
-    list = acr_json_get(root, "manifests");
-
-    json_array_foreach(list, i, object) {
-
-        if (ngx_http_acr_referred_add(ask, object) != NGX_OK) {
-            break;
-        }
-    }
-
-    json_decref(root);
-
-    return NGX_OK;
-}
-
-
-/* NGX_DONE: there is no room for more */
-
-static ngx_int_t
-ngx_http_acr_referred_add(ngx_http_acr_referred_ask_t *ask, json_t *object)
-{
-    char             *line;
-    size_t            len;
-    acr_text_t        type;
-    const char       *error;
-    acr_reference_t   reference;
-
-    if (acr_descriptor_read(&reference, object, &error) != ACR_OK) {
-        return NGX_OK;
-    }
-
-    if (ask->type.len) {
-        type = acr_json_text(acr_json_get(object, "artifactType"));
-
-        if (type.len != ask->type.len
-            || ngx_memcmp(type.data, ask->type.data, type.len) != 0)
-        {
-            return NGX_OK;
-        }
-    }
-
-    if (ask->nlines == NGX_HTTP_ACR_REFERRED_MAX) {
-        return NGX_DONE;
-    }
-
-    line = ngx_http_acr_referred_line(&reference.digest, object);
-
-    if (line == NULL) {
-        return NGX_DONE;
-    }
-
-    len = ngx_strlen(line) + 1;
-
-    if (ask->size + len > NGX_HTTP_ACR_REFERRED_SIZE) {
-        free(line);
-        return NGX_DONE;
-    }
-
-    ask->lines[ask->nlines++] = line;
-    ask->size += len;
-
-    return NGX_OK;
-}
-
-
-/* what the referrers API has of a manifest, in the order in which
-   acr_manifest_descriptor() writes it */
-
-static char *
-ngx_http_acr_referred_line(const acr_digest_t *digest, json_t *object)
-{
-    char        *text, *line;
-    json_t      *copy, *value;
-    size_t       len;
-    ngx_uint_t   i;
-
-    static const char  *names[] = {
-        "mediaType", "digest", "size", "artifactType", "annotations"
-    };
-
-    copy = json_object();
-
-    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        value = acr_json_get(object, names[i]);
-
-        if (value) {
-            (void) json_object_set(copy, names[i], value);
-        }
-    }
-
-    text = copy ? json_dumps(copy, JSON_COMPACT) : NULL;
-
-    json_decref(copy);
-
-    if (text == NULL) {
-        return NULL;
-    }
-
-    len = ngx_strlen(text);
-    line = malloc(ACR_DIGEST_MAX + 1 + len + 1);
-
-    if (line) {
-        i = acr_digest_print((u_char *) line, digest);
-        line[i++] = ' ';
-        ngx_memcpy(line + i, text, len + 1);
-    }
-
-    free(text);
-
-    return line;
+    return rc;
 }
 
 
@@ -669,7 +536,7 @@ ngx_http_acr_referred_got(ngx_http_request_t *r, void *data, ngx_int_t rc)
     }
 
     if (ask->remote.path.len && ask->pages < NGX_HTTP_ACR_REFERRED_PAGES
-        && ask->nlines < NGX_HTTP_ACR_REFERRED_MAX)
+        && ask->there.n < NGX_HTTP_ACR_REFERRED_MAX)
     {
         ngx_http_acr_referred_send(ask);
         return;
@@ -685,17 +552,14 @@ ngx_http_acr_referred_note(ngx_http_acr_referred_ask_t *ask)
     u_char                   *p, *text;
     time_t                    when;
     ngx_str_t                 lines;
-    ngx_uint_t                i;
     ngx_http_acr_ctx_t       *ctx;
     ngx_http_acr_registry_t  *registry;
 
     ctx = ngx_http_acr_get_ctx(ask->request);
     registry = ctx->registry;
 
-    qsort(ask->lines, ask->nlines, sizeof(char *),
-          ngx_http_acr_referred_compare);
-
-    text = ngx_pnalloc(ask->request->pool, sizeof(when) + ask->size);
+    text = ngx_pnalloc(ask->request->pool, sizeof(when)
+                                            + ask->there.size);
 
     if (text == NULL) {
         ngx_http_acr_fail_errno(ask->request, NGX_ERROR);
@@ -704,14 +568,8 @@ ngx_http_acr_referred_note(ngx_http_acr_referred_ask_t *ask)
 
     when = ngx_time();
 
-    p = ngx_cpymem(text, &when, sizeof(when));
-    lines.data = p;
-
-    for (i = 0; i < ask->nlines; i++) {
-        p = ngx_cpymem(p, ask->lines[i], ngx_strlen(ask->lines[i]));
-        *p++ = '\n';
-    }
-
+    lines.data = ngx_cpymem(text, &when, sizeof(when));
+    p = ngx_http_acr_referred_list_print(&ask->there, lines.data);
     lines.len = p - lines.data;
 
     if (registry->zone->cache) {
@@ -723,64 +581,12 @@ ngx_http_acr_referred_note(ngx_http_acr_referred_ask_t *ask)
                                text, p - text);
     }
 
-    if (ngx_http_acr_referred_split(ask, &lines) != NGX_OK) {
+    if (ngx_http_acr_referred_list_read(ask->list, &lines) != NGX_OK) {
         ngx_http_acr_fail_errno(ask->request, NGX_ERROR);
         return;
     }
 
     ngx_http_acr_referred_end(ask, NGX_OK);
-}
-
-
-static int
-ngx_http_acr_referred_compare(const void *one, const void *two)
-{
-    return ngx_strcmp(*(char * const *) one, *(char * const *) two);
-}
-
-
-/* a digest that is there twice is listed once */
-
-static ngx_int_t
-ngx_http_acr_referred_split(ngx_http_acr_referred_ask_t *ask, ngx_str_t *text)
-{
-    u_char                   *p, *space, *end, *last;
-    ngx_str_t                 digest;
-    ngx_http_acr_referred_t  *item;
-
-    ngx_str_null(&digest);
-
-    last = text->data + text->len;
-
-    for (p = text->data; p < last; p = end + 1) {
-        end = ngx_strlchr(p, last, '\n');
-        space = ngx_strlchr(p, last, ' ');
-
-        if (end == NULL || space == NULL || space > end) {
-            return NGX_ERROR;
-        }
-
-        if (digest.len == (size_t) (space - p)
-            && ngx_memcmp(digest.data, p, digest.len) == 0)
-        {
-            continue;
-        }
-
-        item = ngx_array_push(ask->list);
-
-        if (item == NULL) {
-            return NGX_ERROR;
-        }
-
-        digest.data = p;
-        digest.len = space - p;
-
-        item->digest = digest;
-        item->descriptor.data = space + 1;
-        item->descriptor.len = end - space - 1;
-    }
-
-    return NGX_OK;
 }
 
 

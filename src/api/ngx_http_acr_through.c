@@ -47,6 +47,9 @@ struct ngx_http_acr_through_s {
     ngx_str_t                       type;
     ngx_str_t                       digest;
 
+    ngx_http_acr_next_pt            next;      /* instead of an answer... */
+    void                           *data;      /* ...or NULL */
+
     unsigned                        here:1;
     unsigned                        by_tag:1;
     unsigned                        blob:1;    /* and not a manifest */
@@ -230,6 +233,7 @@ ngx_int_t
 ngx_http_acr_through_tag(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
     off_t size, ngx_str_t *type)
 {
+    time_t                         valid;
     ngx_http_acr_through_t        *through;
     ngx_http_acr_through_asked_t   asked;
 
@@ -245,18 +249,52 @@ ngx_http_acr_through_tag(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
         return NGX_DECLINED;
     }
 
-    if (ngx_http_acr_through_known(ctx, &asked) == NGX_OK
-        && ngx_time() - asked.when < through->rule->valid)
-    {
-        return NGX_DECLINED;
-    }
-
     through->here = 1;
     through->size = size;
     through->type = *type;
     through->digest = ctx->digest;
 
-    return ngx_http_acr_through_take(r, ctx);
+    if (ngx_http_acr_through_known(ctx, &asked) != NGX_OK) {
+        return ngx_http_acr_through_take(r, ctx);
+    }
+
+    valid = through->rule->valid;
+
+    if (asked.result == NGX_HTTP_ACR_REMOTE_MISSING) {
+        valid = ngx_min(valid, NGX_HTTP_ACR_THROUGH_MISSING);
+    }
+
+    if (ngx_time() - asked.when >= valid) {
+        return ngx_http_acr_through_take(r, ctx);
+    }
+
+    if (asked.result == NGX_HTTP_ACR_REMOTE_OK) {
+        return NGX_DECLINED;
+    }
+
+    ngx_http_acr_through_go_on(r, through, asked.result);
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_acr_through_fetch(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
+    ngx_str_t *here, ngx_http_acr_next_pt next, void *data)
+{
+    ngx_http_acr_through_t  *through;
+
+    through = ctx->through;
+
+    through->next = next;
+    through->data = data;
+
+    if (here) {
+        through->here = 1;
+        through->digest = *here;
+    }
+
+    (void) ngx_http_acr_through_take(r, ctx);
 }
 
 
@@ -642,6 +680,11 @@ ngx_http_acr_through_go_on(ngx_http_request_t *r,
 
     through->asked = 1;
 
+    if (through->next) {
+        through->next(r, through->data, result);
+        return;
+    }
+
     if (result == NGX_HTTP_ACR_REMOTE_OK && through->blob) {
         ngx_http_acr_through_follow(r, through, 1);
         return;
@@ -657,7 +700,9 @@ ngx_http_acr_through_go_on(ngx_http_request_t *r,
         return;
     }
 
-    if (through->here) {
+    if (through->here
+        && !(result == NGX_HTTP_ACR_REMOTE_MISSING && through->rule->gone))
+    {
         ngx_http_acr_through_stale(r, through, result);
         return;
     }

@@ -37,6 +37,16 @@ ngx_int_t ngx_http_acr_through_manifest(ngx_http_request_t *r,
 ngx_int_t ngx_http_acr_through_tag(ngx_http_request_t *r,
     ngx_http_acr_ctx_t *ctx, off_t size, ngx_str_t *type);
 
+/*
+ * The same for who is no client, after ngx_http_acr_through_begin(): the
+ * manifest ctx->reference becomes what it is at the origin now, whatever is
+ * remembered, and next(r, data, rc) is called with what has come of it, a
+ * ngx_http_acr_remote_result_e.  here: the digest that a tag has here, or NULL.
+ * If the client has left the request ends.
+ */
+void ngx_http_acr_through_fetch(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
+    ngx_str_t *here, ngx_http_acr_next_pt next, void *data);
+
 /* the blob ctx->digest is not there: ends the request */
 void ngx_http_acr_through_blob(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
     acr_digest_t *digest);

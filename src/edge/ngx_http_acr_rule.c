@@ -5,6 +5,8 @@
 #define NGX_HTTP_ACR_RULE_VALID  300
 
 
+static char *ngx_http_acr_rule_parameter(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_http_acr_rule_t *rule);
 static char *ngx_http_acr_rule_valid(ngx_conf_t *cf, ngx_str_t *value,
     ngx_http_acr_rule_t *rule);
 static ngx_uint_t ngx_http_acr_rule_better(ngx_http_acr_rule_t *rule,
@@ -69,10 +71,11 @@ ngx_http_acr_set_cache_rule(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     rule->valid = NGX_HTTP_ACR_RULE_VALID;
+    rule->gone = 0;
 
     for (i = 3; i < cf->args->nelts; i++) {
 
-        if (ngx_http_acr_rule_valid(cf, &value[i], rule) != NGX_CONF_OK) {
+        if (ngx_http_acr_rule_parameter(cf, &value[i], rule) != NGX_CONF_OK) {
             return NGX_CONF_ERROR;
         }
     }
@@ -87,17 +90,36 @@ ngx_http_acr_set_cache_rule(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
 
 static char *
+ngx_http_acr_rule_parameter(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_http_acr_rule_t *rule)
+{
+    if (ngx_strncmp(value->data, "valid=", 6) == 0) {
+        return ngx_http_acr_rule_valid(cf, value, rule);
+    }
+
+    if (ngx_strcmp(value->data, "gone=keep") == 0) {
+        rule->gone = 0;
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_strcmp(value->data, "gone=404") == 0) {
+        rule->gone = 1;
+        return NGX_CONF_OK;
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "invalid parameter \"%V\" of \"acr_cache_rule\"",
+                       value);
+
+    return NGX_CONF_ERROR;
+}
+
+
+static char *
 ngx_http_acr_rule_valid(ngx_conf_t *cf, ngx_str_t *value,
     ngx_http_acr_rule_t *rule)
 {
     ngx_str_t  s;
-
-    if (ngx_strncmp(value->data, "valid=", 6) != 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid parameter \"%V\" of \"acr_cache_rule\"",
-                           value);
-        return NGX_CONF_ERROR;
-    }
 
     s.data = value->data + 6;
     s.len = value->len - 6;

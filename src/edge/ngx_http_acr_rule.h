@@ -18,6 +18,9 @@ typedef struct {
     ngx_http_acr_remote_t      *remote;
     time_t                      valid;     /* seconds for which a tag is not
                                               looked at again */
+    unsigned                    gone:1;    /* a tag that the origin does not
+                                              have any more is answered with
+                                              404 */
 } ngx_http_acr_rule_t;
 
 
