@@ -10,9 +10,8 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use ACR;
 use ACR::Access;
+use ACR::Edge;
 use JSON::PP ();
-
-my $CONF = "$FindBin::Bin/../conf/edge.conf";
 
 # --- the origin
 
@@ -36,26 +35,12 @@ $admin->push_blob('team/a', $config);
 my $manifest = $admin->push_manifest('team/a', '1.0',
                                      image($config, [$bytes]));
 
-my $node = token('edge', { '*' => ['content/read', 'metadata/read'] },
-                 'registry/events/read');
-my $user = token('user', { 'team/a' => ['content/read', 'metadata/read',
-                                        'content/write'] });
+my $user = edge_token($origin, 'user',
+                      { 'team/a' => ['content/read', 'metadata/read',
+                                     'content/write'] });
 
-
-# --- the node
-
-my $edge = prepare(redis => undef);
-my $dir = $edge->{dir};
-my $port = $origin->port();
-
-spew("$dir/edge.password", $node->{password});
-chmod(0644, "$dir/edge.password");
-spew("$dir/origin.pub", $origin->get('/oauth2/keys')->body());
-chmod(0644, "$dir/origin.pub");
-$edge->{option}{text} = conf();
-$edge->configure();
-$edge->run();
-$edge->allow(qr/acr: (?:fetching|origin|remote)|upstream|connect\(\)/);
+my $edge = edge($origin);
+my $node = $edge->{user};
 
 my $seen = 0;
 
@@ -65,56 +50,6 @@ pushes();
 changes();
 down();
 finish();
-
-
-# conf/edge.conf with our addresses
-sub conf {
-    my $text = slurp($CONF);
-    my $module = ACR::Node::module();
-    my $edge_port = $edge->port();
-
-    $text =~ s{^load_module .*$}{load_module $module;\ndaemon off;}m;
-    $text =~ s{^user .*$}{$> == 0 ? 'user ' . ACR::Node::worker_user() . ';'
-                                  : ''}me;
-    $text =~ s{^worker_processes .*$}{worker_processes 2;}m;
-    $text =~ s{^pid .*$}{pid $dir/nginx.pid;}m;
-    $text =~ s{^error_log .*$}{error_log $dir/error.log info;}m;
-    $text =~ s{worker_connections \d+}{worker_connections 512};
-    $text =~ s{/var/lib/acr-edge/data}{$edge->{root}}g;
-    $text =~ s{/var/lib/acr-edge}{$dir}g;
-    $text =~ s{/etc/acr}{$dir}g;
-    $text =~ s{https://registry\.example\.com}{http://127.0.0.1:$port}g;
-    $text =~ s{credentials=node}{credentials=node timeout=2s};
-    $text =~ s{server registry\.example\.com:443}{server 127.0.0.1:$port}g;
-    $text =~ s{registry\.example\.com}{origin.test}g;
-    $text =~ s{https://\$acr_upstream}{http://\$acr_upstream}g;
-    $text =~ s{^ *proxy_ssl_.*$}{}mg;
-    $text =~ s{listen 127\.0\.0\.1:5001;}{listen 127.0.0.1:$edge_port;};
-    $text =~ s{^ *listen \[::1\]:5001;$}{}m;
-    $text =~ s{edge:64m}{edge:4m};
-    $text =~ s{min_free=1g}{min_free=1};
-    $text =~ s{manifests:16m}{manifests:1m};
-
-    return $text;
-}
-
-
-# a token of the origin with these rights
-sub token {
-    my ($name, $rights, @more) = @_;
-
-    my @actions = map { my $repository = $_;
-                        map { "repositories/$repository/$_" }
-                            @{ $rights->{$repository} } } keys %$rights;
-
-    change($origin, 'PUT', "scope-maps/$name",
-           { actions => [@actions, @more] });
-    change($origin, 'PUT', "tokens/$name", { scopeMap => $name });
-    my $made = change($origin, 'POST', "tokens/$name/passwords/password1",
-                      {});
-
-    return { name => $name, password => $made->{value} };
-}
 
 
 # what the origin was asked since the last time
@@ -142,9 +77,6 @@ sub client {
 
 
 sub pulls {
-    ok(wait_for(sub { $edge->log_text() =~ /are heard of/ }),
-       'changes are heard of');
-
     my $answer = $edge->get('/v2/');
     is($answer->status(), 401, 'nobody is let in');
     like($answer->header('WWW-Authenticate'),

@@ -88,6 +88,12 @@ sub registry {
 }
 
 
+# the ACR::Node that it is, if it is ours
+sub own {
+    return $own;
+}
+
+
 sub url {
     return 'http://' . registry() . $_[0];
 }
