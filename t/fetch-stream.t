@@ -168,16 +168,21 @@ sub resident {
 
 
 sub ends {
+    # the first is how libcurl says it up to version 8.10, or so
+    my $cut = qr/^(?:transfer closed|end of response) with \d+ bytes /;
+
     is_result(fetch('/cut'), 'a body that ends early', status => 0,
-              told => 200, received => 700_000,
-              error => qr/^transfer closed with \d+ bytes remaining/);
-    is_result(fetch('/cut', hold => 1, auto => 1), 'that, with pauses',
-              status => 0, received => 700_000,
-              error => qr/^transfer closed with \d+ bytes remaining/);
+              told => 200, received => 700_000, error => $cut);
+
+    # a newer libcurl gives up what it holds for a fetch that pauses
+    my $paused = fetch('/cut', hold => 1, auto => 1);
+    is_result($paused, 'that, with pauses', status => 0, error => $cut);
+    cmp_ok($paused->{received}, '<=', 700_000, 'no more than was sent');
+
     is_result(fetch('/cut-chunk'), 'one of chunks', status => 0,
               received => 655_360, error => qr/^transfer closed with/);
     is_result(fetch('/cut', stream => 0, max => $MIB), 'one that is collected',
-              status => 0, received => 0, error => qr/^transfer closed with/);
+              status => 0, received => 0, error => $cut);
 }
 
 

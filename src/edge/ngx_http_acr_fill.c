@@ -8,8 +8,9 @@
 /* ...and at all of them, in case that an owner has died */
 #define NGX_HTTP_ACR_FILL_LOOK   1000
 
-/* ms after which those who wait are told, whatever has happened */
-#define NGX_HTTP_ACR_FILL_WAKE   5000
+/* ms after which those who wait are told, whatever has happened: nginx counts
+   the time since then for send_timeout */
+#define NGX_HTTP_ACR_FILL_WAKE   1000
 
 
 /* a repository that the content becomes one of */
@@ -25,7 +26,10 @@ typedef struct {
 
 
 static ngx_http_acr_fill_t *ngx_http_acr_fill_find(
-    ngx_http_acr_registry_t *registry, acr_digest_t *digest);
+    ngx_http_acr_registry_t *registry, acr_digest_t *digest,
+    ngx_http_acr_remote_t *remote);
+static ngx_int_t ngx_http_acr_fill_now(ngx_http_acr_fill_t *fill,
+    ngx_http_acr_fills_look_t *now);
 static ngx_http_acr_fill_t *ngx_http_acr_fill_create(
     ngx_http_acr_registry_t *registry, acr_digest_t *digest,
     ngx_http_acr_source_t *source);
@@ -98,7 +102,7 @@ ngx_http_acr_fill_follow(ngx_http_acr_registry_t *registry,
     ngx_int_t             rc;
     ngx_http_acr_fill_t  *fill;
 
-    fill = ngx_http_acr_fill_find(registry, digest);
+    fill = ngx_http_acr_fill_find(registry, digest, source->remote);
 
     if (fill == NULL) {
         fill = ngx_http_acr_fill_create(registry, digest, source);
@@ -107,7 +111,11 @@ ngx_http_acr_fill_follow(ngx_http_acr_registry_t *registry,
             return NGX_ERROR;
         }
 
-        rc = ngx_http_acr_fills_join(registry->zone, registry->identity,
+        /* those of one origin share it, and none waits for another's */
+
+        rc = ngx_http_acr_fills_join(registry->zone,
+                                     registry->identity
+                                     ^ ngx_http_acr_fill_host(source->remote),
                                      &fill->text, &fill->ref);
 
         if (rc != NGX_OK) {
@@ -143,7 +151,7 @@ ngx_http_acr_fill_follow(ngx_http_acr_registry_t *registry,
 
 static ngx_http_acr_fill_t *
 ngx_http_acr_fill_find(ngx_http_acr_registry_t *registry,
-    acr_digest_t *digest)
+    acr_digest_t *digest, ngx_http_acr_remote_t *remote)
 {
     ngx_queue_t                *q;
     ngx_http_acr_fill_t        *fill;
@@ -155,9 +163,9 @@ ngx_http_acr_fill_find(ngx_http_acr_registry_t *registry,
     {
         fill = ngx_queue_data(q, ngx_http_acr_fill_t, queue);
 
-        if (acr_digest_equal(&fill->digest, digest)
-            && ngx_http_acr_fills_look(registry->zone, &fill->ref, &now)
-               == NGX_OK
+        if (fill->source.remote == remote
+            && acr_digest_equal(&fill->digest, digest)
+            && ngx_http_acr_fill_now(fill, &now) == NGX_OK
             && now.state <= NGX_HTTP_ACR_FILL_RUNNING)
         {
             return fill;
@@ -315,8 +323,31 @@ ngx_http_acr_fill_look(ngx_http_acr_follower_t *follower,
 
     look->fd = fill->fd;
 
-    return ngx_http_acr_fills_look(fill->registry->zone, &fill->ref,
-                                   &look->now);
+    return ngx_http_acr_fill_now(fill, &look->now);
+}
+
+
+/* slow clients need it long after others have its place */
+
+static ngx_int_t
+ngx_http_acr_fill_now(ngx_http_acr_fill_t *fill,
+    ngx_http_acr_fills_look_t *now)
+{
+    ngx_int_t  rc;
+
+    if (fill->ended) {
+        *now = fill->over;
+        return NGX_OK;
+    }
+
+    rc = ngx_http_acr_fills_look(fill->registry->zone, &fill->ref, now);
+
+    if (rc == NGX_OK && now->state > NGX_HTTP_ACR_FILL_RUNNING) {
+        fill->over = *now;
+        fill->ended = 1;
+    }
+
+    return rc;
 }
 
 
@@ -337,6 +368,13 @@ ngx_http_acr_fill_wait(ngx_http_acr_follower_t *follower, off_t want)
 
     ngx_http_acr_fill_moved(fill);
     ngx_http_acr_fill_tick_in(fill->registry, NGX_HTTP_ACR_FILL_TICK);
+}
+
+
+uint32_t
+ngx_http_acr_fill_host(ngx_http_acr_remote_t *remote)
+{
+    return ngx_crc32_short(remote->host.data, remote->host.len);
 }
 
 
@@ -374,10 +412,18 @@ ngx_http_acr_fill_event(ngx_event_t *ev)
 
     fill->busy++;
 
-    rc = ngx_http_acr_fills_look(fill->registry->zone, &fill->ref, &now);
+    rc = ngx_http_acr_fill_now(fill, &now);
+
+    /* a worker that is to end at once leaves it to others */
 
     if (rc == NGX_OK && now.state == NGX_HTTP_ACR_FILL_IDLE) {
-        ngx_http_acr_fill_claim(fill);
+
+        if (ngx_http_acr_fetch_closing(fill->source.remote->client)) {
+            ngx_http_acr_fill_adopt(fill, NULL);
+
+        } else {
+            ngx_http_acr_fill_claim(fill);
+        }
     }
 
     if (rc == NGX_OK && now.state == NGX_HTTP_ACR_FILL_RUNNING
@@ -449,6 +495,8 @@ ngx_http_acr_fill_open_work(void *data, ngx_log_t *log)
     ngx_http_acr_fill_t *fill = data;
 
     return ngx_http_acr_store_fill_read(&fill->registry->store, &fill->digest,
+                                        ngx_http_acr_fill_host(
+                                            fill->source.remote),
                                         &fill->fd, log);
 }
 

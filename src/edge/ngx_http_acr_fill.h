@@ -84,6 +84,9 @@ ngx_int_t ngx_http_acr_fill_look(ngx_http_acr_follower_t *follower,
    open; or when the fill has ended in any way; or every few seconds */
 void ngx_http_acr_fill_wait(ngx_http_acr_follower_t *follower, off_t want);
 
+/* a number for the registry that contents come from */
+uint32_t ngx_http_acr_fill_host(ngx_http_acr_remote_t *remote);
+
 /* the source, as one that has failed is told of (ngx_http_acr_fills_look_t) */
 uint32_t ngx_http_acr_fill_source(ngx_http_acr_source_t *source);
 

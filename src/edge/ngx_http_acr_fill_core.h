@@ -43,6 +43,10 @@ struct ngx_http_acr_fill_s {
 
     ngx_http_acr_filler_t       *filler;     /* of this worker, or NULL */
     ngx_uint_t                   busy;       /* it is needed */
+
+    ngx_http_acr_fills_look_t    over;       /* how it has ended, if it has: the
+                                                shared memory may forget it */
+    unsigned                     ended:1;
 };
 
 
@@ -86,6 +90,8 @@ struct ngx_http_acr_filler_s {
                                                   there */
     size_t                          again;     /* bytes that will come again */
     ngx_uint_t                      tries;
+    ngx_uint_t                      opens;     /* of a file that another process
+                                                  has */
 
     ngx_event_t                     flush;
     ngx_event_t                     timer;     /* of a pause, or to keep the
@@ -94,6 +100,9 @@ struct ngx_http_acr_filler_s {
     ngx_http_acr_fill_error_e       error;
     unsigned                        heard:1;   /* the origin has it */
     unsigned                        held:1;    /* the origin is not read */
+    unsigned                        paid:1;    /* what comes next is counted for
+                                                  the rate already */
+    unsigned                        handed:1;  /* to another worker */
     unsigned                        match:1;   /* If-Match is of no use */
     unsigned                        discard:1;
 };

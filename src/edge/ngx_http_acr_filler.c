@@ -8,6 +8,11 @@
 #include "ngx_http_acr_fill_core.h"
 
 
+/* how often a file is looked at that another process has, and the ms between */
+#define NGX_HTTP_ACR_FILLER_OPENS       240
+#define NGX_HTTP_ACR_FILLER_OPEN_AGAIN  250
+
+
 static ngx_int_t ngx_http_acr_filler_open(void *data, ngx_log_t *log);
 static void ngx_http_acr_filler_opened(void *data, ngx_int_t rc);
 static ngx_int_t ngx_http_acr_filler_ring(ngx_http_acr_filler_t *filler);
@@ -64,6 +69,7 @@ ngx_http_acr_filler_start(ngx_http_acr_fill_t *fill)
     filler->fill = fill;
     filler->pool = pool;
     filler->file.digest = fill->digest;
+    filler->file.source = ngx_http_acr_fill_host(fill->source.remote);
     filler->file.fd = -1;
 
     filler->flush.handler = ngx_http_acr_filler_flush;
@@ -136,6 +142,11 @@ ngx_http_acr_filler_opened(void *data, ngx_int_t rc)
         ngx_http_acr_fills_set_size(fill->registry->zone, &fill->ref,
                                     filler->file.size);
         ngx_http_acr_filler_end(filler, NGX_HTTP_ACR_FILL_WHOLE);
+        return;
+    }
+
+    if (rc == NGX_AGAIN && ++filler->opens < NGX_HTTP_ACR_FILLER_OPENS) {
+        ngx_add_timer(&filler->timer, NGX_HTTP_ACR_FILLER_OPEN_AGAIN);
         return;
     }
 
@@ -447,8 +458,7 @@ ngx_http_acr_filler_give_up_work(void *data, ngx_log_t *log)
     store = &filler->fill->registry->store;
 
     if (filler->discard) {
-        return ngx_http_acr_store_fill_discard(store, &filler->file.digest,
-                                               log);
+        return ngx_http_acr_store_fill_discard(store, &filler->file, log);
     }
 
     if (filler->file.offset == 0 || ngx_http_acr_ring_error(filler->ring)) {
@@ -464,8 +474,9 @@ ngx_http_acr_filler_given_up(void *data, ngx_int_t rc)
 {
     ngx_http_acr_filler_t *filler = data;
 
-    ngx_http_acr_filler_end(filler, ngx_exiting ? NGX_HTTP_ACR_FILL_IDLE
-                                                : NGX_HTTP_ACR_FILL_FAILED);
+    ngx_http_acr_filler_end(filler,
+                            filler->handed ? NGX_HTTP_ACR_FILL_IDLE
+                                           : NGX_HTTP_ACR_FILL_FAILED);
 }
 
 
@@ -495,7 +506,11 @@ ngx_http_acr_filler_flush(ngx_event_t *ev)
 
     filler = ev->data;
 
-    if (filler->state != NGX_HTTP_ACR_FILLER_RECEIVE) {
+    /* also between two requests: what came is saved meanwhile */
+
+    if (filler->state != NGX_HTTP_ACR_FILLER_RECEIVE
+        && filler->state != NGX_HTTP_ACR_FILLER_PAUSE)
+    {
         return;
     }
 
@@ -516,6 +531,12 @@ ngx_http_acr_filler_timer(ngx_event_t *ev)
 
     if (filler->state == NGX_HTTP_ACR_FILLER_PAUSE) {
         ngx_http_acr_filler_ask(filler);
+        return;
+    }
+
+    if (filler->state == NGX_HTTP_ACR_FILLER_OPEN) {
+        ngx_http_acr_filler_post(filler, ngx_http_acr_filler_open,
+                                 ngx_http_acr_filler_opened);
         return;
     }
 

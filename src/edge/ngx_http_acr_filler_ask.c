@@ -49,6 +49,7 @@ ngx_http_acr_filler_ask(ngx_http_acr_filler_t *filler)
     filler->skip = 0;
     filler->again = 0;
     filler->held = 0;
+    filler->paid = 0;
 
     ngx_http_acr_filler_headers(filler);
 
@@ -272,12 +273,14 @@ ngx_http_acr_filler_piece(ngx_http_acr_remote_request_t *request, u_char *p,
 
     done = ngx_min(filler->again, n);
 
-    if (done == 0
+    if (done == 0 && !filler->paid
         && ngx_http_acr_fills_take(registry->zone, registry->fill_rate, n)
            != NGX_OK)
     {
         return ngx_http_acr_filler_hold(filler, 1);
     }
+
+    filler->paid = 1;
 
     skip = ngx_min(filler->skip, (off_t) (n - done));
     filler->skip -= skip;
@@ -313,6 +316,7 @@ ngx_http_acr_filler_piece(ngx_http_acr_remote_request_t *request, u_char *p,
     }
 
     filler->again -= ngx_min(filler->again, n);
+    filler->paid = (filler->again != 0);
 
     /* holds what comes next */
 
@@ -334,7 +338,9 @@ ngx_http_acr_filler_hold(ngx_http_acr_filler_t *filler, ngx_uint_t turn)
 {
     filler->held = 1;
 
-    if (turn && !filler->flush.timer_set) {
+    /* a save may have nothing else that begins it */
+
+    if ((turn || filler->saving) && !filler->flush.timer_set) {
         ngx_add_timer(&filler->flush, NGX_HTTP_ACR_FILLS_TURN);
     }
 
@@ -414,6 +420,14 @@ ngx_http_acr_filler_failed(ngx_http_acr_filler_t *filler)
                   ngx_http_acr_ring_offset(filler->ring), filler->file.size,
                   &request->error);
 
+    /* it is not the origin that has failed: this worker ends */
+
+    if (ngx_http_acr_fetch_closing(request->remote->client)) {
+        filler->handed = 1;
+        ngx_http_acr_filler_give_up(filler, NGX_HTTP_ACR_FILL_E_ORIGIN, 0);
+        return;
+    }
+
     switch (request->result) {
 
     case NGX_HTTP_ACR_REMOTE_MISSING:
@@ -443,7 +457,7 @@ ngx_http_acr_filler_failed(ngx_http_acr_filler_t *filler)
 
         if (ngx_http_acr_ring_offset(filler->ring)
             && ++filler->tries < NGX_HTTP_ACR_FILLER_TRIES
-            && !filler->discard && !ngx_exiting)
+            && !filler->discard)
         {
             request->insist = 1;
             filler->state = NGX_HTTP_ACR_FILLER_PAUSE;

@@ -205,6 +205,15 @@ ngx_http_acr_fills_look(ngx_http_acr_zone_t *zone,
 
     look->size = (off_t) slot->size - 1;
     look->mark = slot->mark;
+
+    /* the mark may be of a time when the size was not known */
+
+    if (look->state != NGX_HTTP_ACR_FILL_WHOLE && look->size >= 0
+        && look->mark >= look->size)
+    {
+        look->mark = ngx_max(look->size - 1, 0);
+    }
+
     look->error = slot->error;
     look->source = slot->source;
 

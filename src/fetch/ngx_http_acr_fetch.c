@@ -71,6 +71,13 @@ ngx_http_acr_fetch_init(ngx_http_acr_fetch_conf_t *conf, ngx_cycle_t *cycle)
 }
 
 
+ngx_uint_t
+ngx_http_acr_fetch_closing(ngx_http_acr_fetch_client_t *client)
+{
+    return client == NULL || client->closing;
+}
+
+
 /* owners have cancelled what was theirs, or are gone */
 
 void

@@ -194,6 +194,10 @@ void ngx_http_acr_fetch_cancel(ngx_http_acr_fetch_t *fetch);
    returned NGX_AGAIN; else nothing happens */
 void ngx_http_acr_fetch_resume(ngx_http_acr_fetch_t *fetch);
 
+/* 1 if the worker is to end at once (worker_shutdown_timeout is over): fetches
+   have failed, and others will */
+ngx_uint_t ngx_http_acr_fetch_closing(ngx_http_acr_fetch_client_t *client);
+
 /* a header of the answer, for head, piece and done: its last value, or
    NGX_DECLINED */
 ngx_int_t ngx_http_acr_fetch_header(ngx_http_acr_fetch_t *fetch,

@@ -197,12 +197,13 @@ ngx_int_t ngx_http_acr_store_sweep(ngx_http_acr_store_t *store, time_t age,
 
 
 /* --- fills: content that is being fetched from another registry,
-       acr/fills/<node>.<alg>-<hex> and the same with .state */
+       acr/fills/<node>.<source>.<alg>-<hex> and the same with .state */
 
 #define NGX_HTTP_ACR_FILL_ETAG  256
 
 typedef struct {
     acr_digest_t  digest;
+    uint32_t      source;              /* a number for where it comes from */
     int           fd;                  /* to read and write, or -1 */
     off_t         offset;              /* so much is there, and hashed */
     acr_hash_t    hash;
@@ -212,12 +213,14 @@ typedef struct {
 } ngx_http_acr_store_fill_t;
 
 /*
- * Opens what there is of the content fill->digest, or begins anew, and sets all
- * else of fill.  What is behind the offset is neither cut nor to be relied on:
- * others may be reading the file up to where an owner before had come.
+ * Opens what there is of the content fill->digest from fill->source, or begins
+ * anew, and sets all else of fill.  What is behind the offset is neither cut
+ * nor to be relied on: others may be reading the file up to where an owner
+ * before had come.  The file is locked until its descriptor is closed.
  *
  * NGX_DONE: all of the content is there already, as a blob of fill->size bytes;
- * nothing is open.
+ * NGX_AGAIN, without a log line: another process has it, such as a worker that
+ * ends; nothing is open in either case.
  */
 ngx_int_t ngx_http_acr_store_fill_open(ngx_http_acr_store_t *store,
     ngx_http_acr_store_fill_t *fill, ngx_log_t *log);
@@ -225,10 +228,11 @@ ngx_int_t ngx_http_acr_store_fill_open(ngx_http_acr_store_t *store,
 /* opens it to read; NGX_DECLINED, without a log line: it is not there (any
    more) */
 ngx_int_t ngx_http_acr_store_fill_read(ngx_http_acr_store_t *store,
-    acr_digest_t *digest, int *fd, ngx_log_t *log);
+    acr_digest_t *digest, uint32_t source, int *fd, ngx_log_t *log);
 
 /* syncs the data, then notes offset, hash, size and ETag, so that
-   ngx_http_acr_store_fill_open() goes on there */
+   ngx_http_acr_store_fill_open() goes on there; not if the file has lost its
+   name */
 ngx_int_t ngx_http_acr_store_fill_save(ngx_http_acr_store_t *store,
     ngx_http_acr_store_fill_t *fill, ngx_log_t *log);
 
@@ -242,7 +246,7 @@ ngx_int_t ngx_http_acr_store_fill_commit(ngx_http_acr_store_t *store,
 
 /* removes what there is of it */
 ngx_int_t ngx_http_acr_store_fill_discard(ngx_http_acr_store_t *store,
-    acr_digest_t *digest, ngx_log_t *log);
+    ngx_http_acr_store_fill_t *fill, ngx_log_t *log);
 
 
 /* --- links: what a repository holds, and what its tags name */

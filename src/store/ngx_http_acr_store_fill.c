@@ -11,6 +11,8 @@
 
 #include "../oci/acr_json.h"
 
+#include <fcntl.h>
+
 
 #define NGX_HTTP_ACR_STORE_FILLS       "/acr/fills/"
 #define NGX_HTTP_ACR_STORE_FILL_STATE  ".state"
@@ -20,7 +22,13 @@
 
 
 static void ngx_http_acr_store_fill_path(ngx_http_acr_store_path_t *path,
-    ngx_http_acr_store_t *store, acr_digest_t *digest, const char *tail);
+    ngx_http_acr_store_t *store, acr_digest_t *digest, uint32_t source,
+    const char *tail);
+static ngx_int_t ngx_http_acr_store_fill_lock(ngx_http_acr_store_fill_t *fill,
+    ngx_http_acr_store_path_t *path, ngx_log_t *log);
+static ngx_int_t ngx_http_acr_store_fill_named(
+    ngx_http_acr_store_fill_t *fill, ngx_http_acr_store_path_t *path,
+    ngx_log_t *log);
 static void ngx_http_acr_store_fill_anew(ngx_http_acr_store_fill_t *fill);
 static ngx_int_t ngx_http_acr_store_fill_load(ngx_http_acr_store_t *store,
     ngx_http_acr_store_fill_t *fill, ngx_log_t *log);
@@ -33,13 +41,17 @@ static json_t *ngx_http_acr_store_fill_json(ngx_http_acr_store_fill_t *fill);
 
 static void
 ngx_http_acr_store_fill_path(ngx_http_acr_store_path_t *path,
-    ngx_http_acr_store_t *store, acr_digest_t *digest, const char *tail)
+    ngx_http_acr_store_t *store, acr_digest_t *digest, uint32_t source,
+    const char *tail)
 {
-    size_t   start;
+    size_t  start;
+    char    number[sizeof(".00000000.")];
 
     ngx_http_acr_store_path_set(path, store, NGX_HTTP_ACR_STORE_FILLS);
     ngx_http_acr_store_path_add(path, store->node.data, store->node.len);
-    ngx_http_acr_store_path_add(path, ".", 1);
+
+    (void) snprintf(number, sizeof(number), ".%08x.", (unsigned) source);
+    ngx_http_acr_store_path_add(path, number, sizeof(number) - 1);
 
     start = path->len;
     ngx_http_acr_store_path_digest(path, digest);
@@ -70,7 +82,8 @@ ngx_http_acr_store_fill_open(ngx_http_acr_store_t *store,
     }
 
     ngx_http_acr_store_fill_anew(fill);
-    ngx_http_acr_store_fill_path(&path, store, &fill->digest, "");
+    ngx_http_acr_store_fill_path(&path, store, &fill->digest, fill->source,
+                                 "");
 
     rc = ngx_http_acr_store_open(store, &path, O_RDWR|O_CREAT, &fill->fd, log);
 
@@ -79,7 +92,11 @@ ngx_http_acr_store_fill_open(ngx_http_acr_store_t *store,
         return rc;
     }
 
-    rc = ngx_http_acr_store_fill_load(store, fill, log);
+    rc = ngx_http_acr_store_fill_lock(fill, &path, log);
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_acr_store_fill_load(store, fill, log);
+    }
 
     if (rc != NGX_OK) {
         (void) close(fill->fd);
@@ -87,6 +104,67 @@ ngx_http_acr_store_fill_open(ngx_http_acr_store_t *store,
     }
 
     return rc;
+}
+
+
+/*
+ * One process writes at a time, whatever shared memory they have: it may have
+ * been made anew.  Who has had the file before us may have renamed it since we
+ * opened it.
+ */
+
+static ngx_int_t
+ngx_http_acr_store_fill_lock(ngx_http_acr_store_fill_t *fill,
+    ngx_http_acr_store_path_t *path, ngx_log_t *log)
+{
+    ngx_int_t     rc;
+    struct flock  fl;
+
+    ngx_memzero(&fl, sizeof(struct flock));
+    fl.l_type = F_WRLCK;
+    fl.l_whence = SEEK_SET;
+
+    while (fcntl(fill->fd, F_OFD_SETLK, &fl) == -1) {
+
+        if (ngx_errno == EAGAIN || ngx_errno == EACCES) {
+            return NGX_AGAIN;
+        }
+
+        if (ngx_errno != EINTR) {
+            return ngx_http_acr_store_failed(log, ngx_errno,
+                                             "fcntl(F_OFD_SETLK)",
+                                             path->data);
+        }
+    }
+
+    rc = ngx_http_acr_store_fill_named(fill, path, log);
+
+    return (rc == NGX_DECLINED) ? NGX_AGAIN : rc;
+}
+
+
+/* NGX_DECLINED: the path is of another file by now, or of none */
+
+static ngx_int_t
+ngx_http_acr_store_fill_named(ngx_http_acr_store_fill_t *fill,
+    ngx_http_acr_store_path_t *path, ngx_log_t *log)
+{
+    ngx_int_t    rc;
+    struct stat  named, opened;
+
+    rc = ngx_http_acr_store_stat(path, &named, log);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (fstat(fill->fd, &opened) == -1) {
+        return ngx_http_acr_store_fd_failed(log, ngx_errno, "fstat()",
+                                            fill->fd);
+    }
+
+    return (named.st_ino == opened.st_ino && named.st_dev == opened.st_dev)
+           ? NGX_OK : NGX_DECLINED;
 }
 
 
@@ -101,7 +179,8 @@ ngx_http_acr_store_fill_anew(ngx_http_acr_store_fill_t *fill)
 }
 
 
-/* a state that is torn, or of another file, is none */
+/* a state that is torn, or of another file, is none, and does not stay: the
+   file may come to fit it */
 
 static ngx_int_t
 ngx_http_acr_store_fill_load(ngx_http_acr_store_t *store,
@@ -115,7 +194,7 @@ ngx_http_acr_store_fill_load(ngx_http_acr_store_t *store,
     struct stat                st;
     ngx_http_acr_store_path_t  path;
 
-    ngx_http_acr_store_fill_path(&path, store, &fill->digest,
+    ngx_http_acr_store_fill_path(&path, store, &fill->digest, fill->source,
                                  NGX_HTTP_ACR_STORE_FILL_STATE);
     n = sizeof(text);
 
@@ -158,7 +237,12 @@ ngx_http_acr_store_fill_load(ngx_http_acr_store_t *store,
 
     ngx_http_acr_store_fill_anew(fill);
 
-    return NGX_OK;
+    if (ftruncate(fill->fd, 0) == -1) {
+        return ngx_http_acr_store_fd_failed(log, ngx_errno, "ftruncate()",
+                                            fill->fd);
+    }
+
+    return ngx_http_acr_store_unlink(&path, log);
 }
 
 
@@ -234,11 +318,11 @@ ngx_http_acr_store_fill_hex(acr_text_t text, u_char *buf, size_t size)
 
 ngx_int_t
 ngx_http_acr_store_fill_read(ngx_http_acr_store_t *store,
-    acr_digest_t *digest, int *fd, ngx_log_t *log)
+    acr_digest_t *digest, uint32_t source, int *fd, ngx_log_t *log)
 {
     ngx_http_acr_store_path_t  path;
 
-    ngx_http_acr_store_fill_path(&path, store, digest, "");
+    ngx_http_acr_store_fill_path(&path, store, digest, source, "");
 
     do {
         *fd = open(path.data, O_RDONLY|O_CLOEXEC);
@@ -265,13 +349,22 @@ ngx_http_acr_store_fill_save(ngx_http_acr_store_t *store,
     ngx_int_t                   rc;
     ngx_http_acr_store_path_t   path;
 
+    ngx_http_acr_store_fill_path(&path, store, &fill->digest, fill->source,
+                                 "");
+
+    rc = ngx_http_acr_store_fill_named(fill, &path, log);
+
+    if (rc != NGX_OK) {
+        return (rc == NGX_DECLINED) ? NGX_OK : rc;
+    }
+
     rc = ngx_http_acr_store_sync(store, fill->fd, log);
 
     if (rc != NGX_OK) {
         return rc;
     }
 
-    ngx_http_acr_store_fill_path(&path, store, &fill->digest,
+    ngx_http_acr_store_fill_path(&path, store, &fill->digest, fill->source,
                                  NGX_HTTP_ACR_STORE_FILL_STATE);
 
     root = ngx_http_acr_store_fill_json(fill);
@@ -363,7 +456,8 @@ ngx_http_acr_store_fill_commit(ngx_http_acr_store_t *store,
         return rc;
     }
 
-    ngx_http_acr_store_fill_path(&path, store, &fill->digest, "");
+    ngx_http_acr_store_fill_path(&path, store, &fill->digest, fill->source,
+                                 "");
 
     lock = -1;
 
@@ -378,7 +472,7 @@ ngx_http_acr_store_fill_commit(ngx_http_acr_store_t *store,
 
     /* without its file it says nothing */
 
-    ngx_http_acr_store_fill_path(&path, store, &fill->digest,
+    ngx_http_acr_store_fill_path(&path, store, &fill->digest, fill->source,
                                  NGX_HTTP_ACR_STORE_FILL_STATE);
 
     (void) ngx_http_acr_store_unlink(&path, log);
@@ -389,12 +483,21 @@ ngx_http_acr_store_fill_commit(ngx_http_acr_store_t *store,
 
 ngx_int_t
 ngx_http_acr_store_fill_discard(ngx_http_acr_store_t *store,
-    acr_digest_t *digest, ngx_log_t *log)
+    ngx_http_acr_store_fill_t *fill, ngx_log_t *log)
 {
     ngx_int_t                  rc;
     ngx_http_acr_store_path_t  path;
 
-    ngx_http_acr_store_fill_path(&path, store, digest,
+    ngx_http_acr_store_fill_path(&path, store, &fill->digest, fill->source,
+                                 "");
+
+    rc = ngx_http_acr_store_fill_named(fill, &path, log);
+
+    if (rc != NGX_OK) {
+        return (rc == NGX_DECLINED) ? NGX_OK : rc;
+    }
+
+    ngx_http_acr_store_fill_path(&path, store, &fill->digest, fill->source,
                                  NGX_HTTP_ACR_STORE_FILL_STATE);
 
     rc = ngx_http_acr_store_unlink(&path, log);
@@ -403,7 +506,8 @@ ngx_http_acr_store_fill_discard(ngx_http_acr_store_t *store,
         return rc;
     }
 
-    ngx_http_acr_store_fill_path(&path, store, digest, "");
+    ngx_http_acr_store_fill_path(&path, store, &fill->digest, fill->source,
+                                 "");
 
     return ngx_http_acr_store_unlink(&path, log);
 }

@@ -16,8 +16,9 @@ static ngx_http_acr_store_fill_t   fill;
 static const char *
 file(const char *tail)
 {
-    return shim_path("acr/fills/%.*s.sha256-%s%s", (int) store->node.len,
-                     (char *) store->node.data, shim_hex(&fill.digest), tail);
+    return shim_path("acr/fills/%.*s.0000abcd.sha256-%s%s",
+                     (int) store->node.len, (char *) store->node.data,
+                     shim_hex(&fill.digest), tail);
 }
 
 
@@ -28,6 +29,7 @@ begin(void)
 {
     ngx_memset(&fill, 0x55, sizeof(fill));
     fill.digest = *shim_digest(CONTENT);
+    fill.source = 0xabcd;
 
     return ngx_http_acr_store_fill_open(store, &fill, &shim_log);
 }
@@ -96,7 +98,8 @@ test_commit(void)
     acr_hash_final(&fill.hash, &digest);
     ok(acr_digest_equal(&digest, &fill.digest), "the hash went on, too");
 
-    is_int(ngx_http_acr_store_fill_read(store, &fill.digest, &fd, &shim_log),
+    is_int(ngx_http_acr_store_fill_read(store, &fill.digest, fill.source,
+                                        &fd, &shim_log),
            NGX_OK, "others read it meanwhile");
 
     ok(ftruncate(fill.fd, 100) == 0, "an origin before had sent more");
@@ -115,7 +118,8 @@ test_commit(void)
     (void) close(fd);
     end();
 
-    is_int(ngx_http_acr_store_fill_read(store, &fill.digest, &fd, &shim_log),
+    is_int(ngx_http_acr_store_fill_read(store, &fill.digest, fill.source,
+                                        &fd, &shim_log),
            NGX_DECLINED, "it is no fill any more");
 
     is_int(begin(), NGX_DONE, "there is nothing to be fetched");
@@ -179,6 +183,7 @@ test_wrong(void)
     is_int(fill.offset, 0, "it begins anew");
     end();
 
+    shim_put(file(".state"), save);
     shim_put(file(""), "long enough");
     is_int(begin(), NGX_OK, "with one that is not");
     is_int(fill.offset, 10, "it goes on");
@@ -204,13 +209,72 @@ test_failed(void)
     fill.size = 13;
     is_int(ngx_http_acr_store_fill_commit(store, &fill, &shim_log), ENOENT,
            "nor does a file that is too short");
-    end();
 
-    is_int(ngx_http_acr_store_fill_discard(store, &fill.digest, &shim_log),
+    is_int(ngx_http_acr_store_fill_discard(store, &fill, &shim_log),
            NGX_OK, "it is removed");
     is_int(shim_count(shim_path("acr/fills")), 0, "all of it");
-    is_int(ngx_http_acr_store_fill_discard(store, &fill.digest, &shim_log),
+    is_int(ngx_http_acr_store_fill_discard(store, &fill, &shim_log),
            NGX_OK, "once more is no error");
+    is_int(ngx_http_acr_store_fill_save(store, &fill, &shim_log), NGX_OK,
+           "a file that has lost its name");
+    is_int(shim_count(shim_path("acr/fills")), 0, "is not noted");
+    end();
+}
+
+
+/* there may be two that fetch the same: workers of before and after a reload */
+
+static void
+test_locked(void)
+{
+    ngx_http_acr_store_fill_t  other;
+
+    is_int(begin(), NGX_OK, "one begins");
+    append(10);
+
+    other.digest = fill.digest;
+    other.source = fill.source;
+    is_int(ngx_http_acr_store_fill_open(store, &other, &shim_log), NGX_AGAIN,
+           "another one waits");
+
+    other.source++;
+    is_int(ngx_http_acr_store_fill_open(store, &other, &shim_log), NGX_OK,
+           "not if it comes from elsewhere");
+    is_int(ngx_http_acr_store_fill_discard(store, &other, &shim_log), NGX_OK,
+           "that goes");
+    (void) close(other.fd);
+
+    end();
+    is_int(begin(), NGX_OK, "until the first one ends");
+    is_int(ngx_http_acr_store_fill_discard(store, &fill, &shim_log), NGX_OK,
+           "and goes");
+    end();
+}
+
+
+/* what did not fit must not fit later */
+
+static void
+test_misfit(void)
+{
+    is_int(begin(), NGX_OK, "one is saved");
+    append(10);
+    is_int(ngx_http_acr_store_fill_save(store, &fill, &shim_log), NGX_OK,
+           "and loses its file");
+    end();
+    is_int(unlink(file("")), 0, "all of it");
+
+    is_int(begin(), NGX_OK, "it begins anew");
+    is_int(fill.offset, 0, "with nothing");
+    ok(!shim_exists(file(".state")), "and what was noted goes");
+    append(20);
+    end();
+    is_int(begin(), NGX_OK, "killed, and begun");
+    is_int(fill.offset, 0, "it begins anew again");
+    is_int(ngx_http_acr_store_fill_discard(store, &fill, &shim_log), NGX_OK,
+           "it goes");
+    end();
+    shim_lines = 0;
 }
 
 
@@ -246,6 +310,8 @@ main(void)
     test_commit();
     test_wrong();
     test_failed();
+    test_locked();
+    test_misfit();
     test_swept();
 
     return done();
