@@ -168,7 +168,7 @@ sub resident {
 
 
 sub ends {
-    # the first is how libcurl says it up to version 8.10, or so
+    # in the words of an older libcurl, and of a newer one
     my $cut = qr/^(?:transfer closed|end of response) with \d+ bytes /;
 
     is_result(fetch('/cut'), 'a body that ends early', status => 0,
