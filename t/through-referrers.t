@@ -33,6 +33,7 @@ merged();
 paged();
 pages();
 schema();
+leaves();
 down();
 wrong();
 finish();
@@ -227,7 +228,30 @@ sub schema {
 }
 
 
+# clients that ask for the same share an answer, whoever leaves
+sub leaves {
+    my $of = digest('leaves');
+    my $there = "/v2/lib/l/referrers/$of";
+    my $here = "/v2/hub/lib/l/referrers/$of";
+
+    offers($there, [entry('waits', $SIG)], wait => 1);
+
+    my @clients = map { $acr->connect() } 1 .. 4;
+    $_->begin('GET', $here) for @clients;
+    ok(wait_for(sub { $origin->asked(qr{$there }) }), 'it is asked for');
+    shift(@clients)->close();
+    shift(@clients)->abort();
+    $acr->reload();
+    $origin->rule($there, wait => undef);
+
+    is_deeply([map { names($_->answer('GET')) } @clients],
+              [['waits'], ['waits']], 'those who stay get it');
+    is_deeply(names($acr->get($here)), ['waits'], 'and those after them');
+}
+
+
 sub down {
+    $acr->get($list);
     $origin->stop();
 
     my $answer = $acr->get($short);
