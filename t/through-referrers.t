@@ -33,9 +33,9 @@ merged();
 paged();
 pages();
 schema();
-leaves();
 down();
 wrong();
+leaves();
 finish();
 
 
@@ -246,12 +246,12 @@ sub leaves {
 
     is_deeply([map { names($_->answer('GET')) } @clients],
               [['waits'], ['waits']], 'those who stay get it');
+    wait_for(sub { $acr->get($here)->status() == 200 });
     is_deeply(names($acr->get($here)), ['waits'], 'and those after them');
 }
 
 
 sub down {
-    $acr->get($list);
     $origin->stop();
 
     my $answer = $acr->get($short);
