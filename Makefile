@@ -3,7 +3,8 @@
 # make install    puts it where nginx looks for modules
 # make test       every test
 # make check      unit tests, a short fuzz run, static analysis
-# make bench      measurements (t/bench); make bench-scale: a million objects
+# make bench      measurements (t/bench); make bench-scale: a million objects;
+#                 make bench-edge: pulls through a node, over a slow line
 #
 # NGINX_SRC is the tree that Debian's nginx-dev installs; nginx's own source,
 # configured as the nginx that is to load the module, does as well.
@@ -71,9 +72,12 @@ bench:	all
 bench-scale:	all
 	./t/bench/run.sh scale
 
+bench-edge:	all
+	./t/bench/run.sh edge
+
 clean:
 	rm -rf $(BUILD)
 
 FORCE:
 
-.PHONY:	all install test check bench bench-scale clean FORCE
+.PHONY:	all install test check bench bench-scale bench-edge clean FORCE

@@ -15,6 +15,7 @@
 #include "src/edge/ngx_http_acr_rule.h"
 #include "src/api/ngx_http_acr_api.h"
 #include "src/api/ngx_http_acr_admin.h"
+#include "src/api/ngx_http_acr_edge.h"
 #include "src/api/ngx_http_acr_data.h"
 #include "src/api/ngx_http_acr_health.h"
 #include "src/api/ngx_http_acr_metrics.h"
@@ -214,6 +215,34 @@ static ngx_command_t  ngx_http_acr_commands[] = {
       offsetof(ngx_http_acr_loc_conf_t, scrub_rate),
       NULL },
 
+    { ngx_string("acr_origin"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
+      ngx_http_acr_set_origin,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("acr_edge"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_acr_loc_conf_t, edge),
+      NULL },
+
+    { ngx_string("acr_edge_offline"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_acr_set_interval,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_acr_loc_conf_t, edge_offline),
+      NULL },
+
+    { ngx_string("acr_edge_cache"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE123,
+      ngx_http_acr_set_edge_cache,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("acr_cache_rule"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE23
       |NGX_CONF_TAKE4,
@@ -386,6 +415,12 @@ static ngx_http_variable_t  ngx_http_acr_variables[] = {
     { ngx_string("acr_operation"), NULL,
       ngx_http_acr_operation_variable, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
+    { ngx_string("acr_origin"), NULL,
+      ngx_http_acr_origin_variable, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("acr_generation"), NULL,
+      ngx_http_acr_generation_variable, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
     { ngx_string("acr_cache_status"), NULL,
       ngx_http_acr_cache_status_variable, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
@@ -470,6 +505,10 @@ ngx_http_acr_init(ngx_conf_t *cf)
     *handler = ngx_http_acr_metrics_log;
 
     ngx_http_acr_ahead_init();
+
+    if (ngx_http_acr_edge_init(cf) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_acr_module);
 

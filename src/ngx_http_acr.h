@@ -37,6 +37,16 @@
 
 typedef struct ngx_http_acr_auth_s        ngx_http_acr_auth_t;
 typedef struct ngx_http_acr_credential_s  ngx_http_acr_credential_t;
+typedef struct ngx_http_acr_used_s        ngx_http_acr_used_t;
+
+
+/* acr_edge_cache: what an edge node keeps at most */
+
+typedef struct {
+    off_t                      max_size;   /* bytes; 0: any */
+    off_t                      min_free;   /* bytes; 0: any */
+    time_t                     inactive;   /* seconds; 0: it stays */
+} ngx_http_acr_edge_cache_t;
 
 
 /* one directory and one set of keys in a Redis; shared by the locations that
@@ -47,6 +57,12 @@ typedef struct {
     ngx_http_acr_store_t       store;
     ngx_http_acr_meta_conf_t  *meta_conf;
     ngx_http_acr_meta_t       *meta;       /* of this worker */
+    ngx_http_acr_remote_t     *origin;     /* of an edge node, whose registry is
+                                              that one: there is no meta then,
+                                              and the store is a cache.  Else
+                                              NULL */
+    time_t                     offline;    /* acr_edge_offline */
+    struct ngx_http_acr_watch_s  *watch;   /* of one worker, else NULL */
 
     ngx_http_acr_zone_t       *zone;       /* acr_zone, or NULL */
     uint32_t                   identity;   /* another registry has another */
@@ -68,6 +84,9 @@ typedef struct {
     ngx_uint_t                 directs;    /* ngx_http_acr_direct_t's */
     ngx_queue_t                turns;      /* ngx_http_acr_turn_t's */
 
+    ngx_http_acr_edge_cache_t  edge_cache;
+    ngx_http_acr_used_t       *used;       /* of this worker of an edge node */
+
     ngx_event_t                keeper;     /* timer of the background work */
     ngx_http_acr_task_t        seal;       /* of this node's marks */
     ngx_queue_t                rebuilds;   /* of repositories, in this worker */
@@ -75,6 +94,7 @@ typedef struct {
     ngx_uint_t                 reading;    /* of manifests, for ACR's API */
 
     struct ngx_http_acr_health_s  *health; /* of this worker, or NULL */
+    struct ngx_http_acr_events_s  *events; /* those who wait for some here */
 
     ngx_array_t               *key_files;  /* acr_token_key */
     acr_jwt_keys_t            *token_keys; /* NULL: acr_auth is on nowhere */
@@ -122,6 +142,15 @@ typedef struct {
     time_t                     gc_untagged;
     time_t                     scrub_interval;
     size_t                     scrub_rate;
+
+    ngx_http_acr_remote_t     *origin;     /* NULL: it is no edge node */
+    time_t                     origin_valid; /* seconds for which an origin is
+                                              believed that it has a blob */
+    ngx_flag_t                 edge;       /* requests go on to the origin */
+    time_t                     edge_offline; /* seconds for which tokens are
+                                              good beyond their end while the
+                                              origin is down */
+    ngx_http_acr_edge_cache_t *edge_cache; /* or NULL */
 
     ngx_array_t               *cache_rules; /* ngx_http_acr_rule_t, or NULL */
     ngx_uint_t                 fill_max;
@@ -174,6 +203,9 @@ typedef struct {
     ngx_http_acr_direct_t     *direct;     /* that is sent as it comes, or NULL
                                               */
 
+    unsigned                   refills:2;  /* of what went before it was sent */
+    unsigned                   passed:1;   /* the origin may be asked... */
+    unsigned                   probe:1;    /* ...to see whether it is back */
     unsigned                   acr:1;      /* of ACR's own API, /acr/v1 */
     unsigned                   gone:1;     /* nginx has terminated it */
     unsigned                   committing:1; /* goes on although it is gone */

@@ -41,7 +41,13 @@ typedef enum {
     NGX_HTTP_ACR_CACHE_CONTENT,        /* of a digest, in any repository */
     NGX_HTTP_ACR_CACHE_ASKED,          /* of a tag or digest: when its origin
                                           was asked, and what it said */
-    NGX_HTTP_ACR_CACHE_REFERRED        /* the same of its referrers: the list */
+    NGX_HTTP_ACR_CACHE_HELD,           /* of a digest: when the origin has said
+                                          that it is a blob of the repository,
+                                          and of how many bytes */
+    NGX_HTTP_ACR_CACHE_TOKEN,          /* of a request for a token: the answer
+                                          of the origin, until the token ends */
+    NGX_HTTP_ACR_CACHE_REFERRED        /* of a digest: when its origin was asked
+                                          for its referrers, and the list */
 } ngx_http_acr_cache_kind_e;
 
 

@@ -22,6 +22,8 @@ static void ngx_http_acr_merge_api(ngx_http_acr_loc_conf_t *prev,
     ngx_http_acr_loc_conf_t *conf);
 static char *ngx_http_acr_check_registry(ngx_conf_t *cf,
     ngx_http_acr_loc_conf_t *conf);
+static char *ngx_http_acr_check_origin(ngx_conf_t *cf,
+    ngx_http_acr_loc_conf_t *conf);
 static char *ngx_http_acr_check_limits(ngx_conf_t *cf,
     ngx_http_acr_loc_conf_t *conf);
 static char *ngx_http_acr_check_work(ngx_conf_t *cf,
@@ -99,6 +101,11 @@ ngx_http_acr_create_loc_conf(ngx_conf_t *cf)
     conf->gc_untagged = NGX_CONF_UNSET;
     conf->scrub_interval = NGX_CONF_UNSET;
     conf->scrub_rate = NGX_CONF_UNSET_SIZE;
+    conf->origin = NGX_CONF_UNSET_PTR;
+    conf->origin_valid = NGX_CONF_UNSET;
+    conf->edge = NGX_CONF_UNSET;
+    conf->edge_offline = NGX_CONF_UNSET;
+    conf->edge_cache = NGX_CONF_UNSET_PTR;
     conf->cache_rules = NGX_CONF_UNSET_PTR;
     conf->fill_max = NGX_CONF_UNSET_UINT;
     conf->fill_rate = NGX_CONF_UNSET_SIZE;
@@ -173,9 +180,11 @@ ngx_http_acr_merge_handler(ngx_http_core_loc_conf_t *clcf,
         conf->enable = 1;
         conf->handler = prev->handler;
         clcf->handler = prev->handler;
+        conf->edge = prev->edge;
     }
 
-    ngx_conf_init_value(conf->enable, 0);
+    ngx_conf_init_value(conf->edge, 0);
+    ngx_conf_init_value(conf->enable, conf->edge);
 }
 
 
@@ -232,6 +241,10 @@ static void
 ngx_http_acr_merge_fills(ngx_http_acr_loc_conf_t *prev,
     ngx_http_acr_loc_conf_t *conf)
 {
+    ngx_conf_merge_ptr_value(conf->origin, prev->origin, NULL);
+    ngx_conf_merge_sec_value(conf->origin_valid, prev->origin_valid, 3600);
+    ngx_conf_merge_sec_value(conf->edge_offline, prev->edge_offline, 0);
+    ngx_conf_merge_ptr_value(conf->edge_cache, prev->edge_cache, NULL);
     ngx_conf_merge_ptr_value(conf->cache_rules, prev->cache_rules, NULL);
     ngx_conf_merge_uint_value(conf->fill_max, prev->fill_max, 64);
     ngx_conf_merge_size_value(conf->fill_rate, prev->fill_rate, 0);
@@ -264,6 +277,24 @@ ngx_http_acr_check_registry(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf)
         return NGX_CONF_ERROR;
     }
 
+    if (conf->origin) {
+        return ngx_http_acr_check_origin(cf, conf);
+    }
+
+    if (conf->edge) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"acr_edge\" needs \"acr_origin\", the registry "
+                           "that it is an edge of");
+        return NGX_CONF_ERROR;
+    }
+
+    if (conf->edge_cache) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"acr_edge_cache\" needs \"acr_origin\": what a "
+                           "registry has is no cache");
+        return NGX_CONF_ERROR;
+    }
+
     if (conf->meta_conf == NULL) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"acr\" needs \"acr_redis\", the address of its "
@@ -275,6 +306,46 @@ ngx_http_acr_check_registry(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf)
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"acr_metrics\" needs \"acr_zone\", where the "
                            "counters are");
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* an edge node has no index, whatever acr_redis says for others */
+
+static char *
+ngx_http_acr_check_origin(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf)
+{
+    conf->meta_conf = NULL;
+
+    if (conf->handler && conf->handler != ngx_http_acr_metrics) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "where \"acr_origin\" is, there can be "
+                           "\"acr_edge\" and \"acr_metrics\", and no other "
+                           "handler of a registry");
+        return NGX_CONF_ERROR;
+    }
+
+    if (conf->cache_rules) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"acr_cache_rule\" cannot be where "
+                           "\"acr_origin\" is");
+        return NGX_CONF_ERROR;
+    }
+
+    if (conf->zone == NULL || conf->zone->size < 2 * 1024 * 1024) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"acr_origin\" needs an \"acr_zone\" of 2m at "
+                           "least");
+        return NGX_CONF_ERROR;
+    }
+
+    if (conf->auth.enable && conf->auth.key_files == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"acr_auth\" of an edge node needs "
+                           "\"acr_token_key\", the public key of the origin");
         return NGX_CONF_ERROR;
     }
 

@@ -70,6 +70,10 @@ char *ngx_http_acr_set_redis(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_acr_set_location(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
+/* acr_edge_cache */
+char *ngx_http_acr_set_edge_cache(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
 /* a name that becomes part of Redis keys or a file name: ngx_str_t at
    cmd->offset */
 char *ngx_http_acr_set_name(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);

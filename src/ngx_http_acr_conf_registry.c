@@ -21,6 +21,8 @@ static char *ngx_http_acr_conf_agree(ngx_conf_t *cf,
     ngx_http_acr_registry_t *registry, ngx_http_acr_loc_conf_t *conf);
 static char *ngx_http_acr_conf_join_auth(ngx_conf_t *cf,
     ngx_http_acr_registry_t *registry, ngx_http_acr_loc_conf_t *conf);
+static ngx_uint_t ngx_http_acr_conf_same_cache(ngx_http_acr_edge_cache_t *a,
+    ngx_http_acr_edge_cache_t *b);
 static ngx_uint_t ngx_http_acr_conf_same_files(ngx_array_t *a,
     ngx_array_t *b);
 static char *ngx_http_acr_conf_join_zone(ngx_conf_t *cf,
@@ -107,8 +109,14 @@ ngx_http_acr_conf_create(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf)
     registry->gc_untagged = conf->gc_untagged;
     registry->scrub_interval = conf->scrub_interval;
     registry->scrub_rate = conf->scrub_rate;
+    registry->origin = conf->origin;
+    registry->offline = conf->edge_offline;
     registry->fill_max = conf->fill_max;
     registry->fill_rate = conf->fill_rate;
+
+    if (conf->edge_cache) {
+        registry->edge_cache = *conf->edge_cache;
+    }
 
     registry->auth_on = conf->auth.enable;
     registry->key_files = conf->auth.key_files;
@@ -140,6 +148,7 @@ ngx_http_acr_conf_apart(ngx_conf_t *cf, ngx_http_acr_registry_t *registry,
     ngx_http_acr_loc_conf_t *conf)
 {
     if (ngx_http_acr_conf_same(&registry->name, &conf->name)
+        && registry->meta_conf && conf->meta_conf
         && ngx_http_acr_meta_same(registry->meta_conf, conf->meta_conf))
     {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -159,8 +168,19 @@ static char *
 ngx_http_acr_conf_agree(ngx_conf_t *cf, ngx_http_acr_registry_t *registry,
     ngx_http_acr_loc_conf_t *conf)
 {
+    if (registry->origin != conf->origin
+        || registry->offline != conf->edge_offline)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"acr_root\" \"%V\" is used with two different "
+                           "\"acr_origin\" or \"acr_edge_offline\", or "
+                           "without, too", &conf->root);
+        return NGX_CONF_ERROR;
+    }
+
     if (!ngx_http_acr_conf_same(&registry->name, &conf->name)
-        || !ngx_http_acr_meta_same(registry->meta_conf, conf->meta_conf)
+        || (registry->meta_conf
+            && !ngx_http_acr_meta_same(registry->meta_conf, conf->meta_conf))
         || registry->store.fsync != conf->fsync)
     {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -194,6 +214,16 @@ ngx_http_acr_conf_agree(ngx_conf_t *cf, ngx_http_acr_registry_t *registry,
         return NGX_CONF_ERROR;
     }
 
+    if (!ngx_http_acr_conf_same_cache(&registry->edge_cache,
+                                      conf->edge_cache))
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"acr_root\" \"%V\" is used with two different "
+                           "\"acr_edge_cache\", or with one and without",
+                           &conf->root);
+        return NGX_CONF_ERROR;
+    }
+
     if (!ngx_http_acr_conf_same_files(registry->key_files,
                                       conf->auth.key_files))
     {
@@ -204,6 +234,21 @@ ngx_http_acr_conf_agree(ngx_conf_t *cf, ngx_http_acr_registry_t *registry,
     }
 
     return NGX_CONF_OK;
+}
+
+
+/* without the directive all are 0, as none of its parameters can be */
+
+static ngx_uint_t
+ngx_http_acr_conf_same_cache(ngx_http_acr_edge_cache_t *a,
+    ngx_http_acr_edge_cache_t *b)
+{
+    if (b == NULL) {
+        return !a->max_size && !a->min_free && !a->inactive;
+    }
+
+    return a->max_size == b->max_size && a->min_free == b->min_free
+           && a->inactive == b->inactive;
 }
 
 
@@ -374,7 +419,8 @@ ngx_http_acr_conf_prepare(ngx_conf_t *cf)
         registry[i]->token_keys = ngx_http_acr_auth_keys(cf,
                                                       registry[i]->key_files,
                                                       &registry[i]->store,
-                                                      uid, gid);
+                                                      uid, gid,
+                                                      !registry[i]->origin);
         if (registry[i]->token_keys == NULL) {
             return NGX_ERROR;
         }

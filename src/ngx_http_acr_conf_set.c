@@ -5,6 +5,10 @@
 #define NGX_HTTP_ACR_NAME_MAX  64
 
 
+static ngx_int_t ngx_http_acr_set_edge_limit(ngx_http_acr_edge_cache_t *cache,
+    ngx_str_t *value);
+
+
 char *
 ngx_http_acr_set_handler(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
@@ -175,4 +179,86 @@ ngx_http_acr_set_location(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_acr_set_edge_cache(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_acr_loc_conf_t *alcf = conf;
+
+    ngx_uint_t   i;
+    ngx_str_t   *value;
+
+    if (alcf->edge_cache != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    alcf->edge_cache = ngx_pcalloc(cf->pool,
+                                   sizeof(ngx_http_acr_edge_cache_t));
+
+    if (alcf->edge_cache == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    value = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        if (ngx_http_acr_set_edge_limit(alcf->edge_cache, &value[i])
+            != NGX_OK)
+        {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid parameter \"%V\" of "
+                               "\"acr_edge_cache\"", &value[i]);
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* each one once, and none is 0 */
+
+static ngx_int_t
+ngx_http_acr_set_edge_limit(ngx_http_acr_edge_cache_t *cache, ngx_str_t *value)
+{
+    off_t      *size;
+    ngx_str_t   s;
+
+    if (ngx_strncmp(value->data, "inactive=", 9) == 0) {
+
+        if (cache->inactive) {
+            return NGX_ERROR;
+        }
+
+        s.data = value->data + 9;
+        s.len = value->len - 9;
+
+        cache->inactive = ngx_parse_time(&s, 1);
+
+        return (cache->inactive > 0) ? NGX_OK : NGX_ERROR;
+    }
+
+    if (ngx_strncmp(value->data, "max_size=", 9) == 0) {
+        size = &cache->max_size;
+
+    } else if (ngx_strncmp(value->data, "min_free=", 9) == 0) {
+        size = &cache->min_free;
+
+    } else {
+        return NGX_ERROR;
+    }
+
+    if (*size) {
+        return NGX_ERROR;
+    }
+
+    s.data = value->data + 9;
+    s.len = value->len - 9;
+
+    *size = ngx_parse_offset(&s);
+
+    return (*size > 0) ? NGX_OK : NGX_ERROR;
 }

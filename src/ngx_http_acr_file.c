@@ -50,12 +50,7 @@ ngx_http_acr_send_content(ngx_http_request_t *r, off_t size, ngx_str_t *type,
         return;
     }
 
-    rc = (size == NGX_HTTP_ACR_SIZE_UNKNOWN)
-         ? NGX_DECLINED : ngx_http_acr_memory_content(r, size, b);
-
-    if (rc == NGX_DECLINED) {
-        rc = ngx_http_acr_file_content(r, &size, b);
-    }
+    rc = ngx_http_acr_open_content(r, &size, b);
 
     if (rc == NGX_DECLINED) {
         ngx_http_acr_missing(r, missing, "the content is missing", "digest",
@@ -69,6 +64,18 @@ ngx_http_acr_send_content(ngx_http_request_t *r, off_t size, ngx_str_t *type,
     }
 
     ngx_http_acr_send_opened(r, size, type, by_tag, missing, b);
+}
+
+
+ngx_int_t
+ngx_http_acr_open_content(ngx_http_request_t *r, off_t *size, ngx_buf_t *b)
+{
+    ngx_int_t  rc;
+
+    rc = (*size == NGX_HTTP_ACR_SIZE_UNKNOWN)
+         ? NGX_DECLINED : ngx_http_acr_memory_content(r, *size, b);
+
+    return (rc == NGX_DECLINED) ? ngx_http_acr_file_content(r, size, b) : rc;
 }
 
 

@@ -15,17 +15,13 @@
 #define NGX_HTTP_ACR_KEEPER_AGE     "10"
 #define NGX_HTTP_ACR_KEEPER_SLICE   "100"
 
-/* names that a slice of the sweep looks at */
-#define NGX_HTTP_ACR_KEEPER_ENTRIES 1000
-
 /* tags that are removed by one call */
 #define NGX_HTTP_ACR_KEEPER_TAGS    "100"
 
 
 typedef struct {
     ngx_http_acr_registry_t  *registry;
-    ngx_http_acr_task_t          sweep;
-    ngx_http_acr_store_sweep_t  *swept;      /* so far, or NULL */
+    ngx_http_acr_sweep_t      sweep;
     ngx_uint_t                ticks;
     ngx_uint_t                busy;          /* questions and entries */
     ngx_uint_t                asking;        /* what work is due */
@@ -63,8 +59,6 @@ static void ngx_http_acr_keeper_gauge(ngx_http_acr_zone_t *zone,
     ngx_str_t *name, ngx_str_t *value);
 static ngx_int_t ngx_http_acr_keeper_split(ngx_str_t *entry,
     const char *separators, ngx_str_t *repository, ngx_str_t *name);
-static ngx_int_t ngx_http_acr_keeper_sweep(void *data, ngx_log_t *log);
-static void ngx_http_acr_keeper_swept(void *data, ngx_int_t rc);
 
 
 ngx_int_t
@@ -80,9 +74,7 @@ ngx_http_acr_keeper_start(ngx_http_acr_registry_t *registry,
     }
 
     keeper->registry = registry;
-    keeper->sweep.work = ngx_http_acr_keeper_sweep;
-    keeper->sweep.done = ngx_http_acr_keeper_swept;
-    keeper->sweep.data = keeper;
+    keeper->sweep.registry = registry;
 
     registry->keeper.data = keeper;
     registry->keeper.handler = ngx_http_acr_keeper_tick;
@@ -108,11 +100,8 @@ ngx_http_acr_keeper_tick(ngx_event_t *ev)
 
     ngx_add_timer(ev, NGX_HTTP_ACR_KEEPER_TICK);
 
-    if (keeper->ticks % NGX_HTTP_ACR_KEEPER_SWEEP == 0
-        && !keeper->sweep.active)
-    {
-        (void) ngx_http_acr_task_post(&keeper->sweep,
-                                      keeper->registry->slow);
+    if (keeper->ticks % NGX_HTTP_ACR_KEEPER_SWEEP == 0) {
+        ngx_http_acr_sweep(&keeper->sweep);
     }
 
     if (!keeper->asking) {
@@ -438,64 +427,4 @@ ngx_http_acr_keeper_split(ngx_str_t *entry, const char *separators,
                   &text);
 
     return NGX_ERROR;
-}
-
-
-/* a slice of the sweep; NGX_AGAIN: there is more */
-
-static ngx_int_t
-ngx_http_acr_keeper_sweep(void *data, ngx_log_t *log)
-{
-    ngx_http_acr_keeper_t *keeper = data;
-
-    ngx_http_acr_registry_t  *registry;
-
-    registry = keeper->registry;
-
-    if (keeper->swept == NULL) {
-
-        /* an hour more, since the session's last renewal may be later */
-
-        keeper->swept = ngx_http_acr_store_sweep_begin(&registry->store,
-                                               registry->upload_expires + 3600,
-                                               log);
-        if (keeper->swept == NULL) {
-            return NGX_ERROR;
-        }
-    }
-
-    return ngx_http_acr_store_sweep_step(keeper->swept,
-                                         NGX_HTTP_ACR_KEEPER_ENTRIES, log);
-}
-
-
-/* what could not be removed was logged, and is tried again an hour later */
-
-static void
-ngx_http_acr_keeper_swept(void *data, ngx_int_t rc)
-{
-    ngx_http_acr_keeper_t *keeper = data;
-
-    ngx_uint_t  removed;
-
-    if (rc == NGX_AGAIN && !ngx_exiting
-        && ngx_http_acr_task_post(&keeper->sweep, keeper->registry->slow)
-           == NGX_OK)
-    {
-        return;
-    }
-
-    if (keeper->swept == NULL) {
-        return;
-    }
-
-    (void) ngx_http_acr_store_sweep_end(keeper->swept, &removed);
-
-    keeper->swept = NULL;
-
-    if (removed) {
-        ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
-                      "acr: %ui expired uploads removed from \"%V\"",
-                      removed, &keeper->registry->store.root);
-    }
 }

@@ -38,7 +38,8 @@ ngx_http_acr_memory_cache(ngx_http_acr_ctx_t *ctx)
     zone = ctx->registry->zone;
 
     if (zone == NULL || zone->cache == NULL
-        || !ngx_http_acr_meta_fresh(ctx->registry->meta))
+        || (ctx->registry->meta
+            && !ngx_http_acr_meta_fresh(ctx->registry->meta)))
     {
         return NULL;
     }

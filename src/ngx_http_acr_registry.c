@@ -1,10 +1,15 @@
 
 #include "ngx_http_acr_registry.h"
+#include "ngx_http_acr_events.h"
 #include "auth/ngx_http_acr_auth.h"
+#include "edge/ngx_http_acr_evict.h"
 #include "edge/ngx_http_acr_fill.h"
+#include "edge/ngx_http_acr_watch.h"
 #include "work/ngx_http_acr_rebuild.h"
 
 
+static ngx_int_t ngx_http_acr_registry_edge(ngx_http_acr_registry_t *registry,
+    ngx_cycle_t *cycle);
 static uint32_t ngx_http_acr_registry_identity(
     ngx_http_acr_registry_t *registry);
 static ngx_int_t ngx_http_acr_registry_volume(void *data,
@@ -43,6 +48,14 @@ ngx_http_acr_registry_start(ngx_http_acr_registry_t *registry,
 
     registry->identity = ngx_http_acr_registry_identity(registry);
 
+    if (registry->origin) {
+        return ngx_http_acr_registry_edge(registry, cycle);
+    }
+
+    if (ngx_http_acr_events_start(registry, cycle) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     registry->meta = ngx_http_acr_meta_create(cycle->pool,
                                               registry->meta_conf,
                                               &registry->name,
@@ -66,6 +79,28 @@ ngx_http_acr_registry_start(ngx_http_acr_registry_t *registry,
 }
 
 
+/* what is cached of another registry */
+
+static ngx_int_t
+ngx_http_acr_registry_edge(ngx_http_acr_registry_t *registry,
+    ngx_cycle_t *cycle)
+{
+    if (registry->auth_on
+        && ngx_http_acr_auth_start(registry, cycle) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ngx_worker == 0
+        && ngx_http_acr_watch_start(registry, cycle) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_acr_evict_start(registry, cycle);
+}
+
+
 /* of where it is, in Redis and on the disk */
 
 static uint32_t
@@ -75,7 +110,8 @@ ngx_http_acr_registry_identity(ngx_http_acr_registry_t *registry)
     ngx_str_t  *root, *redis;
 
     root = &registry->store.root;
-    redis = &registry->meta_conf->text;
+    redis = registry->origin ? &registry->origin->host
+                             : &registry->meta_conf->text;
 
     ngx_crc32_init(hash);
     ngx_crc32_update(&hash, registry->name.data, registry->name.len);
@@ -83,8 +119,12 @@ ngx_http_acr_registry_identity(ngx_http_acr_registry_t *registry)
     ngx_crc32_update(&hash, root->data, root->len);
     ngx_crc32_update(&hash, (u_char *) "", 1);
     ngx_crc32_update(&hash, redis->data, redis->len);
-    ngx_crc32_update(&hash, (u_char *) &registry->meta_conf->db,
-                     sizeof(ngx_uint_t));
+
+    if (registry->meta_conf) {
+        ngx_crc32_update(&hash, (u_char *) &registry->meta_conf->db,
+                         sizeof(ngx_uint_t));
+    }
+
     ngx_crc32_final(hash);
 
     return hash;
@@ -98,6 +138,8 @@ ngx_http_acr_registry_stop(ngx_http_acr_registry_t *registry)
         ngx_del_timer(&registry->keeper);
     }
 
+    ngx_http_acr_watch_stop(registry);
+    ngx_http_acr_events_stop(registry);
     ngx_http_acr_fill_stop(registry);
     ngx_http_acr_auth_stop(registry);
 
@@ -169,6 +211,10 @@ ngx_http_acr_registry_changed(void *data, ngx_str_t *repository,
     ngx_http_acr_cache_changed(registry->zone->cache,
                                repository ? repository : &all,
                                name ? name : &all);
+
+    /* who is told of it may ask at once */
+
+    ngx_http_acr_events_changed(registry);
 }
 
 

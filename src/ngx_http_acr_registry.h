@@ -22,6 +22,20 @@ void ngx_http_acr_registry_stop(ngx_http_acr_registry_t *registry);
 ngx_int_t ngx_http_acr_registry_token(ngx_http_acr_registry_t *registry,
     ngx_pool_t *pool, ngx_str_t *token);
 
+
+/* what was begun in the directory and never finished: memory of its owner, all
+   zero at first but for the registry */
+
+typedef struct {
+    ngx_http_acr_registry_t     *registry;
+    ngx_http_acr_task_t          task;
+    ngx_http_acr_store_sweep_t  *swept;    /* so far, or NULL */
+} ngx_http_acr_sweep_t;
+
+/* removes what is older than acr_upload_expires and an hour, in threads;
+   nothing happens while it is at work */
+void ngx_http_acr_sweep(ngx_http_acr_sweep_t *sweep);
+
 /* arms registry->keeper, a timer that does not keep an exiting worker alive;
    NGX_ERROR: no memory */
 ngx_int_t ngx_http_acr_keeper_start(ngx_http_acr_registry_t *registry,

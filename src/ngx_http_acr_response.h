@@ -78,7 +78,15 @@ ngx_int_t ngx_http_acr_send_head(ngx_http_request_t *r, ngx_uint_t status,
 void ngx_http_acr_send_content(ngx_http_request_t *r, off_t size,
     ngx_str_t *type, ngx_uint_t by_tag, acr_error_e missing);
 
-/* the same with what there is of it in b, a file or memory */
+/*
+ * The first half of that: b becomes the content, of which *size is told, or set
+ * if it was NGX_HTTP_ACR_SIZE_UNKNOWN.  NGX_OK; NGX_DECLINED: it is not there,
+ * after a log line if its size was known; NGX_ERROR.
+ */
+ngx_int_t ngx_http_acr_open_content(ngx_http_request_t *r, off_t *size,
+    ngx_buf_t *b);
+
+/* and the second, also for what there is of a content that comes */
 void ngx_http_acr_send_opened(ngx_http_request_t *r, off_t size,
     ngx_str_t *type, ngx_uint_t by_tag, acr_error_e missing, ngx_buf_t *b);
 

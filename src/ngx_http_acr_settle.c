@@ -7,28 +7,34 @@
 #define NGX_HTTP_ACR_SETTLE_TRIES  2000
 
 
-/* one name that is being settled: of its own pool, whoever waits for it */
+/* a name, and what Redis says: the digest of a tag, or the kinds of a digest;
+   and the attributes */
+
+typedef struct {
+    ngx_str_t                 name;
+    ngx_str_t                 what;
+    ngx_str_t                 attributes;
+} ngx_http_acr_settle_name_t;
+
+
+/* names that are being settled: of their own pool, whoever waits for them */
 
 typedef struct {
     ngx_pool_t               *pool;
     ngx_http_acr_registry_t  *registry;
     ngx_str_t                 repository;
-    ngx_str_t                 name;
     ngx_http_acr_prepared_t   prepared;
     ngx_http_acr_change_t     change;
+
+    ngx_http_acr_settle_name_t
+                              names[NGX_HTTP_ACR_STORE_NAMES];
+    ngx_uint_t                n;
 
     ngx_uint_t                losses;    /* when Redis was asked */
     ngx_uint_t                tries;
     ngx_int_t                 rc;        /* is it to be acknowledged? */
     unsigned                  asked:1;
     unsigned                  itself:1;  /* and then the repository */
-    int                       lock;
-
-    /* what Redis says: the digest of a tag, or the kinds of a digest; and the
-       attributes */
-    u_char                    now[ACR_DIGEST_MAX];
-    ngx_str_t                 what;
-    ngx_str_t                 attributes;
 
     ngx_http_acr_task_t       task;
     ngx_event_t               timer;
@@ -45,6 +51,7 @@ struct ngx_http_acr_settle_list_s {
     ngx_http_request_t       *request;
     ngx_str_t                *names;
     ngx_uint_t                n;
+    ngx_uint_t                settling;  /* of them */
     ngx_http_acr_change_t    *change;
     ngx_http_acr_prepared_t  *prepared;
     ngx_http_acr_next_pt      next;
@@ -63,21 +70,37 @@ static void ngx_http_acr_settle_next_done(void *data, ngx_int_t rc);
 static ngx_int_t ngx_http_acr_settle_abandon(void *data, ngx_log_t *log);
 static void ngx_http_acr_settle_abandoned(ngx_http_request_t *r, void *data,
     ngx_int_t rc);
+static ngx_int_t ngx_http_acr_settle_names(
+    ngx_http_acr_registry_t *registry, ngx_str_t *repository,
+    ngx_str_t *names, ngx_uint_t n, ngx_http_acr_change_t *change,
+    ngx_http_acr_prepared_t *prepared, ngx_http_acr_done_pt done, void *data);
+static ngx_int_t ngx_http_acr_settle_copies(ngx_http_acr_settle_t *settle,
+    ngx_str_t *repository, ngx_str_t *names,
+    ngx_http_acr_prepared_t *prepared);
 static ngx_int_t ngx_http_acr_settle_copy(ngx_pool_t *pool, ngx_str_t *to,
     ngx_str_t *from);
+static ngx_int_t ngx_http_acr_settle_begin(ngx_http_acr_settle_t *settle);
 static void ngx_http_acr_settle_post(ngx_http_acr_settle_t *settle,
     ngx_http_acr_work_pt work, ngx_http_acr_done_pt done);
 static ngx_int_t ngx_http_acr_settle_lock(void *data, ngx_log_t *log);
 static void ngx_http_acr_settle_locked(void *data, ngx_int_t rc);
 static void ngx_http_acr_settle_timer(ngx_event_t *ev);
 static void ngx_http_acr_settle_ask(ngx_http_acr_settle_t *settle);
+static ngx_int_t ngx_http_acr_settle_question(
+    ngx_http_acr_settle_t *settle);
 static void ngx_http_acr_settle_now(void *data,
     ngx_http_acr_meta_reply_t *reply);
+static ngx_int_t ngx_http_acr_settle_understand(
+    ngx_http_acr_settle_t *settle, ngx_http_acr_meta_reply_t *reply);
 static ngx_int_t ngx_http_acr_settle_apply(void *data, ngx_log_t *log);
-static ngx_int_t ngx_http_acr_settle_attributes(
-    ngx_http_acr_settle_t *settle, ngx_log_t *log);
-static ngx_int_t ngx_http_acr_settle_name(ngx_http_acr_settle_t *settle,
+static ngx_int_t ngx_http_acr_settle_apply_name(
+    ngx_http_acr_settle_t *settle, ngx_http_acr_settle_name_t *name,
     ngx_log_t *log);
+static ngx_int_t ngx_http_acr_settle_attributes(
+    ngx_http_acr_settle_t *settle, ngx_http_acr_settle_name_t *name,
+    ngx_log_t *log);
+static ngx_int_t ngx_http_acr_settle_name(ngx_http_acr_settle_t *settle,
+    ngx_http_acr_settle_name_t *name, ngx_log_t *log);
 static ngx_int_t ngx_http_acr_settle_links(ngx_http_acr_settle_t *settle,
     acr_digest_t *digest, ngx_uint_t kinds, ngx_log_t *log);
 static void ngx_http_acr_settle_applied(void *data, ngx_int_t rc);
@@ -112,6 +135,35 @@ ngx_http_acr_changed(ngx_http_acr_registry_t *registry,
     change->seq = seq;
 
     return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_acr_linked(ngx_http_acr_registry_t *registry,
+    ngx_http_acr_change_t *change, ngx_http_acr_meta_reply_t *reply)
+{
+    if (ngx_http_acr_changed(registry, change, reply) != NGX_OK
+        || reply->n < 2 || reply->v[1].len > sizeof(change->kinds))
+    {
+        return NGX_ERROR;
+    }
+
+    change->nkinds = reply->v[1].len;
+    ngx_memcpy(change->kinds, reply->v[1].data, change->nkinds);
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_acr_settle_hold(ngx_http_acr_store_t *store, ngx_str_t *repository,
+    ngx_str_t *names, ngx_uint_t n, ngx_http_acr_change_t *change,
+    ngx_log_t *log)
+{
+    if (n <= NGX_HTTP_ACR_STORE_NAMES) {
+        (void) ngx_http_acr_store_lock_names(store, repository, names, n,
+                                             &change->locks, log);
+    }
 }
 
 
@@ -171,17 +223,17 @@ ngx_http_acr_settle_next(ngx_http_request_t *r,
         return;
     }
 
-    if (ngx_http_acr_settle_one(ctx->registry, &ctx->repository, list->names,
-                                list->change, list->prepared,
-                                ngx_http_acr_settle_next_done, list)
+    list->settling = ngx_min(list->n, NGX_HTTP_ACR_STORE_NAMES);
+
+    if (ngx_http_acr_settle_names(ctx->registry, &ctx->repository,
+                                  list->names, list->settling, list->change,
+                                  list->prepared,
+                                  ngx_http_acr_settle_next_done, list)
         != NGX_OK)
     {
         ngx_http_acr_fail_errno(r, NGX_EAGAIN);
         return;
     }
-
-    list->names++;
-    list->n--;
 
     ngx_http_acr_enter(r);
 }
@@ -201,6 +253,9 @@ ngx_http_acr_settle_next_done(void *data, ngx_int_t rc)
     if (ngx_http_acr_leave(r) == NGX_OK) {
 
         if (rc == NGX_OK) {
+            list->names += list->settling;
+            list->n -= list->settling;
+
             ngx_http_acr_settle_next(r, list);
 
         } else {
@@ -215,8 +270,8 @@ ngx_http_acr_settle_next_done(void *data, ngx_int_t rc)
 
 
 /*
- * This name, and those after it, are settled later, by somebody who does
- * without the temporary files of the tags.
+ * These names, and those after them, are settled later, by somebody who does
+ * without the temporary files of the tags, and knows nothing of the session.
  */
 
 static ngx_int_t
@@ -230,9 +285,14 @@ ngx_http_acr_settle_abandon(void *data, ngx_log_t *log)
         return NGX_OK;
     }
 
+    if (list->prepared->session.len) {
+        (void) ngx_http_acr_store_discard(list->store, list->repository,
+                                          &list->prepared->session, log);
+    }
+
     last = list->names + list->n;
 
-    for (name = list->names - 1; name < last; name++) {
+    for (name = list->names; name < last; name++) {
 
         if (acr_tag_valid(name->data, name->len)) {
             ngx_http_acr_store_tag_abandon(list->store, list->repository,
@@ -265,6 +325,18 @@ ngx_http_acr_settle_one(ngx_http_acr_registry_t *registry,
     ngx_str_t *repository, ngx_str_t *name, ngx_http_acr_change_t *change,
     ngx_http_acr_prepared_t *prepared, ngx_http_acr_done_pt done, void *data)
 {
+    return ngx_http_acr_settle_names(registry, repository, name, 1, change,
+                                     prepared, done, data);
+}
+
+
+static ngx_int_t
+ngx_http_acr_settle_names(ngx_http_acr_registry_t *registry,
+    ngx_str_t *repository, ngx_str_t *names, ngx_uint_t n,
+    ngx_http_acr_change_t *change, ngx_http_acr_prepared_t *prepared,
+    ngx_http_acr_done_pt done, void *data)
+{
+    ngx_uint_t              i;
     ngx_pool_t             *pool;
     ngx_http_acr_settle_t  *settle;
 
@@ -282,45 +354,35 @@ ngx_http_acr_settle_one(ngx_http_acr_registry_t *registry,
 
     settle->pool = pool;
     settle->registry = registry;
-    settle->lock = -1;
+    settle->n = n;
     settle->done = done;
     settle->data = data;
+    settle->task.data = settle;
+
+    if (ngx_http_acr_settle_copies(settle, repository, names, prepared)
+        != NGX_OK)
+    {
+        goto failed;
+    }
 
     if (change) {
         settle->change = *change;
+        settle->losses = change->losses;
 
         /* on this node it is seen before it is acknowledged */
 
-        if (registry->zone && registry->zone->cache) {
+        for (i = 0; registry->zone && registry->zone->cache && i < n; i++) {
             ngx_http_acr_cache_changed(registry->zone->cache, repository,
-                                       name);
+                                       &names[i]);
         }
     }
 
-    if (ngx_http_acr_settle_copy(pool, &settle->repository, repository)
-        != NGX_OK
-        || ngx_http_acr_settle_copy(pool, &settle->name, name) != NGX_OK)
-    {
+    if (ngx_http_acr_settle_begin(settle) != NGX_OK) {
         goto failed;
     }
 
-    if (prepared
-        && (ngx_http_acr_settle_copy(pool, &settle->prepared.token,
-                                     &prepared->token)
-            != NGX_OK
-            || ngx_http_acr_settle_copy(pool, &settle->prepared.type,
-                                        &prepared->type)
-               != NGX_OK))
-    {
-        goto failed;
-    }
-
-    settle->task.data = settle;
-    settle->task.work = ngx_http_acr_settle_lock;
-    settle->task.done = ngx_http_acr_settle_locked;
-
-    if (ngx_http_acr_task_post(&settle->task, registry->slow) != NGX_OK) {
-        goto failed;
+    if (change) {
+        change->locks.n = 0;
     }
 
     return NGX_OK;
@@ -334,8 +396,53 @@ failed:
 
 
 static ngx_int_t
+ngx_http_acr_settle_copies(ngx_http_acr_settle_t *settle,
+    ngx_str_t *repository, ngx_str_t *names,
+    ngx_http_acr_prepared_t *prepared)
+{
+    ngx_uint_t   i;
+    ngx_pool_t  *pool;
+
+    pool = settle->pool;
+
+    if (ngx_http_acr_settle_copy(pool, &settle->repository, repository)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < settle->n; i++) {
+
+        if (ngx_http_acr_settle_copy(pool, &settle->names[i].name, &names[i])
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    if (prepared
+        && (ngx_http_acr_settle_copy(pool, &settle->prepared.token,
+                                     &prepared->token)
+            != NGX_OK
+            || ngx_http_acr_settle_copy(pool, &settle->prepared.type,
+                                        &prepared->type)
+               != NGX_OK
+            || ngx_http_acr_settle_copy(pool, &settle->prepared.session,
+                                        &prepared->session)
+               != NGX_OK))
+    {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
 ngx_http_acr_settle_copy(ngx_pool_t *pool, ngx_str_t *to, ngx_str_t *from)
 {
+    ngx_str_null(to);
+
     if (from->len == 0) {
         return NGX_OK;
     }
@@ -344,6 +451,40 @@ ngx_http_acr_settle_copy(ngx_pool_t *pool, ngx_str_t *to, ngx_str_t *from)
     to->data = ngx_pstrdup(pool, from);
 
     return (to->data == NULL) ? NGX_ERROR : NGX_OK;
+}
+
+
+/* the locks may be held already, and what is to be done may be known */
+
+static ngx_int_t
+ngx_http_acr_settle_begin(ngx_http_acr_settle_t *settle)
+{
+    ngx_uint_t              i;
+    ngx_http_acr_change_t  *change;
+
+    change = &settle->change;
+
+    if (change->locks.n && change->nkinds == 0) {
+        return ngx_http_acr_settle_question(settle);
+    }
+
+    if (change->locks.n) {
+        settle->names[0].what.data = change->kinds;
+        settle->names[0].what.len = change->nkinds;
+
+        for (i = 1; i < settle->n; i++) {
+            settle->names[i].what = settle->names[0].name;
+        }
+
+        settle->task.work = ngx_http_acr_settle_apply;
+        settle->task.done = ngx_http_acr_settle_applied;
+
+    } else {
+        settle->task.work = ngx_http_acr_settle_lock;
+        settle->task.done = ngx_http_acr_settle_locked;
+    }
+
+    return ngx_http_acr_task_post(&settle->task, settle->registry->slow);
 }
 
 
@@ -367,19 +508,17 @@ ngx_http_acr_settle_lock(void *data, ngx_log_t *log)
 {
     ngx_http_acr_settle_t *settle = data;
 
-    ngx_int_t              rc;
-    ngx_http_acr_store_t  *store;
+    ngx_str_t   names[NGX_HTTP_ACR_STORE_NAMES];
+    ngx_uint_t  i;
 
-    store = &settle->registry->store;
-
-    rc = ngx_http_acr_store_lock(store, &settle->repository, &settle->name,
-                                 &settle->lock, log);
-
-    if (rc == NGX_OK && settle->change.seq) {
-        rc = ngx_http_acr_store_mark(store, settle->change.seq, log);
+    for (i = 0; i < settle->n; i++) {
+        names[i] = settle->names[i].name;
     }
 
-    return rc;
+    return ngx_http_acr_store_lock_names(&settle->registry->store,
+                                         &settle->repository, names,
+                                         settle->n, &settle->change.locks,
+                                         log);
 }
 
 
@@ -393,7 +532,7 @@ ngx_http_acr_settle_locked(void *data, ngx_int_t rc)
         if (++settle->tries == NGX_HTTP_ACR_SETTLE_TRIES) {
             ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                           "acr: \"%V\" of \"%V\" stays locked",
-                          &settle->name, &settle->repository);
+                          &settle->names[0].name, &settle->repository);
 
             ngx_http_acr_settle_end(settle, NGX_ERROR);
             return;
@@ -427,17 +566,27 @@ ngx_http_acr_settle_timer(ngx_event_t *ev)
 static void
 ngx_http_acr_settle_ask(ngx_http_acr_settle_t *settle)
 {
-    ngx_str_t  args[2];
-
-    args[0] = settle->repository;
-    args[1] = settle->name;
-
-    if (ngx_http_acr_meta_call(settle->registry->meta, ACR_SCRIPT_LINK_NOW,
-                               args, 2, ngx_http_acr_settle_now, settle)
-        != NGX_OK)
-    {
+    if (ngx_http_acr_settle_question(settle) != NGX_OK) {
         ngx_http_acr_settle_end(settle, NGX_ERROR);
     }
+}
+
+
+static ngx_int_t
+ngx_http_acr_settle_question(ngx_http_acr_settle_t *settle)
+{
+    ngx_str_t   args[1 + NGX_HTTP_ACR_STORE_NAMES];
+    ngx_uint_t  i;
+
+    args[0] = settle->repository;
+
+    for (i = 0; i < settle->n; i++) {
+        args[1 + i] = settle->names[i].name;
+    }
+
+    return ngx_http_acr_meta_call(settle->registry->meta, ACR_SCRIPT_LINK_NOW,
+                                  args, 1 + settle->n,
+                                  ngx_http_acr_settle_now, settle);
 }
 
 
@@ -461,36 +610,84 @@ ngx_http_acr_settle_now(void *data, ngx_http_acr_meta_reply_t *reply)
         ngx_http_acr_settle_doubt(settle);
     }
 
-    switch (reply->status) {
-
-    case NGX_HTTP_ACR_META_OK:
-
-        ngx_str_null(&settle->attributes);
-
-        if (reply->n < 3
-            || reply->v[0].len > sizeof(settle->now)
-            || ngx_http_acr_settle_copy(settle->pool, &settle->attributes,
-                                        &reply->v[1])
-               != NGX_OK)
-        {
-            ngx_http_acr_settle_end(settle, NGX_ERROR);
-            return;
-        }
-
-        settle->itself = (settle->name.len && reply->v[2].len == 1
-                          && reply->v[2].data[0] == '1');
-        settle->what.data = settle->now;
-        settle->what.len = reply->v[0].len;
-        ngx_memcpy(settle->now, reply->v[0].data, reply->v[0].len);
-        break;
-
-    default:
+    if (reply->status != NGX_HTTP_ACR_META_OK) {
         ngx_http_acr_settle_end(settle, first ? NGX_ERROR : settle->rc);
+        return;
+    }
+
+    if (ngx_http_acr_settle_understand(settle, reply) != NGX_OK) {
+        ngx_http_acr_settle_end(settle, NGX_ERROR);
         return;
     }
 
     ngx_http_acr_settle_post(settle, ngx_http_acr_settle_apply,
                              ngx_http_acr_settle_applied);
+}
+
+
+static ngx_int_t
+ngx_http_acr_settle_understand(ngx_http_acr_settle_t *settle,
+    ngx_http_acr_meta_reply_t *reply)
+{
+    ngx_str_t                   *v;
+    ngx_uint_t                   i;
+    ngx_http_acr_settle_name_t  *name;
+
+    if (reply->n != 1 + 2 * settle->n) {
+        return NGX_ERROR;
+    }
+
+    v = reply->v;
+
+    settle->itself = (settle->names[0].name.len && v->len == 1
+                      && v->data[0] == '1');
+
+    for (i = 0; i < settle->n; i++) {
+        name = &settle->names[i];
+
+        if (ngx_http_acr_settle_copy(settle->pool, &name->what, ++v) != NGX_OK
+            || ngx_http_acr_settle_copy(settle->pool, &name->attributes, ++v)
+               != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * The session's files are nobody's, whatever becomes of the rest; what cannot
+ * be removed now is swept later.
+ */
+
+static ngx_int_t
+ngx_http_acr_settle_apply(void *data, ngx_log_t *log)
+{
+    ngx_http_acr_settle_t *settle = data;
+
+    ngx_int_t              rc;
+    ngx_uint_t             i;
+    ngx_http_acr_store_t  *store;
+
+    store = &settle->registry->store;
+    rc = NGX_OK;
+
+    if (settle->prepared.session.len) {
+        (void) ngx_http_acr_store_discard(store, &settle->repository,
+                                          &settle->prepared.session, log);
+    }
+
+    if (settle->change.seq) {
+        rc = ngx_http_acr_store_mark(store, settle->change.seq, log);
+    }
+
+    for (i = 0; rc == NGX_OK && i < settle->n; i++) {
+        rc = ngx_http_acr_settle_apply_name(settle, &settle->names[i], log);
+    }
+
+    return rc;
 }
 
 
@@ -501,21 +698,20 @@ ngx_http_acr_settle_now(void *data, ngx_http_acr_meta_reply_t *reply)
  */
 
 static ngx_int_t
-ngx_http_acr_settle_apply(void *data, ngx_log_t *log)
+ngx_http_acr_settle_apply_name(ngx_http_acr_settle_t *settle,
+    ngx_http_acr_settle_name_t *name, ngx_log_t *log)
 {
-    ngx_http_acr_settle_t *settle = data;
-
     ngx_int_t  rc;
 
-    rc = settle->what.len ? ngx_http_acr_settle_attributes(settle, log)
-                          : NGX_OK;
+    rc = name->what.len ? ngx_http_acr_settle_attributes(settle, name, log)
+                        : NGX_OK;
 
-    if (rc == NGX_OK && settle->name.len) {
-        rc = ngx_http_acr_settle_name(settle, log);
+    if (rc == NGX_OK && name->name.len) {
+        rc = ngx_http_acr_settle_name(settle, name, log);
     }
 
-    if (rc == NGX_OK && settle->what.len == 0) {
-        rc = ngx_http_acr_settle_attributes(settle, log);
+    if (rc == NGX_OK && name->what.len == 0) {
+        rc = ngx_http_acr_settle_attributes(settle, name, log);
     }
 
     return rc;
@@ -523,17 +719,19 @@ ngx_http_acr_settle_apply(void *data, ngx_log_t *log)
 
 
 static ngx_int_t
-ngx_http_acr_settle_attributes(ngx_http_acr_settle_t *settle, ngx_log_t *log)
+ngx_http_acr_settle_attributes(ngx_http_acr_settle_t *settle,
+    ngx_http_acr_settle_name_t *name, ngx_log_t *log)
 {
     return ngx_http_acr_store_attributes_apply(&settle->registry->store,
                                                &settle->repository,
-                                               &settle->name,
-                                               &settle->attributes, log);
+                                               &name->name, &name->attributes,
+                                               log);
 }
 
 
 static ngx_int_t
-ngx_http_acr_settle_name(ngx_http_acr_settle_t *settle, ngx_log_t *log)
+ngx_http_acr_settle_name(ngx_http_acr_settle_t *settle,
+    ngx_http_acr_settle_name_t *name, ngx_log_t *log)
 {
     u_char                 buf[NGX_HTTP_ACR_META_TEXT];
     ngx_str_t             *token, text;
@@ -544,37 +742,37 @@ ngx_http_acr_settle_name(ngx_http_acr_settle_t *settle, ngx_log_t *log)
     store = &settle->registry->store;
     token = settle->prepared.token.len ? &settle->prepared.token : NULL;
 
-    if (acr_digest_parse(&digest, settle->name.data, settle->name.len)
+    if (acr_digest_parse(&digest, name->name.data, name->name.len)
         == ACR_OK)
     {
         kinds = 0;
 
-        for (i = 0; i < settle->what.len; i++) {
-            kinds |= (settle->what.data[i] == 'b') ? NGX_HTTP_ACR_LAYER
+        for (i = 0; i < name->what.len; i++) {
+            kinds |= (name->what.data[i] == 'b') ? NGX_HTTP_ACR_LAYER
                                                    : NGX_HTTP_ACR_REVISION;
         }
 
         return ngx_http_acr_settle_links(settle, &digest, kinds, log);
     }
 
-    if (settle->what.len == 0) {
+    if (name->what.len == 0) {
         return ngx_http_acr_store_tag_apply(store, &settle->repository,
-                                            &settle->name, NULL, token, log);
+                                            &name->name, NULL, token, log);
     }
 
-    if (acr_digest_parse(&digest, settle->what.data, settle->what.len)
+    if (acr_digest_parse(&digest, name->what.data, name->what.len)
         == ACR_OK)
     {
         return ngx_http_acr_store_tag_apply(store, &settle->repository,
-                                            &settle->name, &digest, token,
+                                            &name->name, &digest, token,
                                             log);
     }
 
-    text = ngx_http_acr_meta_printable(buf, &settle->what);
+    text = ngx_http_acr_meta_printable(buf, &name->what);
 
     ngx_log_error(NGX_LOG_ALERT, log, 0,
                   "acr: tag \"%V\" of \"%V\" names \"%V\", no digest",
-                  &settle->name, &settle->repository, &text);
+                  &name->name, &settle->repository, &text);
 
     return NGX_ERROR;
 }
@@ -611,20 +809,28 @@ ngx_http_acr_settle_applied(void *data, ngx_int_t rc)
 {
     ngx_http_acr_settle_t *settle = data;
 
-    ngx_str_t  args[4];
+    ngx_str_t                   *arg, args[1 + 3 * NGX_HTTP_ACR_STORE_NAMES];
+    ngx_uint_t                   i;
+    ngx_http_acr_settle_name_t  *name;
 
     if (rc != NGX_OK) {
         ngx_http_acr_settle_end(settle, rc);
         return;
     }
 
-    args[0] = settle->repository;
-    args[1] = settle->name;
-    args[2] = settle->what;
-    args[3] = settle->attributes;
+    arg = args;
+    *arg++ = settle->repository;
+
+    for (i = 0; i < settle->n; i++) {
+        name = &settle->names[i];
+
+        *arg++ = name->name;
+        *arg++ = name->what;
+        *arg++ = name->attributes;
+    }
 
     if (ngx_http_acr_meta_call(settle->registry->meta,
-                               ACR_SCRIPT_PENDING_DONE, args, 4,
+                               ACR_SCRIPT_PENDING_DONE, args, arg - args,
                                ngx_http_acr_settle_dropped, settle)
         != NGX_OK)
     {
@@ -683,7 +889,7 @@ ngx_http_acr_settle_doubt(ngx_http_acr_settle_t *settle)
     ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                   "acr: a change of \"%V\" of \"%V\" is not acknowledged: "
                   "Redis may have lost it",
-                  &settle->name, &settle->repository);
+                  &settle->names[0].name, &settle->repository);
 
     settle->rc = NGX_ERROR;
 }
@@ -694,9 +900,10 @@ ngx_http_acr_settle_doubt(ngx_http_acr_settle_t *settle)
 static void
 ngx_http_acr_settle_itself(ngx_http_acr_settle_t *settle)
 {
-    ngx_http_acr_store_unlock(&settle->lock, ngx_cycle->log);
+    ngx_http_acr_store_unlock_names(&settle->change.locks, ngx_cycle->log);
 
-    ngx_str_null(&settle->name);
+    ngx_str_null(&settle->names[0].name);
+    settle->n = 1;
     settle->itself = 0;
     settle->tries = 0;
 
@@ -714,7 +921,7 @@ ngx_http_acr_settle_end(ngx_http_acr_settle_t *settle, ngx_int_t rc)
     done = settle->done;
     data = settle->data;
 
-    ngx_http_acr_store_unlock(&settle->lock, ngx_cycle->log);
+    ngx_http_acr_store_unlock_names(&settle->change.locks, ngx_cycle->log);
 
     ngx_destroy_pool(settle->pool);
 

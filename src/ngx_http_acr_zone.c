@@ -1,11 +1,13 @@
 
 #include "ngx_http_acr.h"
 
+#include <openssl/rand.h>
+
 #include <signal.h>
 #include <time.h>
 
 
-#define NGX_HTTP_ACR_ZONE_VERSION  4
+#define NGX_HTTP_ACR_ZONE_VERSION  5
 
 /* counters and fills are less than this */
 #define NGX_HTTP_ACR_ZONE_MIN      (1024 * 1024)
@@ -14,6 +16,8 @@
 static ngx_int_t ngx_http_acr_zone_init(ngx_shm_zone_t *shm_zone, void *data);
 static ngx_http_acr_cache_t *ngx_http_acr_zone_cache(ngx_slab_pool_t *shpool,
     size_t size);
+static ngx_uint_t ngx_http_acr_generation_slot(ngx_str_t *repository,
+    ngx_str_t *name);
 
 
 static ngx_uint_t  ngx_http_acr_zone_bounds[] = {
@@ -117,6 +121,12 @@ ngx_http_acr_zone_init(ngx_shm_zone_t *shm_zone, void *data)
         return NGX_ERROR;
     }
 
+    if (RAND_bytes(head->secret, sizeof(head->secret)) != 1) {
+        ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
+                      "acr: RAND_bytes() failed");
+        return NGX_ERROR;
+    }
+
     head->fills = ngx_slab_alloc(shpool, ngx_http_acr_fills_size());
 
     if (head->fills == NULL) {
@@ -137,6 +147,7 @@ done:
     zone->credentials = &head->credentials;
     zone->cache = head->cache;
     zone->fills = head->fills;
+    zone->head = head;
 
     return NGX_OK;
 }
@@ -158,6 +169,61 @@ ngx_http_acr_zone_cache(ngx_slab_pool_t *shpool, size_t size)
     p = ngx_slab_alloc(shpool, size);
 
     return p ? ngx_http_acr_cache_init(p, size, &shpool->mutex) : NULL;
+}
+
+
+uint64_t
+ngx_http_acr_generation(ngx_http_acr_zone_t *zone, ngx_str_t *repository,
+    ngx_str_t *name)
+{
+    ngx_http_acr_zone_head_t  *head;
+
+    head = zone->head;
+
+    /* each only rises, so no sum comes twice */
+
+    return (uint64_t) head->generation
+           + head->generations[ngx_http_acr_generation_slot(repository, NULL)]
+           + head->generations[ngx_http_acr_generation_slot(repository, name)];
+}
+
+
+void
+ngx_http_acr_generation_raise(ngx_http_acr_zone_t *zone,
+    ngx_str_t *repository, ngx_str_t *name)
+{
+    ngx_uint_t                 n;
+    ngx_http_acr_zone_head_t  *head;
+
+    head = zone->head;
+
+    if (repository == NULL) {
+        (void) ngx_atomic_fetch_add(&head->generation, 1);
+        return;
+    }
+
+    n = ngx_http_acr_generation_slot(repository, name);
+
+    (void) ngx_atomic_fetch_add(&head->generations[n], 1);
+}
+
+
+static ngx_uint_t
+ngx_http_acr_generation_slot(ngx_str_t *repository, ngx_str_t *name)
+{
+    uint32_t  hash;
+
+    ngx_crc32_init(hash);
+    ngx_crc32_update(&hash, repository->data, repository->len);
+
+    if (name) {
+        ngx_crc32_update(&hash, (u_char *) ":", 1);
+        ngx_crc32_update(&hash, name->data, name->len);
+    }
+
+    ngx_crc32_final(hash);
+
+    return hash % NGX_HTTP_ACR_GENERATIONS;
 }
 
 
@@ -255,6 +321,25 @@ ngx_http_acr_observe(ngx_http_acr_zone_t *zone, ngx_uint_t metric, uint64_t us)
     if (us) {
         ngx_http_acr_count(zone, metric + NGX_HTTP_ACR_N_BOUNDS + 1, us);
     }
+}
+
+
+void
+ngx_http_acr_gauge_less(ngx_http_acr_zone_t *zone, ngx_uint_t metric,
+    ngx_uint_t n)
+{
+    ngx_atomic_t       *word;
+    ngx_atomic_uint_t   old;
+
+    if (zone == NULL || zone->counters == NULL) {
+        return;
+    }
+
+    word = &zone->counters->parts[0].words[metric];
+
+    do {
+        old = *word;
+    } while (!ngx_atomic_cmp_set(word, old, old - ngx_min(old, n)));
 }
 
 

@@ -40,7 +40,7 @@
     X(acr_catalog_get) X(acr_repository_get) X(acr_repository_patch)         \
     X(acr_repository_delete) X(acr_tags_get) X(acr_tag_get)                  \
     X(acr_tag_patch) X(acr_tag_delete) X(acr_manifests_get)                  \
-    X(acr_manifest_get) X(acr_manifest_patch)
+    X(acr_manifest_get) X(acr_manifest_patch) X(events_get)
 
 /* the codes that we send; what is not here counts for its class */
 #define NGX_HTTP_ACR_STATUSES(X)                                             \
@@ -59,6 +59,10 @@
 #define NGX_HTTP_ACR_KINDS(X)    X(down) X(error) X(deadline)
 
 #define NGX_HTTP_ACR_POOLS(X)    X(acr) X(acr_slow)
+
+/* $acr_cache_status */
+#define NGX_HTTP_ACR_CACHES(X)                                               \
+    X(HIT) X(MISS) X(STALE) X(REVALIDATED) X(EXPIRED)
 
 #define NGX_HTTP_ACR_NOTHING(X)  X(x)
 
@@ -135,7 +139,24 @@
       "Repositories whose index was made anew from the directory.")          \
     X(REBUILT_MANIFESTS, COUNTER, NOTHING, NOTHING,                          \
       "acr_rebuilt_manifests_total",                                         \
-      "Manifests that were read for that.")
+      "Manifests that were read for that.")                                  \
+                                                                             \
+    X(CACHE_REQUESTS, COUNTER, CACHE, NOTHING, "acr_cache_requests_total",   \
+      "Requests for what may come from elsewhere, by where it was.")         \
+    X(CACHE_SENT, COUNTER, CACHE, NOTHING, "acr_cache_sent_bytes_total",     \
+      "Bytes of their answers, heads included.")                             \
+    X(FETCHED, COUNTER, NOTHING, NOTHING, "acr_fetched_bytes_total",         \
+      "Bytes of contents that came from other registries.")                  \
+    X(KEPT_BLOBS, GAUGE, NOTHING, NOTHING, "acr_edge_blobs",                 \
+      "Contents that an edge node keeps.")                                   \
+    X(KEPT_BYTES, GAUGE, NOTHING, NOTHING, "acr_edge_bytes",                 \
+      "Their bytes.")                                                        \
+    X(EVICTED_BLOBS, COUNTER, NOTHING, NOTHING,                              \
+      "acr_edge_evicted_blobs_total",                                        \
+      "Contents that an edge node has removed to make room.")                \
+    X(EVICTED_BYTES, COUNTER, NOTHING, NOTHING,                              \
+      "acr_edge_evicted_bytes_total",                                        \
+      "Their bytes.")
 
 /*
  * What each worker has of its own: a worker begins with zeros, and only those
@@ -149,6 +170,8 @@
       "Requests that are being answered.")                                   \
     X(TASKS, SUM, POOL, NOTHING, "acr_thread_tasks",                         \
       "Tasks of a thread pool that are queued or run.")                      \
+    X(FILLS, SUM, NOTHING, NOTHING, "acr_fills",                             \
+      "Contents that are being fetched from other registries.")              \
     X(REDIS_UP, MIN, NOTHING, NOTHING, "acr_redis_up",                       \
       "Whether every worker of this node can use Redis.")                    \
     X(FEED_UP, MIN, NOTHING, NOTHING, "acr_feed_up",                         \
@@ -174,6 +197,7 @@ enum {
     NGX_HTTP_ACR_N_RESULT = 0 NGX_HTTP_ACR_RESULTS(NGX_HTTP_ACR_ONE),
     NGX_HTTP_ACR_N_KIND = 0 NGX_HTTP_ACR_KINDS(NGX_HTTP_ACR_ONE),
     NGX_HTTP_ACR_N_POOL = 0 NGX_HTTP_ACR_POOLS(NGX_HTTP_ACR_ONE),
+    NGX_HTTP_ACR_N_CACHE = 0 NGX_HTTP_ACR_CACHES(NGX_HTTP_ACR_ONE),
     NGX_HTTP_ACR_N_NOTHING = 1,
     NGX_HTTP_ACR_N_BOUNDS = 0 NGX_HTTP_ACR_BOUNDS(NGX_HTTP_ACR_ONE)
 };
@@ -258,6 +282,11 @@ typedef struct {
     ngx_http_acr_zone_worker_t    workers[NGX_MAX_PROCESSES];
 } ngx_http_acr_counters_t;
 
+#define NGX_HTTP_ACR_ZONE_SECRET  32
+
+/* more would be for fewer names each */
+#define NGX_HTTP_ACR_GENERATIONS  4096
+
 /* the first thing in the zone; another version has another number */
 
 typedef struct {
@@ -266,6 +295,15 @@ typedef struct {
     void                         *credentials;  /* of src/auth, or NULL */
     ngx_http_acr_cache_t         *cache;     /* NULL: the zone is too small */
     ngx_http_acr_fills_t         *fills;
+    u_char                        secret[NGX_HTTP_ACR_ZONE_SECRET];
+                                             /* nobody else knows it */
+
+    /* raised when something has changed at the origin, and so has what an edge
+       node keeps of it: of all, and of the names with the hash */
+    ngx_atomic_t                  next;      /* event of the origin, and one
+                                                more; 0: none was heard of */
+    ngx_atomic_t                  generation;
+    ngx_atomic_t                  generations[NGX_HTTP_ACR_GENERATIONS];
 } ngx_http_acr_zone_head_t;
 
 typedef struct ngx_http_acr_zone_s {
@@ -276,6 +314,7 @@ typedef struct ngx_http_acr_zone_s {
     void                        **credentials;  /* in the head */
     ngx_http_acr_cache_t         *cache;     /* or NULL */
     ngx_http_acr_fills_t         *fills;
+    ngx_http_acr_zone_head_t     *head;
     ngx_http_acr_counters_t      *counters;  /* in shared memory */
     ngx_atomic_t                 *words;     /* of the part of this worker */
     ngx_http_acr_zone_worker_t   *worker;    /* of this worker, or NULL */
@@ -303,6 +342,17 @@ void ngx_http_acr_zone_synced(void *data, uint64_t us, ngx_err_t err);
 uint64_t ngx_http_acr_zone_clock(void);
 
 
+/*
+ * The generation of what is kept of a name in a repository: a tag, a digest, or
+ * the empty one for its lists.  And a new one: of the name, without a name of
+ * all of the repository, without a repository of everything.
+ */
+uint64_t ngx_http_acr_generation(ngx_http_acr_zone_t *zone,
+    ngx_str_t *repository, ngx_str_t *name);
+void ngx_http_acr_generation_raise(ngx_http_acr_zone_t *zone,
+    ngx_str_t *repository, ngx_str_t *name);
+
+
 /* n more of NGX_HTTP_ACR_C_... */
 
 static ngx_inline void
@@ -325,6 +375,22 @@ ngx_http_acr_gauge_set(ngx_http_acr_zone_t *zone, ngx_uint_t metric,
         zone->counters->parts[0].words[metric] = value;
     }
 }
+
+
+/* the gauge becomes n more, or less, but not less than 0 */
+
+static ngx_inline void
+ngx_http_acr_gauge_more(ngx_http_acr_zone_t *zone, ngx_uint_t metric,
+    ngx_uint_t n)
+{
+    if (zone && zone->counters) {
+        (void) ngx_atomic_fetch_add(&zone->counters->parts[0].words[metric],
+                                    (ngx_atomic_int_t) n);
+    }
+}
+
+void ngx_http_acr_gauge_less(ngx_http_acr_zone_t *zone, ngx_uint_t metric,
+    ngx_uint_t n);
 
 
 /* a word of all workers together, NGX_HTTP_ACR_C_...; there are counters */

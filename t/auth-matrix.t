@@ -33,14 +33,19 @@ my %ROLE = (
     'AcrQuarantineReader' => '',
     'AcrQuarantineWriter' => '',
     'Reader' => 'pull metadata_read catalog',
-    'Contributor' => "@ACTIONS catalog",
-    'Owner' => "@ACTIONS catalog",
+    'Contributor' => "@ACTIONS catalog events",
+    'Owner' => "@ACTIONS catalog events",
     'Container Registry Repository Reader' => 'pull metadata_read',
     'Container Registry Repository Writer' =>
         'pull push metadata_read metadata_write',
     'Container Registry Repository Contributor' => "@ACTIONS",
     'Container Registry Repository Catalog Lister' => 'catalog',
+    'AcrEventReader' => 'events',
 );
+
+# the scopes of what is no right on a repository
+my %REGISTRY = (catalog => 'registry:catalog:*',
+                events => 'registry:events:read');
 
 my %SYSTEM_MAP = (
     _repositories_pull => 'pull',
@@ -120,7 +125,7 @@ my $admin = $acr->as('admin', $password);
 my @callers;
 
 caller_of('the admin user', basic('admin', $password),
-          rights("@ACTIONS catalog", '*'), form =>
+          rights("@ACTIONS catalog events", '*'), form =>
           "grant_type=password&username=admin&password=$password");
 caller_of('nobody', []);
 caller_of('a user without a role', ['X-User' => 'somebody']);
@@ -144,16 +149,20 @@ for my $action (@ACTIONS) {
     token_of($action, $action, 'team/*');
 }
 
+change('PUT', 'scope-maps/events', { actions => ['registry/events/read'] });
+token_of('events', 'events', '*');
+
 # tokens that are for less than their owner may
 for my $scope (map({ "repository:team/app:$_" } @ACTIONS),
                'repository:team/app:*', 'repository:*:pull',
-               'repository:*:*', 'registry:catalog:*', '')
+               'repository:*:*', 'registry:catalog:*',
+               'registry:events:read', '')
 {
     my ($name, $actions) = $scope =~ /^repository:(.+):(.+)$/;
     my $may = defined $name ? rights($actions =~ s/^\*$/@ACTIONS/r, $name)
                             : {};
 
-    $may->{catalog} = 1 if $scope =~ /^registry/;
+    $may->{$1} = 1 if $scope =~ /^registry:(\w+)/;
     $may->{lists} = rights("@ACTIONS", '*');
     my $token = $admin->get("/oauth2/token?service=$HOST&scope=$scope")
                       ->json()->{access_token};
@@ -314,6 +323,8 @@ my %ACR_TARGET = (
 # ACR's own API
 push(@RESOURCES,
     map({ my $method = $_; (
+        { name => "$method events", method => $method, needs => ['events'],
+          target => '/acr/v1/_events', ok => 200 },
         { name => "$method catalog of ACR", method => $method,
           target => '/acr/v1/_catalog', needs => ['catalog'], ok => 200,
           lists => 1 },
@@ -368,17 +379,19 @@ finish();
 
 # --- callers
 
-# rights(ACTIONS, PATTERN): of each repository, "*" (all of them) and "catalog"
+# rights(ACTIONS, PATTERN): of each repository, "*" (all of them), "catalog" and
+# "events", which are of all
 sub rights {
     my ($actions, $pattern) = @_;
 
     my %have = map { $_ => 1 } split(' ', $actions);
     my $catalog = delete $have{catalog};
+    my $events = delete $have{events} && $pattern eq '*';
 
     my $regex = $pattern eq '*' ? qr/^/ : $pattern =~ m{^(.*/)\*$} ? qr/^\Q$1\E/
                                         : qr/^\Q$pattern\E$/;
 
-    return { catalog => $catalog,
+    return { catalog => $catalog, events => $events,
              map { ($_, /$regex/ && ($_ ne '*' || $pattern eq '*')
                         ? { %have } : {}) } @REPOSITORIES, @DELETED, '*' };
 }
@@ -389,6 +402,7 @@ sub add {
     my ($a, $b) = @_;
 
     return { catalog => $a->{catalog} || $b->{catalog},
+             events => $a->{events} || $b->{events},
              map { ($_, { %{ $a->{$_} }, %{ $b->{$_} } }) }
              @REPOSITORIES, @DELETED, '*' };
 }
@@ -606,7 +620,7 @@ sub may {
     return @{ $caller->{headers} } > 0 if $resource->{known};
 
     my $may = $caller->{may};
-    return $may->{catalog} if $resource->{needs}[0] eq 'catalog';
+    return $may->{$1} if $resource->{needs}[0] =~ /^(catalog|events)$/;
 
     my @needs = @{ $resource->{needs} };
     my $n = grep { $may->{$name}{$_} } @needs;
@@ -640,7 +654,8 @@ sub scopes_of {
     my ($resource, @names) = @_;
 
     return '' if !$resource->{needs};
-    return 'registry:catalog:*' if $resource->{needs}[0] eq 'catalog';
+    return $REGISTRY{$resource->{needs}[0]}
+        if $REGISTRY{$resource->{needs}[0]};
     return map { "repository:$_:" . join(',', @{ $resource->{needs} }) } @names;
 }
 
@@ -748,8 +763,9 @@ sub challenge {
 
     return @wrong if $resource->{method} eq 'HEAD';
 
-    my $detail = join(',', map { $_ eq 'catalog'
-        ? '{"Type":"registry","Name":"catalog","Action":"*"}'
+    my $detail = join(',', map { /^(?:catalog|events)$/
+        ? qq({"Type":"registry","Name":"$_","Action":")
+          . ($_ eq 'events' ? 'read' : '*') . '"}'
         : qq({"Type":"repository","Name":"$name","Action":"$_"}) }
         @{ $resource->{needs} || [] });
 
@@ -839,7 +855,7 @@ sub tokens {
     my (@wrong, $refresh);
 
     my @scopes = ((map { "repository:$_:*" } @REPOSITORIES, '*'),
-                  'registry:catalog:*');
+                  'registry:catalog:*', 'registry:events:read');
     my $query = "service=$HOST" . join('', map { "&scope=$_" } @scopes);
     my $want = access_of($caller);
     my $check = sub {
@@ -899,7 +915,7 @@ sub access_of {
                            my @have = grep { $may->{$name}{$_} } @ACTIONS;
                            @have ? "repository:$name:" . join(',', @have) : () }
                          @REPOSITORIES, '*'),
-                $may->{catalog} ? 'registry:catalog:*' : ());
+                map { $may->{$_} ? $REGISTRY{$_} : () } qw(catalog events));
 }
 
 

@@ -340,6 +340,56 @@ refused_conf(qr/acr_zone.*acr_root/, 'an acr_zone of two acr_root',
              . ' location / { acr; } }');
 
 
+# --- edge nodes
+
+my %edge = (lines => { acr => 'acr_edge on; proxy_pass http://127.0.0.1:1;' });
+my $up = 'acr_origin up.test;';
+
+for my $line ('', 'acr_edge_cache max_size=1g;', 'acr_edge_cache inactive=7d;',
+              'acr_edge_cache max_size=500m inactive=1s min_free=1;')
+{
+    for my $where (qw(http server location)) {
+        ($said, $fine) = conf(%edge, $where => "$up $line");
+        ok($fine, "$where: $line") or diag($said);
+    }
+}
+
+for my $wrong ('max_size=', 'max_size=0', 'max_size=x', 'max_size=-1',
+               'max_size=1g max_size=1g', 'inactive=0', 'inactive=1x',
+               'inactive=1h inactive=1h', 'min_free=', 'min_free=0',
+               'min_free=1g min_free=1g', 'size=1g', 'off', '1g')
+{
+    refused_conf(qr/acr_edge_cache/, "acr_edge_cache $wrong", %edge,
+                 http => "$up acr_edge_cache $wrong;");
+}
+
+for my $wrong ('', 'max_size=1 inactive=1 min_free=1 max_size=1') {
+    refused_conf(qr/number of arguments.*acr_edge_cache/,
+                 "acr_edge_cache $wrong", %edge,
+                 http => "$up acr_edge_cache $wrong;");
+}
+
+refused_conf(qr/acr_edge_cache.*duplicate/, 'acr_edge_cache twice', %edge,
+             http => "$up acr_edge_cache max_size=1; acr_edge_cache "
+                     . 'max_size=1;');
+refused_conf(qr/acr_edge_cache.*acr_origin/, 'acr_edge_cache of a registry',
+             http => 'acr_edge_cache max_size=1;');
+refused_conf(qr/acr_edge.*acr_origin/, 'acr_edge without acr_origin', %edge);
+
+for my $other ('acr_edge_cache max_size=2;',
+               'acr_edge_cache max_size=1 inactive=1;',
+               'acr_edge_cache max_size=1 min_free=1;')
+{
+    refused_conf(qr/acr_root.*acr_edge_cache/, "another: $other", %edge,
+                 http => $up, location => 'acr_edge_cache max_size=1;',
+                 server => "location /m { acr_metrics; $other }");
+}
+
+refused_conf(qr/acr_root.*acr_edge_cache/, 'one with and one without', %edge,
+             http => $up, location => 'acr_edge_cache max_size=1;',
+             server => 'location /m { acr_metrics; }');
+
+
 # --- one directory, two opinions
 
 my $other = 'server { listen 127.0.0.1:1; %s location / { acr; } }';

@@ -70,6 +70,27 @@ for my $error (qw(EPERM EMLINK EOPNOTSUPP)) {
 }
 
 
+# --- somebody else is settling one of the names: the digest, or the tag
+
+$acr->push_blob('lib/busy', '{}');
+
+for my $skip (1, 2) {
+    my $json = image('{}', [], annotations => { n => "busy $skip" });
+
+    $shim->rules("lock /acr/locks/ EAGAIN skip=$skip count=1");
+    answers($acr->put_manifest('lib/busy', 't', $json), 201, 'it is put');
+    is($shim->fired(), 1, 'although a lock was not to be had');
+    is($acr->tag_on_disk('lib/busy', 't'), digest($json), 'and on the disk');
+
+    $shim->rules('lock /acr/locks/ EAGAIN skip=1 count=1');
+    my $digest = digest("busy $skip");
+    is($acr->push_blob('lib/busy', "busy $skip"), $digest, 'so is a blob');
+    is($shim->fired(), 1, 'in the same way');
+    $shim->clear();
+    answers($acr->get("/v2/lib/busy/blobs/$digest"), 200, 'it is there');
+}
+
+
 # --- after all that
 
 wait_for(sub {

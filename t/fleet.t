@@ -157,7 +157,8 @@ nothing('Redis and the disk have the same', differences($one));
 # before (a), with a part of it, after all of it: nobody has seen anything
 my @part = ('open /acr/tmp/ STOP', 'rename /blobs/ STOP',
             'rename /revisions/ STOP_AFTER', 'write /current/link. STOP',
-            'fsync /tags/step/current$ STOP_AFTER');
+            'fsync /tags/step/current$ STOP_AFTER',
+            'lock /acr/locks/ STOP skip=1');
 
 for my $n (0 .. $#part) {
     my $before = put('step', $images[0]);
@@ -172,18 +173,21 @@ for my $n (0 .. $#part) {
        'and its link is made');
 }
 
-# between (b) and (c): it is committed, and somebody else makes the links
-my @late = ('lock /acr/locks/ STOP skip=1',
-            'rename /current/link STOP',
-            'rename /current/link STOP_AFTER',
-            'pwrite /acr/nodes/ STOP');
+# between (b) and (c): it is committed, and somebody else makes the links; the
+# names are locked before (b), or after it if somebody has one of the locks
+my $busy = 'lock /acr/locks/ EAGAIN skip=1';
+my @late = (['rename /current/link STOP'],
+            ['rename /current/link STOP_AFTER'],
+            ['pwrite /acr/nodes/ STOP'],
+            ['lock /acr/locks/ STOP skip=2', $busy],
+            ['rename /current/link STOP', $busy]);
 my %late;
 
 for my $n (0 .. $#late) {
     my $new = image($config, [], annotations => { n => "late $n" });
     put("late$n", $images[0]);
 
-    dies($late[$n], 'PUT', "late$n", $new);
+    dies(join(', ', @{ $late[$n] }), 'PUT', "late$n", $new);
     $late{"late$n"} = digest($new);
     is($nodes[1]->resolve('lib/a', "late$n"), digest($new),
        'the tag is the new');
@@ -277,19 +281,19 @@ sub put {
 }
 
 
-# dies(RULE, METHOD, TAG, MANIFEST): the first node is stopped in the middle of
-# the request, and killed there
+# dies(RULES, METHOD, TAG, MANIFEST): the first node is stopped in the middle of
+# the request, by the first of the rules, and killed there
 sub dies {
-    my ($rule, $method, $tag, $manifest) = @_;
+    my ($rules, $method, $tag, $manifest) = @_;
 
     local $Test::Builder::Level = $Test::Builder::Level + 1;
 
     $one->run() if !$one->{process}->alive();
-    $shim->rules("$rule count=1");
+    $shim->rules(map { "$_ count=1" } split(/, /, $rules));
 
     my $http = begun($one, $method, $tag, $manifest);
 
-    ok($shim->stopped(), "$method: a node dies at $rule");
+    ok($shim->stopped(), "$method: a node dies at $rules");
     $one->kill_all();
     $shim->clear();
 

@@ -173,6 +173,8 @@ sub shown {
             'a repository that has no good name');
     refused(admin($acr, 'POST', "$check?repository=a&reference=-"), 400,
             'UNSUPPORTED', 'nor does a reference');
+    refused(admin($acr, 'POST', "$check?repository=a&blob=latest"), 400,
+            'UNSUPPORTED', 'a blob that is no digest');
     refused(admin($acr, 'POST', "$check?repository=%"), 400, undef,
             'a query that is none');
 }

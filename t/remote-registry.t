@@ -121,6 +121,13 @@ sub ours {
     is(remote($acr, 'good.test')->{tokens}, 3, 'a token for each scope');
     comes_of(check($acr, 'good.test', repository => 'open/a',
                    reference => $open), 'ok', undef, 'by digest');
+
+    my $layer = 'layer of b';
+    my $outcome = check($acr, 'good.test', repository => 'closed/a',
+                        blob => digest($layer));
+    comes_of($outcome, 'ok', undef, 'a blob');
+    is($outcome->{status}, 206, 'the begin of it');
+    is($outcome->{received}, length($layer), 'which is all');
 }
 
 

@@ -44,6 +44,7 @@ identity();
 errors();
 elsewhere();
 places();
+blobs();
 ending();
 finish();
 
@@ -477,6 +478,71 @@ sub places {
     $up->answers('/v2/' => bearer('http://169.254.169.254/latest'));
     comes_of(check($acr, 'none.test'), 'failed',
              qr/its address must not be asked$/, 'nor those of clouds');
+}
+
+
+# --- content that comes piece by piece
+
+sub blobs {
+    my $third = ACR::Provider->start($dir);
+    my $digest = digest('x');
+    my $path = "/v2/a/blobs/$digest";
+    my $blob = sub { return check($acr, 'share.test', repository => 'a',
+                                  blob => $digest) };
+    my $serve = sub {
+        my ($rule) = @_;
+        $up->answers($path => bearer($realm, with => { 'Bearer P' => {
+                                  status => 307,
+                                  location => $third->url() . '/data' } }));
+        $third->answers('/data' => $rule);
+    };
+
+    $acr->reload();
+    $service->answers('/token?scope=repository%3Aa%3Apull' => token('P'));
+
+    for my $case ([{ size => 1000 }, 1000], [{ blanks => 0 }, 0],
+                  [{ size => 65536, status => 206 }, 65536],
+                  [{ size => 10000, chunked => 1 }, 10000])
+    {
+        my ($rule, $size) = @$case;
+        $serve->($rule);
+        my $outcome = $blob->();
+        comes_of($outcome, 'ok', undef, join(' ', %$rule));
+        is($outcome->{received}, $size, 'has all its bytes');
+    }
+
+    $serve->({ size => 1e8 });
+    my $outcome = $blob->();
+    comes_of($outcome, 'ok', undef, 'a blob of which all is sent');
+    cmp_ok($outcome->{received}, '<', 200000, 'is given up when it is enough');
+    ok(!$outcome->{registry}{down}, 'which says nothing of the remote');
+
+    # where it redirects to is no part of the remote
+    for my $case ([{ size => 1000, cut => 500 }, 'failed', qr/\w/],
+                  [{ status => 404 }, 'missing', qr/404/],
+                  [{ status => 404, blanks => 100000 }, 'missing', qr/404/],
+                  [{ status => 403 }, 'denied', qr/403/],
+                  [{ status => 429, headers => ['Retry-After: 60'] },
+                   'limited', qr/429/],
+                  [{ status => 500 }, 'failed', qr/500/])
+    {
+        my ($rule, $result, $error) = @$case;
+        $serve->($rule);
+        $outcome = $blob->();
+        comes_of($outcome, $result, $error, join(' ', %$rule));
+        ok(!$outcome->{registry}{down}, 'it is not down');
+        is($outcome->{retryAfter}, 0, 'and may be asked');
+    }
+
+    # but it is if it breaks off itself
+    $up->answers($path => { size => 1000, cut => 500 });
+    $outcome = $blob->();
+    comes_of($outcome, 'failed', qr/\w/, 'one that breaks off');
+    is($outcome->{received}, 500, 'after some bytes');
+    ok($outcome->{registry}{down}, 'is assumed to be down');
+    $up->answers($path => { size => 1000 });
+    comes_of($blob->(), 'ok', undef, 'until it is asked again');
+    ok(!remote($acr, 'share.test')->{registry}{down}, 'and is back');
 }
 
 

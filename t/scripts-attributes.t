@@ -53,19 +53,35 @@ subtest 'what is set' => sub {
     is(last_event()->{digest}, $M, 'its event');
     ok_seq(set('r', '', 'r'), 'the repository');
 
-    reply_is(s_('link_now', 'r', 't'), ['ok', $M, '- Passed ', '1', $S],
+    reply_is(s_('link_now', 'r', 't'), ['ok', '1', $S, $M, '- Passed '],
              'the disk has to know');
     reply_is(s_('pending_done', $S, 'r', 't', $M, ''), ['changed'],
              'all of it');
     reply_is(s_('pending_done', $S, 'r', 't', $M, '- Passed '), ['ok'],
              'then it is done');
-    reply_is(s_('link_now', 'r', ''), ['ok', '', 'r - ', '1', $S],
+    reply_is(s_('link_now', 'r', ''), ['ok', '1', $S, '', 'r - '],
              'a repository has no link');
     reply_is(s_('pending_done', $S, 'r', '', '', 'r - '), ['ok'],
              'but attributes');
 
     reply_is(set(@$_, 'w'), ['unknown'], "unknown: @$_")
         for ['r', 'none'], ['r', $A], ['q', 't'], ['q', ''], ['q', $M];
+};
+
+
+subtest 'what a change says of the disk' => sub {
+    fill();
+    my @changes = (sub { put('r', $M, tags => ['t'], refs => ['b', $A]) },
+                   sub { blob('r', $A) });
+    is($changes[$_]->()->[2], qw(m b)[$_], 'all') for 0, 1;
+    set('r', 'v', '', '', 'Passed');
+    is($_->()->[2], '', 'nothing if anything has attributes') for @changes;
+    set('r', 'v', '', '', '-');
+    is($changes[0]->()->[2], 'm', 'all again');
+    set('r', '', 'l');
+    set('r', '', '', 'l');
+    is($_->()->[2], '', 'nothing while the repository is pending')
+        for @changes;
 };
 
 

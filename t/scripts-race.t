@@ -11,7 +11,8 @@
 # ACR_SEED repeats a run.  ACR_WITHOUT=<what> leaves out one thing that the
 # protocol needs, so that the test fails (with ACR_ROUNDS=40, or other seeds):
 # "lock" (a commit gives the digest's lock back before it asks Redis), "source"
-# (a mount does not say from where).
+# (a mount does not say from where), "hold" (what a commit or put has answered
+# is taken for what the name is, although its lock was not held).
 
 use strict;
 use warnings;
@@ -83,6 +84,7 @@ sub call {
     my $reply = s_($name, $actor->{S}, @args);
     if ($reply->[0] eq 'state') {
         $actor->{S} = $S;
+        $actor->{failed} = 1;           # what it did before may be lost
         $reply = s_($name, $S, @args);
     }
     return $reply;
@@ -103,40 +105,61 @@ sub each_of {
 
 # --- the disk step
 
+# the locks of all names, or none
+sub hold {
+    my ($self, $repo, @names) = @_;
+    return 1 if !grep { !lock($self, "$repo $_") } @names;
+    let_go($self, $repo, @names);
+    return 0;
+}
+
+sub let_go {
+    my ($self, $repo, @names) = @_;
+    unlock($self, "$repo $_") for @names;
+}
+
+# kinds: of the first name, a digest, that was changed under the locks, with
+# tags of it
 sub settle {
-    my ($repo, $name, $then) = @_;
-    my $what;
-    my ($wait, $apply, $drop);
+    my ($repo, $names, $then, $kinds) = @_;
+    my @names = ref($names) ? @$names : $names;
+    my @rest = @names;
+    my (%what, $wait, $apply, $drop);
 
     $wait = sub {
         my ($self) = @_;
-        return $wait if !lock($self, "$repo $name");
-        my $reply = s_('link_now', $repo, $name);
-        if ($reply->[0] eq 'behind') {
-            unlock($self, "$repo $name");
+        return $wait if !hold($self, $repo, @names);
+        return $apply if %what;
+        my ($ok, $itself, $state, @now) = @{s_('link_now', $repo, @names)};
+        if ($ok eq 'behind') {
+            let_go($self, $repo, @names);
             $self->{failed} = 1;        # a 503
             return $then;
         }
-        $what = $reply->[1];
+        @what{@names} = map { $now[2 * $_] } 0 .. $#names;
         return $apply;
     };
     $apply = sub {
+        my $name = shift(@rest);
         if ($name =~ /:/) {
-            $links{$repo}{$name} = { map { $_ => 1 } split(//, $what) };
-        } elsif ($what ne '') {
-            $tags{$repo}{$name} = $what;
+            $links{$repo}{$name} = { map { $_ => 1 } split(//, $what{$name}) };
+        } elsif ($what{$name} ne '') {
+            $tags{$repo}{$name} = $what{$name};
         } else {
             delete $tags{$repo}{$name};
         }
-        return $drop;
+        return @rest ? $apply : $drop;
     };
     $drop = sub {
         my ($self) = @_;
-        call($self, 'pending_done', $repo, $name, $what);
-        unlock($self, "$repo $name");
+        call($self, 'pending_done', $repo, map { ($_, $what{$_}, '') } @names);
+        let_go($self, $repo, @names);
         return $then;
     };
-    return $wait;
+
+    return $wait if !$kinds;
+    @what{@names} = ($kinds, ($names[0]) x $#names);
+    return $without eq 'hold' ? $wait : $apply;
 }
 
 
@@ -154,6 +177,18 @@ sub rebuilt {
         return $wait;
     };
     return $wait;
+}
+
+# a change, with the locks of its names if they can be had
+sub change {
+    my ($self, $script, $repo, $names, @args) = @_;
+    my $held = rand() < 0.7 && hold($self, $repo, @$names);
+    my ($ok, $seq, $kinds) = @{call($self, $script, $repo, $names->[0],
+                                    @args)};
+    delete $self->{failed};
+    let_go($self, $repo, @$names) if $held && $ok ne 'ok'
+                                     || $without eq 'hold';
+    return ($ok, $held || $without eq 'hold' ? $kinds : '');
 }
 
 # content, then its link, then Redis
@@ -183,10 +218,10 @@ sub commit {
     my ($repo, $digest, $then) = @_;
     return store($repo, $digest, 'b', sub {
         my ($self) = @_;
-        my $reply = call($self, 'blob_commit', $repo, $digest, 10, '', '',
-                         'bob');
-        return $reply->[0] if $reply->[0] ne 'ok';
-        return settle($repo, $digest, $then);
+        my ($ok, $kinds) = change($self, 'blob_commit', $repo, [$digest], 10,
+                                  '', '', 'bob');
+        return $ok if $ok ne 'ok';
+        return settle($repo, $digest, $then, $kinds);
     });
 }
 
@@ -200,9 +235,10 @@ sub mount {
         return sub {
             $links{$repo}{$digest}{b} = 1;
             return sub {
-                call($self, 'blob_commit', $repo, $digest, 10, '', '', 'bob',
-                     $without eq 'source' ? '' : $from);
-                return settle($repo, $digest);
+                my ($ok, $kinds) = change($self, 'blob_commit', $repo,
+                    [$digest], 10, '', '', 'bob',
+                    $without eq 'source' ? '' : $from);
+                return settle($repo, $digest, undef, $kinds);
             };
         };
     };
@@ -219,16 +255,15 @@ sub manifest {
     return store($repo, $digest, 'm', sub {
         my ($self) = @_;
         my @refs = map { ('b', $_) } @{$REFS{$digest}};
-        my $reply = call($self, 'manifest_put', $repo, $digest, 100, 'm', '',
-                         '', '', '', 'bob', scalar(@tags), @tags, @refs / 2,
-                         @refs)->[0];
-        return settle($repo, $digest) if $reply eq 'missing';
-        return $reply if $reply ne 'ok';
-        delete $self->{failed};
-        return each_of([@tags, $digest], sub { settle($repo, @_) }, sub {
+        my ($ok, $kinds) = change($self, 'manifest_put', $repo,
+            [$digest, @tags], 100, 'm', '', '', '', '', 'bob', scalar(@tags),
+            @tags, @refs / 2, @refs);
+        return settle($repo, $digest) if $ok eq 'missing';
+        return $ok if $ok ne 'ok';
+        return settle($repo, [$digest, @tags], sub {
             $acked{"$repo $_"} = 1 for $self->{failed} ? () : @tags;
             return;
-        });
+        }, $kinds);
     });
 }
 
@@ -264,8 +299,8 @@ sub removal {
                    @conditions)};
         return settle($repo, $digest) if $ok ne 'ok';
         @conditions = ();
-        return each_of(\@tags, sub { settle($repo, @_) },
-                       $more ? $slice : settle($repo, $digest));
+        my $then = $more ? $slice : settle($repo, $digest);
+        return @tags ? settle($repo, \@tags, $then) : $then;
     };
     return $slice;
 }
@@ -613,6 +648,10 @@ for my $round (1 .. $ROUNDS) {
     $trouble //= 'the directory is not what Redis says'
         if join(' ', map { "$_=$disk->{$_}" } sort keys %$disk)
            ne join(' ', map { "$_=$known->{$_}" } sort keys %$known);
+    # one that was collected when its file had been found, and was not told yet
+    my @gone = grep { !/ / && !$file{$_} }
+               @{r('ZRANGE', key('candidates'), 0, -1)};
+    r('ZREM', key('candidates'), @gone) if @gone;
     my $before = dump_keys();
 
     loss();

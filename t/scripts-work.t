@@ -235,7 +235,7 @@ subtest stats => sub {
         state => 'complete', generation => $S, sequence => r('GET', key('seq')),
         repositories => '1', current => '0', sessions => '0', pending => '3',
         removing => '0', candidates => '1', collecting => '0',
-        untagged => '1', broken => '1', unread => '0', events => '3',
+        untagged => '1', broken => '1', unread => '0', events => '4',
     }, 'the numbers');
     r('ZADD', key('pending'), now() + 100, $_) for qw(r:t), "r\@$A", "r\@$M";
     is(stats()->{pending_age}, '0', 'a clock that went back');

@@ -56,14 +56,15 @@ subtest join => sub {
     reply_is(join_('run5', '1800000000000001', 'e1'),
              ['behind', 'run5:e1', 'lost'], 'one below the mark is behind');
     cmp_ok($generation, '>', $first, 'of a new generation');
-    is(r('GET', key('seq')), '1800000000000001', 'seq is raised to the mark');
+    is(r('GET', key('seq')), '1800000000000002',
+       'seq is raised to the mark, and a history begins');
     my $second = $generation;
     reply_is(join_('run5', '0', 'e1'), ['behind', 'run5:e1', ''],
              'who comes later finds it behind');
     reply_is(join_('run6', '5', 'e1'), ['behind', 'run6:e1', ''],
              'behind stays behind through a restart');
     is($generation, $second, 'and goes on where it was');
-    reply_is(join_('run6', '1800000000000002', 'e1'),
+    reply_is(join_('run6', '1800000000000003', 'e1'),
              ['behind', 'run6:e1', 'lost'],
              'the same run may have been a replica meanwhile');
     cmp_ok($generation, '>', $second, 'what it has lost is another generation');
@@ -98,7 +99,10 @@ subtest 'join an empty Redis' => sub {
     r('FLUSHALL');
     reply_is(join_('run', '9007199254740993', 'e'),
              ['behind', 'run:e', 'lost'], 'all was lost');
-    is(r('GET', key('seq')), '9007199254740993', 'no mark is rounded');
+    r('SET', key('seq'), '9007199254740992');
+    r('SET', key('state'), 'run:e:f2.17');
+    reply_is(join_('run', '9007199254740993', 'e'),
+             ['behind', 'run:e', 'lost'], 'no mark is rounded');
     r('FLUSHALL');
     like(s_('join', 'run', '', 'e', 1, 1)->{error}, qr/ERR the mark is no/,
          'a mark is a number');
@@ -156,7 +160,7 @@ subtest 'state refused' => sub {
     is_deeply([sort @{r('KEYS', '*')}], [sort @$before], 'no key changed');
     is(r('GET', key('seq')), $seq, 'nor the sequence');
     r('DEL', key('state'));
-    reply_is(s_('link_now', 'r', 'none'), ['ok', '', '', '0', ''],
+    reply_is(s_('link_now', 'r', 'none'), ['ok', '0', '', '', ''],
              'a lookup without a state says so');
 };
 
@@ -346,9 +350,13 @@ subtest mount => sub {
 
 subtest broken => sub {
     fresh();
-    blob('r', $A);
+    blob('r', $_) for $A, $B;
     put('r', $M, tags => ['t']);
+    put('r', $N, tags => ['u']);
     reply_is(s_('broken', $S, $_), ['ok'], 'broken') for $A, $M;
+    reply_is(s_('blob_stat', 'r', $B, 1), ['ok', '10', $S],
+             'another blob is not');
+    is(get('r', 'u', 'tag')->[1], $N, 'nor another manifest');
     reply_is(s_('blob_stat', 'r', $A, 1), ['miss', $S], 'a blob is a miss');
     reply_is(s_('blob_find', 'q', $A, ''), ['miss', $S], 'for a mount too');
     reply_is(get('r', $M, 'digest'), ['miss', $S], 'a manifest is a miss');
@@ -358,7 +366,7 @@ subtest broken => sub {
     reply_is(check('r', '', 'm', $M), ['missing', $M, $S],
              'nor may an index name it');
     reply_is(check('r', '', 'o', $M), ['ok', $S], 'unless it may be missing');
-    reply_is(s_('link_now', 'r', $A), ['ok', 'b', '', '0', $S],
+    reply_is(s_('link_now', 'r', $A), ['ok', '0', $S, 'b', ''],
              'its link stays');
     ok_seq(blob('q', $A), 'it is pushed to another repository');
     reply_is(s_('blob_stat', 'r', $A, 0), ['ok', '10', $S],
@@ -507,8 +515,8 @@ subtest tags => sub {
     is_deeply(r('ZRANGE', key('tagsof', 'r', $N), 0, -1), ['t'], 'tags of');
     reply_is([@{s_('manifest_delete', $S, 'r', $M, 'bob', 9, '')}[2, 3]],
              ['0', 'u'], 'delete of the old digest takes only its own');
-    reply_is(s_('link_now', 'r', 't'), ['ok', $N, '', '0', $S], 'now');
-    reply_is(s_('link_now', 'r', 'u'), ['ok', '', '', '0', $S], 'gone');
+    reply_is(s_('link_now', 'r', 't'), ['ok', '0', $S, $N, ''], 'now');
+    reply_is(s_('link_now', 'r', 'u'), ['ok', '0', $S, '', ''], 'gone');
     reply_is(get('r', 't', 'tag')->[1], $N, 'the moved one stays');
 
     r('DEL', key('pending'));
@@ -545,6 +553,17 @@ subtest pending => sub {
              'the tag is gone');
     reply_is(s_('pending_done', $S, 'r', 't', ''), ['ok'], 'done as gone');
 
+    put('r', $M, tags => ['t', 'u']);
+    reply_is(s_('link_now', 'r', $M, 't', 'none', 'u'),
+             ['ok', '0', $S, 'm', '', $M, '', '', '', $M, ''], 'several names');
+    s_('tag_delete', $S, 'r', 'u', 'bob');
+    reply_is(s_('pending_done', $S, 'r', $M, 'm', '', 't', $M, '', 'u', $M,
+                ''), ['changed'], 'one of several has changed');
+    reply_is(s_('pending_list', 0, 10), ['ok', 'r:u'], 'the others are done');
+    reply_is(s_('pending_done', $S, 'r', $M, 'm', '', 'u', '', ''), ['ok'],
+             'then all of them');
+    reply_is(s_('pending_list', 0, 10), ['ok'], 'none');
+
     my ($now) = @{r('TIME')};
     r('ZADD', key('pending'), $now - 1000, 'r:b', $now - 2000, 'r:a',
       $now + 1000, 'r:c');
@@ -564,13 +583,13 @@ subtest 'pending digests' => sub {
     my $now = sub { return s_('link_now', 'r', $_[0]) };
     my $list = sub { return [sort grep { $_ ne 'ok' }
                              @{s_('pending_list', 0, 10)}] };
-    reply_is($now->($A), ['ok', '', '', '0', $S], 'nothing yet');
-    blob('r', $A);
-    reply_is($now->($A), ['ok', 'b', '', '0', $S], 'a blob');
-    reply_is(s_('link_now', 'q', $A), ['ok', '', '', '0', $S],
+    reply_is($now->($A), ['ok', '0', $S, '', ''], 'nothing yet');
+    is(blob('r', $A)->[2], 'b', 'what a commit makes it');
+    reply_is($now->($A), ['ok', '0', $S, 'b', ''], 'a blob');
+    reply_is(s_('link_now', 'q', $A), ['ok', '0', $S, '', ''],
              'another repository');
-    put('r', $A, tags => ['t']);
-    reply_is($now->($A), ['ok', 'bm', '', '0', $S], 'and a manifest');
+    is(put('r', $A, tags => ['t'])->[2], 'bm', 'and a put');
+    reply_is($now->($A), ['ok', '0', $S, 'bm', ''], 'and a manifest');
     is_deeply($list->(), ['r:t', "r\@$A"],
               'the digest and the tag');
     is($done->($A, 'b'), 'changed', 'not only a blob');
@@ -582,13 +601,13 @@ subtest 'pending digests' => sub {
 
     s_('blob_delete', $S, 'r', $A, 'bob');
     reply_is(s_('pending_list', 0, 10), ['ok', "r\@$A"], 'blob_delete');
-    reply_is($now->($A), ['ok', 'm', '', '0', $S], 'a manifest still');
+    reply_is($now->($A), ['ok', '0', $S, 'm', ''], 'a manifest still');
     is($done->($A, 'bm'), 'changed', 'no blob any more');
     is($done->($A, 'm'), 'ok', 'done');
     s_('manifest_delete', $S, 'r', $A, 'bob', 9, '');
     is_deeply($list->(), ['r:t', "r\@$A"],
               'manifest_delete');
-    reply_is($now->($A), ['ok', '', '', '0', $S], 'gone');
+    reply_is($now->($A), ['ok', '0', $S, '', ''], 'gone');
     is($done->($A, 'm'), 'changed', 'no manifest any more');
     is($done->($A, ''), 'ok', 'done as gone');
 };

@@ -45,6 +45,7 @@ check('no line has more than 80 columns', [grep { !/\.svg$/ } @files],
       \&columns);
 check('no file of src has more lines than one can read', \@c, \&length_of);
 check('headers have a contract and a guard', \@headers, \&header);
+check('headers of nginx are the first', \@c, \&first_include);
 check('comments in C are /* */', \@c, \&comments);
 check('functions in C stand as in nginx', \@c, \&functions);
 check('links in documents lead somewhere', \@markdown, \&links);
@@ -129,6 +130,19 @@ sub length_of {
     my $n = ($content =~ tr/\n//);
 
     return $file =~ m{^src/} && $n > $MAX_LINES ? " $n lines" : ();
+}
+
+
+# nginx's headers come first: they choose what the system's headers declare
+sub first_include {
+    my ($file, $content) = @_;
+
+    return if basename($file) !~ /^ngx_/ || $file !~ m{^(?:src/|ngx_)};
+
+    my ($first) = $content =~ /^#include (.*)$/m;
+
+    return !defined $first || $first =~ m{^<ngx_config\.h>|^"(?:[^"]*/)?ngx_}
+        ? () : " its first header is $first";
 }
 
 

@@ -90,23 +90,31 @@ $shim->clear();
 is_deeply([half_written($acr)], [], 'the file does not stay');
 
 
-# --- all is lost and made again between two names of one change
+# --- all is lost and made again before a change is settled, of a tag, and of as
+# many as are not settled at once
 
-my $old = $acr->push_image('lib/a', 't', 'old');
-$acr->push_blob('lib/a', $_) for '{"seed":"new"}', 'layer of new';
-my $json = image('{"seed":"new"}', ['layer of new']);
+for my $tags ('?tag=t', '?tag=t&' . join('&', map { "tag=t$_" } 1 .. 9)) {
+    my $old = $acr->push_image('lib/a', 't', "old $tags");
+    $acr->push_blob('lib/a', $_) for '{"seed":"new"}', "layer of $tags";
+    my $json = image('{"seed":"new"}', ["layer of $tags"]);
+    my $new = digest($json);
+    my @put = ('PUT', "/v2/lib/a/manifests/$new$tags", body => $json,
+               headers => ['Content-Type' => $IMAGE]);
 
-$shim->rules('pwrite /acr/nodes/ DELAY=1000 count=1',
-             'lock ' . ACR::Shim::lock_path('lib/a', 't')
-             . ' DELAY=2000 count=1');
-$status = while_slow(['PUT', '/v2/lib/a/manifests/t', body => $json,
-                      headers => ['Content-Type' => $IMAGE]],
-                     sub { lose_all(); $two->tags('lib/a') });
-is($_->resolve('lib/a', 't'), $status == 201 ? digest($json) : $old,
-   "a put has its 201, or is to be repeated ($status)") for $acr, $two;
+    $shim->rules('pwrite /acr/nodes/ DELAY=1000 count=1');
+    $status = while_slow(\@put, sub { lose_all(); $two->tags('lib/a') });
+
+    my %got = map { $_ => 1 } map { $_->resolve('lib/a', 't') } $acr, $two;
+    is(scalar(keys %got), 1, "both nodes know the same ($status)");
+    ok($got{$new} || $status == 503 && $got{$old},
+       'a put has its 201, or is to be repeated');
+
+    answers(fresh($two, @put), 201, 'it is repeated');
+    is($_->resolve('lib/a', 't'), $new, 'and there') for $acr, $two;
+}
 
 my $many = $acr->push_image('lib/many', 't0', 'many');
-$json = $acr->get("/v2/lib/many/manifests/$many")->body();
+my $json = $acr->get("/v2/lib/many/manifests/$many")->body();
 $acr->push_manifest('lib/many', "t$_", $json) for 1 .. 109;
 
 $shim->rules('unlink /tags/*/current/link$ DELAY=1000 skip=99 count=1');

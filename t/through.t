@@ -13,15 +13,19 @@ use ACR::Origin;
 
 my $origin = ACR::Origin->start(work_dir());
 my $url = $origin->url();
+my $log = work_dir() . '/status.log';
 my $ups = 0;
 
 my $acr = start(workers => 2, fsync => 'off', http => <<"CONF",
-    acr_remote up.test $url timeout=5s;
+    acr_remote up.test $url timeout=60s;
+    log_format status '\$acr_cache_status \$status \$request_method \$uri';
 CONF
+    server => "access_log $log status;",
     location => 'acr_cache_rule hub/* up.test/*;'
                 . ' acr_cache_rule short/* up.test/* valid=0;'
                 . ' acr_cache_rule gone/* up.test/* gone=404 valid=0;'
-                . ' acr_cache_rule kept/* up.test/* gone=keep;');
+                . ' acr_cache_rule kept/* up.test/* gone=keep;'
+                . ' acr_cache_rule up.test/* up.test/*;');
 
 first();
 again();
@@ -30,7 +34,28 @@ tags();
 errors();
 gone();
 names();
+proof();
 finish();
+
+
+# what has become of the requests for a target: cache status and status
+sub statuses {
+    my ($target) = @_;
+
+    return map { m{^(\S+ \d+) \S+ \Q$target\E$} ? $1 : () }
+           split(/\n/, slurp($log));
+}
+
+
+# a line is written when its client may have gone on already
+sub came {
+    my ($target, @expected) = @_;
+
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+    wait_for(sub { statuses($target) >= @expected });
+    is_deeply([statuses($target)], \@expected, "what the log has of $target");
+}
 
 
 # so many bytes of a body
@@ -81,6 +106,14 @@ sub again {
 
     $origin->run();
     is_deeply([$origin->asked()], \@before, 'nobody has asked it');
+
+    # what its origin has said of a tag is good whatever changes here
+
+    answers($acr->request('PATCH', '/acr/v1/hub/lib/a/_tags/1.0',
+                          body => '{"listEnabled":false}'), 200,
+            'attributes of the tag change');
+    answers($acr->get('/v2/hub/lib/a/manifests/1.0'), 200, 'a pull of it');
+    is_deeply([$origin->asked()], \@before, 'asks nobody');
 }
 
 
@@ -159,6 +192,8 @@ sub tags {
     answers($answer, 200, 'without the origin there is the last one');
     is($answer->header('Docker-Content-Digest'), $new, 'that is known');
     like($answer->header('Warning'), qr/^299 - /, 'with a warning');
+    came('/v2/short/lib/t/manifests/latest', 'MISS 200', 'REVALIDATED 200',
+         'EXPIRED 200', 'STALE 200');
     $origin->run();
     is_up();
 
@@ -172,6 +207,7 @@ sub errors {
     refused($acr->get('/v2/hub/lib/a/manifests/none'), 404,
             'MANIFEST_UNKNOWN', 'once more');
     is(scalar($origin->asked(qr{/manifests/none})), 1, 'was asked for once');
+    came('/v2/hub/lib/a/manifests/none', 'MISS 404', 'HIT 404');
 
     refused($acr->get('/v2/hub/lib/a/blobs/' . digest('none')), 404,
             'BLOB_UNKNOWN', 'a blob that is nowhere');
@@ -283,8 +319,83 @@ sub names {
     my $answer = $acr->get('/v2/lib/n/manifests/1?ns=up.test');
     answers($answer, 200, 'by its name at the origin');
     is($answer->header('OCI-Namespace'), 'up.test', 'which is told');
+
+    # containerd with "override_path" says so, too
+
+    $answer = $acr->get('/v2/up.test/lib/n/manifests/1?ns=up.test');
+    answers($answer, 200, 'by its name here, of which the host is a part');
+    is($answer->header('OCI-Namespace'), 'up.test', 'which is told');
+    is_deeply([$acr->tags('up.test/lib/n')], ['1'], 'it is that repository');
+
+    refused($acr->get('/v2/up.test/lib/n/manifests/1?ns=other.test'), 404,
+            'NAME_UNKNOWN', 'another host than its own');
     refused($acr->get('/v2/lib/n/manifests/1?ns=other.test'), 404,
             'NAME_UNKNOWN', 'an origin that there is no rule for');
     refused($acr->get('/v2/lib/n/manifests/1'), 404, 'MANIFEST_UNKNOWN',
             'a repository that there is no rule for');
+}
+
+
+# A digest is no right: of what is here already, or comes for somebody else, a
+# repository has what its origin says that it has.
+sub proof {
+    my $bytes = bytes(100_000, 'secret');
+    my $digest = $acr->push_blob('team/secret', $bytes);
+    my $target = "/v2/hub/lib/p/blobs/$digest";
+
+    refused($acr->get($target), 404, 'BLOB_UNKNOWN',
+            'a blob of another repository here');
+    is(scalar($origin->asked(qr{^HEAD /v2/lib/p/blobs/$digest})), 1,
+       'its origin was asked');
+    ok(!-e $acr->link_file('hub/lib/p', 'layer', $digest), 'it is not linked');
+
+    $origin->has_blob('lib/p', $bytes);
+    is(digest($acr->get($target)->body()), $digest, 'if the origin has it');
+    is(scalar($origin->asked(qr{^GET /v2/lib/p/blobs/$digest})), 0,
+       'it is not fetched');
+    ok(wait_for(sub { -e $acr->link_file('hub/lib/p', 'layer', $digest) }),
+       'but linked');
+
+    # one that comes
+
+    $bytes = bytes(1_000_000, 'comes');
+    $digest = $origin->has_blob('lib/p', $bytes, hold => 500_000);
+
+    my @clients = map {
+        my $http = $acr->connect();
+        $http->send("GET /v2/hub/lib/$_/blobs/$digest HTTP/1.1\r\n"
+                    . "Host: x\r\n\r\n");
+        [$http, $http->answer_head()];
+    } qw(p q);
+
+    is($clients[0][1]->status(), 200, 'it comes for one');
+    is($clients[1][1]->status(), 404, 'and not for another');
+
+    $origin->put("/v2/lib/r/blobs/$digest", $bytes);
+    my $http = $acr->connect();
+    $http->send("GET /v2/hub/lib/r/blobs/$digest HTTP/1.1\r\n"
+                . "Host: x\r\n\r\n");
+    is($http->answer_head()->status(), 200, 'for one whose origin has it');
+    ok(take($http, 400_000) eq substr($bytes, 0, 400_000), 'it comes, too');
+
+    $origin->rule("/v2/lib/p/blobs/$digest", hold => undef);
+    ok(take($http, 600_000) eq substr($bytes, 400_000), 'to its end');
+    is(scalar($origin->asked(qr{^GET \S+$digest})), 1, 'of one request');
+    ok(wait_for(sub { -e $acr->link_file("hub/lib/$_", 'layer', $digest) }),
+       "it is linked: $_") for qw(p r);
+    ok(!-e $acr->link_file('hub/lib/q', 'layer', $digest), 'but not there');
+
+    # what is there of one that was not finished
+
+    $bytes = bytes(1_000_000, 'part');
+    $digest = $origin->has_blob('lib/p', $bytes, cut => 500_000,
+                                no_range => 1);
+    $http = $acr->connect();
+    $http->send("GET /v2/hub/lib/p/blobs/$digest HTTP/1.1\r\n"
+                . "Host: x\r\n\r\n");
+    ok($http->answer_head()->status() != 200
+       || !defined eval { take($http, 1_000_000) }, 'it breaks off');
+    is_up();
+    refused($acr->get("/v2/hub/lib/q/blobs/$digest"), 404, 'BLOB_UNKNOWN',
+            'nobody gets a part of it elsewhere');
 }

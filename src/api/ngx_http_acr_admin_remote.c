@@ -11,11 +11,17 @@
 /* beyond what a check may take, with a token and the answer to a challenge */
 #define NGX_HTTP_ACR_ADMIN_REMOTE_LATE  10000
 
+/* bytes of a blob that are asked for */
+#define NGX_HTTP_ACR_ADMIN_REMOTE_SOME  65536
+
 
 typedef struct {
     ngx_http_request_t             *request;
     ngx_http_acr_remote_request_t   check;
     ngx_event_t                     timer;
+    off_t                           received;
+    unsigned                        blob:1;
+    unsigned                        enough:1;  /* more were sent */
 } ngx_http_acr_admin_check_t;
 
 
@@ -30,13 +36,17 @@ static json_t *ngx_http_acr_admin_remote_number(ngx_atomic_t number);
 static void ngx_http_acr_admin_remote_check(ngx_http_request_t *r,
     ngx_http_acr_remote_t *remote);
 static ngx_int_t ngx_http_acr_admin_remote_what(ngx_http_request_t *r,
-    ngx_http_acr_remote_request_t *check);
+    ngx_http_acr_admin_check_t *c);
+static ngx_int_t ngx_http_acr_admin_remote_content(ngx_http_request_t *r,
+    ngx_http_acr_admin_check_t *c, ngx_str_t *name);
+static ngx_int_t ngx_http_acr_admin_remote_piece(
+    ngx_http_acr_remote_request_t *request, u_char *p, size_t n);
 static void ngx_http_acr_admin_remote_cleanup(void *data);
 static void ngx_http_acr_admin_remote_late(ngx_event_t *ev);
 static void ngx_http_acr_admin_remote_checked(
     ngx_http_acr_remote_request_t *request);
 static json_t *ngx_http_acr_admin_remote_outcome(
-    ngx_http_acr_remote_request_t *request);
+    ngx_http_acr_admin_check_t *c);
 
 
 ngx_uint_t
@@ -265,7 +275,7 @@ ngx_http_acr_admin_remote_check(ngx_http_request_t *r,
 
     c->request = r;
 
-    if (ngx_http_acr_admin_remote_what(r, &c->check) != NGX_OK) {
+    if (ngx_http_acr_admin_remote_what(r, c) != NGX_OK) {
         return;
     }
 
@@ -293,19 +303,53 @@ ngx_http_acr_admin_remote_check(ngx_http_request_t *r,
 
 
 /*
- * "/v2/", or what repository= and reference= name, by HEAD, which registries do
- * not count as a pull; insist=false leaves one alone that is assumed to be
- * down.  NGX_DONE: the request has failed.
+ * "/v2/", or what the arguments name; insist=false leaves one alone that is
+ * assumed to be down.  NGX_DONE: the request has failed.
  */
 
 static ngx_int_t
 ngx_http_acr_admin_remote_what(ngx_http_request_t *r,
-    ngx_http_acr_remote_request_t *check)
+    ngx_http_acr_admin_check_t *c)
 {
-    u_char        *p;
-    ngx_int_t      rc;
-    ngx_str_t      name, reference;
-    acr_digest_t   digest;
+    ngx_int_t  rc;
+    ngx_str_t  value;
+
+    ngx_str_set(&c->check.path, "/v2/");
+
+    rc = ngx_http_acr_arg(r, "insist", &value);
+
+    c->check.insist = !(rc == NGX_OK && value.len == 5
+                        && ngx_strncmp(value.data, "false", 5) == 0);
+
+    rc = ngx_http_acr_arg(r, "repository", &value);
+
+    if (rc == NGX_DECLINED) {
+        return NGX_OK;
+    }
+
+    if (rc != NGX_OK || !acr_name_valid(value.data, value.len)) {
+        ngx_http_acr_fail(r, ACR_E_NAME_INVALID, "\"repository\" is no name",
+                          NULL, NULL);
+        return NGX_DONE;
+    }
+
+    return ngx_http_acr_admin_remote_content(r, c, &value);
+}
+
+
+/* reference= by HEAD, which registries do not count as a pull, or the first
+   bytes of blob= */
+
+static ngx_int_t
+ngx_http_acr_admin_remote_content(ngx_http_request_t *r,
+    ngx_http_acr_admin_check_t *c, ngx_str_t *name)
+{
+    u_char                         *p;
+    ngx_int_t                       rc;
+    ngx_str_t                       reference;
+    ngx_uint_t                      digest;
+    acr_digest_t                    parsed;
+    ngx_http_acr_remote_request_t  *check;
 
     static ngx_http_acr_fetch_header_t  accept = {
         ngx_string("Accept"),
@@ -316,42 +360,41 @@ ngx_http_acr_admin_remote_what(ngx_http_request_t *r,
                    "*/*")
     };
 
-    ngx_str_set(&check->path, "/v2/");
+    static ngx_http_acr_fetch_header_t  range = {
+        ngx_string("Range"), ngx_string("bytes=0-65535")
+    };
 
-    rc = ngx_http_acr_arg(r, "insist", &name);
+    check = &c->check;
 
-    check->insist = !(rc == NGX_OK && name.len == 5
-                      && ngx_strncmp(name.data, "false", 5) == 0);
+    rc = ngx_http_acr_arg(r, "blob", &reference);
+    c->blob = (rc != NGX_DECLINED);
 
-    rc = ngx_http_acr_arg(r, "repository", &name);
-
-    if (rc == NGX_DECLINED) {
-        return NGX_OK;
+    if (!c->blob) {
+        rc = ngx_http_acr_arg(r, "reference", &reference);
     }
 
-    if (rc != NGX_OK || !acr_name_valid(name.data, name.len)) {
-        ngx_http_acr_fail(r, ACR_E_NAME_INVALID, "\"repository\" is no name",
-                          NULL, NULL);
-        return NGX_DONE;
-    }
-
-    rc = ngx_http_acr_arg(r, "reference", &reference);
-
     if (rc == NGX_DECLINED) {
+        rc = NGX_OK;
         ngx_str_set(&reference, "latest");
+    }
 
-    } else if (rc != NGX_OK
-               || (!acr_tag_valid(reference.data, reference.len)
-                   && acr_digest_parse(&digest, reference.data, reference.len)
-                      != ACR_OK))
+    digest = (rc == NGX_OK
+              && acr_digest_parse(&parsed, reference.data, reference.len)
+                 == ACR_OK);
+
+    if (rc != NGX_OK
+        || (!digest && (c->blob
+                        || !acr_tag_valid(reference.data, reference.len))))
     {
         ngx_http_acr_fail_status(r, NGX_HTTP_BAD_REQUEST, ACR_E_UNSUPPORTED,
-                                 "\"reference\" is neither a tag nor a "
-                                 "digest", NULL, NULL);
+                                 c->blob ? "\"blob\" is no digest"
+                                         : "\"reference\" is neither a tag nor "
+                                           "a digest",
+                                 NULL, NULL);
         return NGX_DONE;
     }
 
-    p = ngx_pnalloc(r->pool, 2 * name.len + reference.len
+    p = ngx_pnalloc(r->pool, 2 * name->len + reference.len
                              + sizeof("/v2//manifests/repository::pull"));
 
     if (p == NULL) {
@@ -360,16 +403,45 @@ ngx_http_acr_admin_remote_what(ngx_http_request_t *r,
     }
 
     check->path.data = p;
-    p = ngx_sprintf(p, "/v2/%V/manifests/%V", &name, &reference);
+    p = ngx_sprintf(p, "/v2/%V/%s/%V", name, c->blob ? "blobs" : "manifests",
+                    &reference);
     check->path.len = p - check->path.data;
 
     check->scope.data = p;
-    p = ngx_sprintf(p, "repository:%V:pull", &name);
+    p = ngx_sprintf(p, "repository:%V:pull", name);
     check->scope.len = p - check->scope.data;
 
-    ngx_str_set(&check->method, "HEAD");
-    check->headers = &accept;
     check->nheaders = 1;
+
+    if (c->blob) {
+        check->headers = &range;
+        check->piece = ngx_http_acr_admin_remote_piece;
+
+    } else {
+        ngx_str_set(&check->method, "HEAD");
+        check->headers = &accept;
+    }
+
+    return NGX_OK;
+}
+
+
+/* whoever does not know ranges sends all of it */
+
+static ngx_int_t
+ngx_http_acr_admin_remote_piece(ngx_http_acr_remote_request_t *request,
+    u_char *p, size_t n)
+{
+    ngx_http_acr_admin_check_t  *c;
+
+    c = request->data;
+
+    c->received += n;
+
+    if (c->received > NGX_HTTP_ACR_ADMIN_REMOTE_SOME) {
+        c->enough = 1;
+        return NGX_ERROR;
+    }
 
     return NGX_OK;
 }
@@ -427,7 +499,7 @@ ngx_http_acr_admin_remote_checked(ngx_http_acr_remote_request_t *request)
 
     if (ngx_http_acr_leave(r) == NGX_OK) {
         ngx_http_acr_admin_send(r, NGX_HTTP_OK,
-                                ngx_http_acr_admin_remote_outcome(request));
+                                ngx_http_acr_admin_remote_outcome(c));
     }
 
     ngx_http_run_posted_requests(connection);
@@ -435,14 +507,25 @@ ngx_http_acr_admin_remote_checked(ngx_http_acr_remote_request_t *request)
 
 
 static json_t *
-ngx_http_acr_admin_remote_outcome(ngx_http_acr_remote_request_t *request)
+ngx_http_acr_admin_remote_outcome(ngx_http_acr_admin_check_t *c)
 {
-    json_t     *root;
-    ngx_str_t   digest;
+    json_t                         *root;
+    ngx_str_t                       digest;
+    ngx_http_acr_remote_request_t  *request;
 
     static const char  *results[] = {
         "ok", "denied", "missing", "limited", "failed"
     };
+
+    request = &c->check;
+
+    /* it was ended here */
+
+    if (c->enough) {
+        request->result = NGX_HTTP_ACR_REMOTE_OK;
+        request->status = NGX_HTTP_OK;
+        request->error.len = 0;
+    }
 
     root = ngx_http_acr_admin_remote_show(request->remote);
 
@@ -457,6 +540,17 @@ ngx_http_acr_admin_remote_outcome(ngx_http_acr_remote_request_t *request)
     (void) json_object_set_new(root, "status",
                                request->status ? json_integer(request->status)
                                                : json_null());
+    (void) json_object_set_new(root, "error", request->error.len
+                               ? json_stringn((char *) request->error.data,
+                                              request->error.len)
+                               : json_null());
+
+    if (c->blob) {
+        (void) json_object_set_new(root, "received",
+                                   json_integer(c->received));
+        return root;
+    }
+
     if (ngx_http_acr_remote_header(request, "Docker-Content-Digest", &digest)
         == NGX_OK)
     {
@@ -464,11 +558,6 @@ ngx_http_acr_admin_remote_outcome(ngx_http_acr_remote_request_t *request)
                                    json_stringn((char *) digest.data,
                                                 digest.len));
     }
-
-    (void) json_object_set_new(root, "error", request->error.len
-                               ? json_stringn((char *) request->error.data,
-                                              request->error.len)
-                               : json_null());
 
     return root;
 }

@@ -32,6 +32,19 @@ ngx_int_t ngx_http_acr_router(ngx_http_request_t *r);
 ngx_int_t ngx_http_acr_handle(ngx_http_request_t *r,
     ngx_http_acr_handler_pt handler);
 
+/*
+ * What the path of the request names: sets *resource, and what ctx has of it.
+ * NGX_OK, or NGX_DONE after it has failed the request: it is no such path.
+ */
+ngx_int_t ngx_http_acr_route_path(ngx_http_request_t *r,
+    ngx_http_acr_ctx_t *ctx, acr_path_e *resource);
+
+/* the rights that the resource needs, by this method; NGX_DECLINED: it does not
+   have it */
+ngx_int_t ngx_http_acr_route_rights(ngx_http_request_t *r,
+    ngx_http_acr_ctx_t *ctx, acr_path_e resource, ngx_uint_t *all,
+    ngx_uint_t *any);
+
 /* for a resource that has only GET and HEAD.  NGX_OK, or NGX_DONE after it has
    failed the request with 405. */
 ngx_int_t ngx_http_acr_need_get(ngx_http_request_t *r);
@@ -88,6 +101,10 @@ void ngx_http_acr_v1_manifests_get(ngx_http_request_t *r,
 void ngx_http_acr_v1_manifest_get(ngx_http_request_t *r,
     ngx_http_acr_ctx_t *ctx);
 void ngx_http_acr_v1_manifest_patch(ngx_http_request_t *r,
+    ngx_http_acr_ctx_t *ctx);
+
+/* and beside it, of ours, the log of events: see ngx_http_acr_events.h */
+void ngx_http_acr_v1_events_get(ngx_http_request_t *r,
     ngx_http_acr_ctx_t *ctx);
 
 /* Docker token authentication and ACR's variant of it: /oauth2/... */

@@ -133,6 +133,7 @@ ngx_http_acr_put_cleanup(void *data)
     acr_manifest_free(&put->manifest);
     free(put->descriptor);
     ngx_http_acr_store_unlock(&put->lock, ngx_cycle->log);
+    ngx_http_acr_store_unlock_names(&put->change.locks, ngx_cycle->log);
 }
 
 

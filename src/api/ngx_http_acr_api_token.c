@@ -529,6 +529,7 @@ ngx_http_acr_token_scope(ngx_http_acr_ctx_t *ctx, json_t *access,
     json_t      *item, *actions;
     unsigned     bit, may;
     ngx_str_t    name;
+    const char  *registry, *action;
 
     actions = json_array();
 
@@ -536,19 +537,16 @@ ngx_http_acr_token_scope(ngx_http_acr_ctx_t *ctx, json_t *access,
         return NGX_ERROR;
     }
 
-    if (scope->may & ACR_MAY_CATALOG) {
-        may = ngx_http_acr_rights_registry(ctx, &ctx->credential->principal);
+    registry = acr_scope_registry(scope->may, &action);
 
-        if (ctx->credential->narrowed && !ctx->credential->catalog) {
-            may = 0;
-        }
+    if (registry) {
 
-        if (may) {
-            (void) json_array_append_new(actions, json_string("*"));
+        if (scope->may & ngx_http_acr_may_registry(ctx)) {
+            (void) json_array_append_new(actions, json_string(action));
         }
 
         item = json_pack("{s:s, s:s, s:o}", "type", "registry",
-                         "name", "catalog", "actions", actions);
+                         "name", registry, "actions", actions);
 
     } else {
         name.data = (u_char *) scope->name.data;

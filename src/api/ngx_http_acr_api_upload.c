@@ -622,6 +622,7 @@ ngx_http_acr_upload_close(void *data)
     }
 
     ngx_http_acr_store_unlock(&u->lock, ngx_cycle->log);
+    ngx_http_acr_store_unlock_names(&u->change.locks, ngx_cycle->log);
 }
 
 

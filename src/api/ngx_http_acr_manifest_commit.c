@@ -88,6 +88,11 @@ ngx_http_acr_put_write(void *data, ngx_log_t *log)
                                             &put->prepared.token, log);
     }
 
+    if (rc == NGX_OK) {
+        ngx_http_acr_settle_hold(put->store, &put->repository, put->names,
+                                 1 + put->ntags, &put->change, log);
+    }
+
     return rc;
 }
 
@@ -120,6 +125,10 @@ ngx_http_acr_put_committed(ngx_http_request_t *r, void *data,
 
     ngx_http_acr_store_unlock(&put->lock, ngx_cycle->log);
 
+    if (reply->status != NGX_HTTP_ACR_META_OK) {
+        ngx_http_acr_store_unlock_names(&put->change.locks, ngx_cycle->log);
+    }
+
     if (ngx_http_acr_unanswered(r, reply, &put->tries,
                                 ngx_http_acr_put_again, put))
     {
@@ -148,7 +157,7 @@ ngx_http_acr_put_committed(ngx_http_request_t *r, void *data,
 
     case NGX_HTTP_ACR_META_OK:
 
-        if (ngx_http_acr_changed(put->ctx->registry, &put->change, reply)
+        if (ngx_http_acr_linked(put->ctx->registry, &put->change, reply)
             != NGX_OK)
         {
             ngx_http_acr_manifest_unexpected(r);

@@ -1,7 +1,7 @@
 
 /*
  * acr_metrics: the counters of the registry in the text format of Prometheus,
- * and what counts requests.
+ * and what counts requests.  ngx_http_acr_metrics_remotes.c has the rest.
  */
 
 #include "ngx_http_acr_api.h"
@@ -51,6 +51,8 @@ typedef struct {
 
 
 static ngx_uint_t ngx_http_acr_metrics_status(ngx_http_request_t *r);
+static void ngx_http_acr_metrics_cache(ngx_http_acr_zone_t *zone,
+    const char *status, off_t sent);
 static void ngx_http_acr_metrics_get(ngx_http_request_t *r,
     ngx_http_acr_ctx_t *ctx);
 static size_t ngx_http_acr_metrics_size(ngx_http_acr_registry_t *registry);
@@ -91,6 +93,10 @@ static const char  *ngx_http_acr_pools[] = {
     NGX_HTTP_ACR_POOLS(NGX_HTTP_ACR_VALUE)
 };
 
+static const char  *ngx_http_acr_caches[] = {
+    NGX_HTTP_ACR_CACHES(NGX_HTTP_ACR_VALUE)
+};
+
 static const char  *ngx_http_acr_nothing[] = { "" };
 
 #undef NGX_HTTP_ACR_VALUE
@@ -113,6 +119,9 @@ static ngx_http_acr_label_t  ngx_http_acr_label_KIND =
 
 static ngx_http_acr_label_t  ngx_http_acr_label_POOL =
     { "pool", ngx_http_acr_pools, NGX_HTTP_ACR_N_POOL };
+
+static ngx_http_acr_label_t  ngx_http_acr_label_CACHE =
+    { "cache", ngx_http_acr_caches, NGX_HTTP_ACR_N_CACHE };
 
 static ngx_http_acr_label_t  ngx_http_acr_label_NOTHING =
     { NULL, ngx_http_acr_nothing, 1 };
@@ -233,7 +242,29 @@ ngx_http_acr_metrics_log(ngx_http_request_t *r)
     ngx_http_acr_count(zone, NGX_HTTP_ACR_C_RECEIVED, r->request_length);
     ngx_http_acr_count(zone, NGX_HTTP_ACR_C_SENT, r->connection->sent);
 
+    if (ctx->cache_status) {
+        ngx_http_acr_metrics_cache(zone, ctx->cache_status,
+                                   r->connection->sent);
+    }
+
     return NGX_OK;
+}
+
+
+static void
+ngx_http_acr_metrics_cache(ngx_http_acr_zone_t *zone, const char *status,
+    off_t sent)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < NGX_HTTP_ACR_N_CACHE; i++) {
+
+        if (ngx_strcmp(ngx_http_acr_caches[i], status) == 0) {
+            ngx_http_acr_count(zone, NGX_HTTP_ACR_C_CACHE_REQUESTS + i, 1);
+            ngx_http_acr_count(zone, NGX_HTTP_ACR_C_CACHE_SENT + i, sent);
+            return;
+        }
+    }
 }
 
 
@@ -284,15 +315,21 @@ ngx_http_acr_metrics(ngx_http_request_t *r)
 static void
 ngx_http_acr_metrics_get(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
 {
-    u_char                 *text, *p, *last;
-    size_t                  size;
-    ngx_http_acr_metric_t  *metric;
+    u_char                    *text, *p, *last;
+    size_t                     size;
+    ngx_array_t               *remotes;
+    ngx_http_acr_metric_t     *metric;
+    ngx_http_acr_main_conf_t  *mcf;
 
     if (ngx_http_acr_need_get(r) != NGX_OK) {
         return;
     }
 
-    size = ngx_http_acr_metrics_size(ctx->registry);
+    mcf = ngx_http_get_module_main_conf(r, ngx_http_acr_module);
+    remotes = &mcf->remotes.remotes;
+
+    size = ngx_http_acr_metrics_size(ctx->registry)
+           + ngx_http_acr_metrics_remotes_size(ctx->registry, remotes);
 
     text = ngx_pnalloc(r->pool, size);
     if (text == NULL) {
@@ -306,6 +343,8 @@ ngx_http_acr_metrics_get(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
     for (metric = ngx_http_acr_metric_table; metric->name; metric++) {
         p = ngx_http_acr_metrics_print(p, last, ctx->registry, metric);
     }
+
+    p = ngx_http_acr_metrics_remotes(p, last, ctx->registry, remotes);
 
     ngx_http_acr_send_body(r, NGX_HTTP_OK, "text/plain; version=0.0.4", text,
                            p - text);

@@ -20,5 +20,12 @@ void ngx_http_acr_metrics_end(ngx_http_acr_ctx_t *ctx);
 /* the log phase: counts the request if it is one of the registry */
 ngx_int_t ngx_http_acr_metrics_log(ngx_http_request_t *r);
 
+/* what there is about the remotes of the node, and no text of that is longer;
+   the state of each is there */
+u_char *ngx_http_acr_metrics_remotes(u_char *p, u_char *last,
+    ngx_http_acr_registry_t *registry, ngx_array_t *remotes);
+size_t ngx_http_acr_metrics_remotes_size(ngx_http_acr_registry_t *registry,
+    ngx_array_t *remotes);
+
 
 #endif /* NGX_HTTP_ACR_METRICS_H */

@@ -94,6 +94,10 @@ static ngx_http_acr_route_t  ngx_http_acr_routes[] = {
       ACR_MAY_CATALOG, 0,
       "acr_catalog_get", ngx_http_acr_catalog_get },
 
+    { ACR_PATH_ACR_EVENTS, NGX_HTTP_GET|NGX_HTTP_HEAD, 0, 0,
+      ACR_MAY_EVENTS, 0,
+      "events_get", ngx_http_acr_v1_events_get },
+
     { ACR_PATH_ACR_REPOSITORY, NGX_HTTP_GET|NGX_HTTP_HEAD, 0, 0,
       ACR_MAY_METADATA_READ, 0,
       "acr_repository_get", ngx_http_acr_v1_repository_get },
@@ -226,58 +230,22 @@ ngx_http_acr_router_cleanup(void *data)
 static void
 ngx_http_acr_route(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
 {
-    ngx_str_t              name;
-    acr_path_t             path;
+    acr_path_e             resource;
     ngx_http_acr_route_t  *route;
 
-    if (r->uri.len >= sizeof("/acr/v1") - 1
-        && ngx_strncmp(r->uri.data, "/acr/v1", sizeof("/acr/v1") - 1) == 0
-        && ngx_http_acr_v1_headers(r, ctx) != NGX_OK)
+    if (ngx_http_acr_route_path(r, ctx, &resource) != NGX_OK) {
+        return;
+    }
+
+    if (ctx->repository.len && ngx_http_acr_through_namespace(r, ctx) != NGX_OK)
     {
-        ngx_http_acr_fail_errno(r, NGX_ERROR);
         return;
     }
 
-    if (!ngx_http_acr_path_clean(r)) {
-        ngx_http_acr_fail(r, ACR_E_NAME_INVALID, "the path has an empty or "
-                          "dot component, or a control character", "path",
-                          &r->unparsed_uri);
-        return;
-    }
-
-    acr_path_parse(&path, r->uri.data, r->uri.len);
-
-    if (path.resource == ACR_PATH_NONE) {
-        ngx_http_acr_fail_status(r, NGX_HTTP_NOT_FOUND, ACR_E_UNSUPPORTED,
-                                 "there is no such resource", "path",
-                                 &r->uri);
-        return;
-    }
-
-    name.data = (u_char *) path.name.data;
-    name.len = path.name.len;
-
-    if (name.len && !acr_name_valid(name.data, name.len)) {
-        ngx_http_acr_fail(r, ACR_E_NAME_INVALID,
-                          name.len > ACR_NAME_MAX ? "the name is too long"
-                                                  : NULL,
-                          "name", &name);
-        return;
-    }
-
-    ctx->repository = name;
-
-    if (name.len && ngx_http_acr_through_namespace(r, ctx) != NGX_OK) {
-        return;
-    }
-
-    ctx->reference.data = (u_char *) path.reference.data;
-    ctx->reference.len = path.reference.len;
-
-    route = ngx_http_acr_route_find(r, ctx, path.resource);
+    route = ngx_http_acr_route_find(r, ctx, resource);
 
     if (route == NULL) {
-        ngx_http_acr_route_method(r, ctx, path.resource);
+        ngx_http_acr_route_method(r, ctx, resource);
         return;
     }
 
@@ -289,6 +257,79 @@ ngx_http_acr_route(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
     }
 
     ngx_http_acr_route_admit(r, ctx, route);
+}
+
+
+ngx_int_t
+ngx_http_acr_route_rights(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
+    acr_path_e resource, ngx_uint_t *all, ngx_uint_t *any)
+{
+    ngx_http_acr_route_t  *route;
+
+    route = ngx_http_acr_route_find(r, ctx, resource);
+
+    if (route == NULL) {
+        return NGX_DECLINED;
+    }
+
+    ctx->operation = route->operation;
+
+    *all = route->all;
+    *any = route->any;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_acr_route_path(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
+    acr_path_e *resource)
+{
+    ngx_str_t   name;
+    acr_path_t  path;
+
+    if (r->uri.len >= sizeof("/acr/v1") - 1
+        && ngx_strncmp(r->uri.data, "/acr/v1", sizeof("/acr/v1") - 1) == 0
+        && ngx_http_acr_v1_headers(r, ctx) != NGX_OK)
+    {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return NGX_DONE;
+    }
+
+    if (!ngx_http_acr_path_clean(r)) {
+        ngx_http_acr_fail(r, ACR_E_NAME_INVALID, "the path has an empty or "
+                          "dot component, or a control character", "path",
+                          &r->unparsed_uri);
+        return NGX_DONE;
+    }
+
+    acr_path_parse(&path, r->uri.data, r->uri.len);
+
+    if (path.resource == ACR_PATH_NONE) {
+        ngx_http_acr_fail_status(r, NGX_HTTP_NOT_FOUND, ACR_E_UNSUPPORTED,
+                                 "there is no such resource", "path",
+                                 &r->uri);
+        return NGX_DONE;
+    }
+
+    name.data = (u_char *) path.name.data;
+    name.len = path.name.len;
+
+    if (name.len && !acr_name_valid(name.data, name.len)) {
+        ngx_http_acr_fail(r, ACR_E_NAME_INVALID,
+                          name.len > ACR_NAME_MAX ? "the name is too long"
+                                                  : NULL,
+                          "name", &name);
+        return NGX_DONE;
+    }
+
+    ctx->repository = name;
+    ctx->reference.data = (u_char *) path.reference.data;
+    ctx->reference.len = path.reference.len;
+
+    *resource = path.resource;
+
+    return NGX_OK;
 }
 
 

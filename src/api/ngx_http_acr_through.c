@@ -9,6 +9,13 @@
 /* seconds for which an origin is believed that something is not there */
 #define NGX_HTTP_ACR_THROUGH_MISSING  10
 
+/* no change of what is here makes what an origin has said out of date */
+#define NGX_HTTP_ACR_THROUGH_STAMP    ((uint64_t) -1)
+
+/* ms that an origin may take to say whether a tag is what it was: there is
+   something to send without it */
+#define NGX_HTTP_ACR_THROUGH_PATIENCE 5000
+
 /* ms after which a timer that keeps an exiting worker alive is set anew */
 #define NGX_HTTP_ACR_THROUGH_GUARD    60000
 
@@ -27,11 +34,13 @@ struct ngx_http_acr_through_s {
     ngx_str_t                       source;    /* the repository's name there */
     u_char                          name[ACR_NAME_MAX];
 
+    acr_digest_t                    content;   /* of a blob */
+    ngx_str_t                       question;  /* of those, one is asked at a
+                                                  time */
     ngx_http_acr_turn_t             turn;
     ngx_http_acr_remote_request_t   request;
     ngx_http_acr_fetch_header_t     accept;
     ngx_event_t                     guard;
-    acr_error_e                     locked;
 
     /* what is here of a tag */
     off_t                           size;
@@ -43,6 +52,7 @@ struct ngx_http_acr_through_s {
 
     unsigned                        here:1;
     unsigned                        by_tag:1;
+    unsigned                        blob:1;    /* and not a manifest */
     unsigned                        asked:1;   /* what is here is sent now */
 };
 
@@ -66,6 +76,8 @@ static void ngx_http_acr_through_answered(
 static void ngx_http_acr_through_answer(ngx_http_request_t *r,
     ngx_http_acr_through_t *through);
 static ngx_uint_t ngx_http_acr_through_same(ngx_http_acr_through_t *through);
+static ngx_uint_t ngx_http_acr_through_is(ngx_http_acr_through_t *through,
+    ngx_str_t *digest);
 static void ngx_http_acr_through_store(ngx_http_request_t *r,
     ngx_http_acr_through_t *through);
 static void ngx_http_acr_through_stored(ngx_http_request_t *r, void *data,
@@ -77,7 +89,10 @@ static void ngx_http_acr_through_go_on(ngx_http_request_t *r,
 static void ngx_http_acr_through_stale(ngx_http_request_t *r,
     ngx_http_acr_through_t *through, ngx_http_acr_remote_result_e result);
 static void ngx_http_acr_through_fail(ngx_http_request_t *r,
-    ngx_http_acr_remote_result_e result);
+    ngx_http_acr_through_t *through, ngx_http_acr_remote_result_e result);
+static void ngx_http_acr_through_follow(ngx_http_request_t *r,
+    ngx_http_acr_through_t *through, ngx_uint_t has);
+static void ngx_http_acr_through_unsaid(ngx_http_request_t *r);
 static void ngx_http_acr_through_whole(ngx_http_request_t *r, off_t size);
 
 
@@ -167,6 +182,7 @@ ngx_http_acr_through_begin(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
 
     through->request_of = r;
     through->by_tag = (ctx->digest.len == 0);
+    through->question = ctx->reference;
 
     cln->handler = ngx_http_acr_through_cleanup;
 
@@ -224,6 +240,12 @@ ngx_http_acr_through_tag(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
     through = ctx->through;
 
     if (through->asked) {
+
+        if (through->here) {
+            ctx->cache_status = ngx_http_acr_through_is(through, &ctx->digest)
+                                ? "REVALIDATED" : "EXPIRED";
+        }
+
         return NGX_DECLINED;
     }
 
@@ -319,7 +341,7 @@ ngx_http_acr_through_note(ngx_http_acr_ctx_t *ctx,
                            (uint64_t) registry->identity << 8
                            | NGX_HTTP_ACR_CACHE_ASKED,
                            &ctx->repository, &ctx->reference,
-                           ngx_http_acr_cache_stamp(registry->zone->cache),
+                           NGX_HTTP_ACR_THROUGH_STAMP,
                            (u_char *) &asked, sizeof(asked));
 }
 
@@ -333,11 +355,15 @@ ngx_http_acr_through_take(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
 
     through = ctx->through;
 
-    if (ngx_http_acr_turn_take(r, &through->turn, &ctx->reference,
+    if (!through->here) {
+        ctx->cache_status = "MISS";
+    }
+
+    if (ngx_http_acr_turn_take(r, &through->turn, &through->question,
                                ngx_http_acr_through_shared, through)
         == NGX_OK)
     {
-        ngx_http_acr_through_ask(r, through, through->here);
+        ngx_http_acr_through_ask(r, through, through->here || through->blob);
     }
 
     return NGX_OK;
@@ -377,6 +403,8 @@ ngx_http_acr_through_ask(ngx_http_request_t *r,
 
     if (head) {
         ngx_str_set(&request->method, "HEAD");
+        request->timeout = ngx_min(through->rule->remote->timeout,
+                                   NGX_HTTP_ACR_THROUGH_PATIENCE);
     }
 
     request->remote = through->rule->remote;
@@ -410,8 +438,10 @@ static ngx_int_t
 ngx_http_acr_through_path(ngx_http_request_t *r,
     ngx_http_acr_through_t *through)
 {
+    char       *kind;
     ngx_str_t  *path, *scope, *reference;
 
+    kind = through->blob ? "blobs" : "manifests";
     path = &through->request.path;
     scope = &through->request.scope;
     reference = &ngx_http_acr_get_ctx(r)->reference;
@@ -426,8 +456,8 @@ ngx_http_acr_through_path(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    path->len = ngx_sprintf(path->data, "/v2/%V/manifests/%V",
-                            &through->source, reference)
+    path->len = ngx_sprintf(path->data, "/v2/%V/%s/%V", &through->source,
+                            kind, reference)
                 - path->data;
     scope->len = ngx_sprintf(scope->data, "repository:%V:pull",
                              &through->source)
@@ -479,7 +509,8 @@ ngx_http_acr_through_answer(ngx_http_request_t *r,
                 ? NGX_LOG_INFO : NGX_LOG_ERR;
 
         ngx_log_error(level, r->connection->log, 0,
-                      "acr: manifest \"%V\" of \"%V/%V\" was not fetched: %V",
+                      "acr: %s \"%V\" of \"%V/%V\" was not fetched: %V",
+                      through->blob ? "blob" : "manifest",
                       &ngx_http_acr_get_ctx(r)->reference,
                       &through->rule->remote->host, &through->source,
                       &request->error);
@@ -488,10 +519,14 @@ ngx_http_acr_through_answer(ngx_http_request_t *r,
         return;
     }
 
+    if (through->blob) {
+        ngx_http_acr_through_end(r, through, NGX_HTTP_ACR_REMOTE_OK);
+        return;
+    }
+
     if (request->method.len) {
 
         if (ngx_http_acr_through_same(through)) {
-            ngx_http_acr_get_ctx(r)->cache_status = "REVALIDATED";
             ngx_http_acr_through_end(r, through, NGX_HTTP_ACR_REMOTE_OK);
             return;
         }
@@ -514,8 +549,18 @@ ngx_http_acr_through_same(ngx_http_acr_through_t *through)
     return ngx_http_acr_remote_header(&through->request,
                                       "Docker-Content-Digest", &digest)
            == NGX_OK
-           && digest.len == through->digest.len
-           && ngx_memcmp(digest.data, through->digest.data, digest.len) == 0;
+           && ngx_http_acr_through_is(through, &digest);
+}
+
+
+/* what the tag has named here when the request came */
+
+static ngx_uint_t
+ngx_http_acr_through_is(ngx_http_acr_through_t *through, ngx_str_t *digest)
+{
+    return digest->len == through->digest.len
+           && ngx_memcmp(digest->data, through->digest.data, digest->len)
+              == 0;
 }
 
 
@@ -566,8 +611,6 @@ ngx_http_acr_through_stored(ngx_http_request_t *r, void *data, ngx_int_t rc)
 
     case NGX_OK:
         result = NGX_HTTP_ACR_REMOTE_OK;
-        ngx_http_acr_get_ctx(r)->cache_status = through->here ? "EXPIRED"
-                                                              : "MISS";
         break;
 
     case NGX_DECLINED:
@@ -609,8 +652,9 @@ ngx_http_acr_through_end(ngx_http_request_t *r,
 
     ctx->committing = 0;
 
-    if (result == NGX_HTTP_ACR_REMOTE_OK
-        || result == NGX_HTTP_ACR_REMOTE_MISSING)
+    if (!through->blob
+        && (result == NGX_HTTP_ACR_REMOTE_OK
+            || result == NGX_HTTP_ACR_REMOTE_MISSING))
     {
         ngx_http_acr_through_note(ctx, result);
     }
@@ -641,6 +685,11 @@ ngx_http_acr_through_go_on(ngx_http_request_t *r,
         return;
     }
 
+    if (result == NGX_HTTP_ACR_REMOTE_OK && through->blob) {
+        ngx_http_acr_through_follow(r, through, 1);
+        return;
+    }
+
     if (result == NGX_HTTP_ACR_REMOTE_OK) {
 
         if (through->by_tag) {
@@ -658,7 +707,7 @@ ngx_http_acr_through_go_on(ngx_http_request_t *r,
         return;
     }
 
-    ngx_http_acr_through_fail(r, result);
+    ngx_http_acr_through_fail(r, through, result);
 }
 
 
@@ -699,32 +748,35 @@ ngx_http_acr_through_stale(ngx_http_request_t *r,
 
 static void
 ngx_http_acr_through_fail(ngx_http_request_t *r,
-    ngx_http_acr_remote_result_e result)
+    ngx_http_acr_through_t *through, ngx_http_acr_remote_result_e result)
 {
+    char       *key;
     ngx_str_t  *reference;
 
+    key = through->blob ? "digest" : "reference";
     reference = &ngx_http_acr_get_ctx(r)->reference;
 
     switch (result) {
 
     case NGX_HTTP_ACR_REMOTE_MISSING:
-        ngx_http_acr_fail(r, ACR_E_MANIFEST_UNKNOWN, NULL, "reference",
-                          reference);
+        ngx_http_acr_fail(r, through->blob ? ACR_E_BLOB_UNKNOWN
+                                           : ACR_E_MANIFEST_UNKNOWN,
+                          NULL, key, reference);
         return;
 
     case NGX_HTTP_ACR_REMOTE_DENIED:
         ngx_http_acr_fail(r, ACR_E_DENIED, "the origin does not give it",
-                          "reference", reference);
+                          key, reference);
         return;
 
     case NGX_HTTP_ACR_REMOTE_LIMITED:
         ngx_http_acr_fail(r, ACR_E_TOOMANYREQUESTS, "the origin has a limit",
-                          "reference", reference);
+                          key, reference);
         return;
 
     default:
         ngx_http_acr_fail_status(r, NGX_HTTP_BAD_GATEWAY, ACR_E_UNAVAILABLE,
-                                 "the origin does not answer", "reference",
+                                 "the origin does not answer", key,
                                  reference);
     }
 }
@@ -736,17 +788,60 @@ void
 ngx_http_acr_through_blob(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
     acr_digest_t *digest)
 {
-    ngx_http_acr_source_t    source;
-    ngx_http_acr_through_t  *through;
+    ctx->cache_status = "MISS";
+    ctx->through->blob = 1;
+    ctx->through->content = *digest;
 
-    through = ctx->through;
+    ngx_http_acr_through_follow(r, ctx->through, 0);
+}
+
+
+static void
+ngx_http_acr_through_follow(ngx_http_request_t *r,
+    ngx_http_acr_through_t *through, ngx_uint_t has)
+{
+    ngx_http_acr_source_t  source;
 
     source.remote = through->rule->remote;
     source.repository = through->source;
+    source.has = has;
 
-    ctx->cache_status = "MISS";
+    ngx_http_acr_follow(r, &through->content, &source,
+                        ngx_http_acr_through_whole,
+                        ngx_http_acr_through_unsaid);
+}
 
-    ngx_http_acr_follow(r, digest, &source, ngx_http_acr_through_whole);
+
+/*
+ * The content is here, but not by this origin: it is asked whether the
+ * repository has it.  Else whoever knows a digest could have what he may not
+ * read where it is.
+ */
+
+static void
+ngx_http_acr_through_unsaid(ngx_http_request_t *r)
+{
+    ngx_http_acr_through_t  *through;
+
+    static ngx_str_t  blob = ngx_string("blobs/");
+
+    through = ngx_http_acr_get_ctx(r)->through;
+
+    /* the same digest may be asked for as a manifest */
+
+    through->question.len = blob.len
+                            + ngx_http_acr_get_ctx(r)->reference.len;
+    through->question.data = ngx_pnalloc(r->pool, through->question.len);
+
+    if (through->question.data == NULL) {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return;
+    }
+
+    (void) ngx_sprintf(through->question.data, "%V%V", &blob,
+                       &ngx_http_acr_get_ctx(r)->reference);
+
+    (void) ngx_http_acr_through_take(r, ngx_http_acr_get_ctx(r));
 }
 
 

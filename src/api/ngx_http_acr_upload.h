@@ -43,6 +43,7 @@ typedef struct {
     ngx_uint_t              tries;
 
     ngx_http_acr_change_t   change;    /* the commit */
+    ngx_http_acr_prepared_t prepared;
 
     /* what blob_commit.lua said, if that was not OK (else 0) */
     ngx_http_acr_meta_status_e  verdict;
@@ -87,6 +88,9 @@ ngx_int_t ngx_http_acr_upload_headers(ngx_http_request_t *r,
    files of a session that is gone */
 void ngx_http_acr_upload_not_ok(ngx_http_request_t *r,
     ngx_http_acr_upload_t *u, ngx_http_acr_meta_status_e status);
+
+/* in a thread: opens the staging file, unless that was done already */
+ngx_int_t ngx_http_acr_upload_stage(void *data, ngx_log_t *log);
 
 /* opens the staging file and reads the body into it, then commits it
    (u->finish) or answers 202 */

@@ -25,8 +25,6 @@ static void ngx_http_acr_upload_stored(ngx_http_request_t *r, void *data,
     ngx_int_t rc);
 static void ngx_http_acr_upload_committed(ngx_http_request_t *r, void *data,
     ngx_http_acr_meta_reply_t *reply);
-static void ngx_http_acr_upload_settle(ngx_http_request_t *r, void *data,
-    ngx_int_t rc);
 static void ngx_http_acr_upload_undo(ngx_http_request_t *r,
     ngx_http_acr_upload_t *u);
 static void ngx_http_acr_upload_undo_link(ngx_http_request_t *r, void *data,
@@ -193,6 +191,12 @@ ngx_http_acr_upload_commit_work(void *data, ngx_log_t *log)
     store = &u->ctx->registry->store;
 
     if (!u->mount) {
+        rc = ngx_http_acr_upload_stage(u, log);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+
         rc = ngx_http_acr_store_commit(store, &u->ctx->repository, &u->uuid,
                                        &u->file, u->fd, &u->digest, &u->lock,
                                        log);
@@ -202,8 +206,15 @@ ngx_http_acr_upload_commit_work(void *data, ngx_log_t *log)
         }
     }
 
-    return ngx_http_acr_store_link(store, &u->ctx->repository,
-                                   NGX_HTTP_ACR_LAYER, &u->digest, log);
+    rc = ngx_http_acr_store_link(store, &u->ctx->repository,
+                                 NGX_HTTP_ACR_LAYER, &u->digest, log);
+
+    if (rc == NGX_OK) {
+        ngx_http_acr_settle_hold(store, &u->ctx->repository, &u->ctx->digest,
+                                 1, &u->change, log);
+    }
+
+    return rc;
 }
 
 
@@ -255,6 +266,10 @@ ngx_http_acr_upload_committed(ngx_http_request_t *r, void *data,
 
     ngx_http_acr_store_unlock(&u->lock, ngx_cycle->log);
 
+    if (reply->status != NGX_HTTP_ACR_META_OK) {
+        ngx_http_acr_store_unlock_names(&u->change.locks, ngx_cycle->log);
+    }
+
     if (ngx_http_acr_unanswered(r, reply, &u->tries,
                                 ngx_http_acr_upload_store, u))
     {
@@ -283,29 +298,17 @@ ngx_http_acr_upload_committed(ngx_http_request_t *r, void *data,
         return;
     }
 
-    if (ngx_http_acr_changed(u->ctx->registry, &u->change, reply) != NGX_OK) {
+    if (ngx_http_acr_linked(u->ctx->registry, &u->change, reply) != NGX_OK) {
         ngx_http_acr_fail(r, ACR_E_UNKNOWN, "unexpected answer of the index",
                           NULL, NULL);
         return;
     }
 
-    if (u->mount) {
-        ngx_http_acr_upload_settle(r, u, NGX_OK);
-        return;
+    if (!u->mount) {
+        u->prepared.session = u->uuid;
     }
 
-    /* the session is over, and nobody needs its files */
-
-    ngx_http_acr_upload_discard(r, u, ngx_http_acr_upload_settle);
-}
-
-
-static void
-ngx_http_acr_upload_settle(ngx_http_request_t *r, void *data, ngx_int_t rc)
-{
-    ngx_http_acr_upload_t *u = data;
-
-    ngx_http_acr_settle(r, &u->ctx->digest, 1, &u->change, NULL,
+    ngx_http_acr_settle(r, &u->ctx->digest, 1, &u->change, &u->prepared,
                         ngx_http_acr_upload_done, u);
 }
 

@@ -17,7 +17,6 @@
 #define NGX_HTTP_ACR_UPLOAD_WINDOW  (1024 * 1024)
 
 
-static ngx_int_t ngx_http_acr_upload_stage(void *data, ngx_log_t *log);
 static void ngx_http_acr_upload_staged(ngx_http_request_t *r, void *data,
     ngx_int_t rc);
 static ngx_int_t ngx_http_acr_upload_ring(ngx_http_request_t *r,
@@ -81,15 +80,30 @@ ngx_http_acr_upload_begin(ngx_http_request_t *r, ngx_http_acr_upload_t *u)
         return;
     }
 
+    if (u->finish && length <= 0 && !r->headers_in.chunked
+        && u->hash.alg == u->digest.alg)
+    {
+        /* nothing comes: the staging file is opened when it is committed */
+
+        u->size = u->offset;
+
+        ngx_http_acr_upload_finish(r, u);
+        return;
+    }
+
     ngx_http_acr_run(r, u->ctx->registry->slow, ngx_http_acr_upload_stage, u,
                      ngx_http_acr_upload_staged);
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_acr_upload_stage(void *data, ngx_log_t *log)
 {
     ngx_http_acr_upload_t *u = data;
+
+    if (u->fd != -1) {
+        return NGX_OK;
+    }
 
     return ngx_http_acr_store_stage(&u->ctx->registry->store,
                                     &u->ctx->repository, &u->uuid, &u->from,

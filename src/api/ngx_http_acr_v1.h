@@ -8,6 +8,7 @@
  *   ngx_http_acr_api_v1_tags.c       tags
  *   ngx_http_acr_api_v1_manifests.c  manifests
  *   ngx_http_acr_api_v1_delete.c     the deletion of a repository
+ *   ngx_http_acr_api_v1_events.c     the log of events, which ACR does not have
  *
  * A tag is deleted as in /v2/ (ngx_http_acr_api_manifest_delete.c), the catalog
  * is that of /v2/ (ngx_http_acr_api_catalog.c).

@@ -15,9 +15,9 @@ const char  acr_access_nomem[] = "not enough memory";
 /*
  * Azure's built-in roles as they are for a registry of mode "RBAC Registry
  * Permissions".  AcrPush has no right to write metadata: locks are for
- * Contributor and Owner.  The last three exist, so that assignments of them
- * are kept, but they grant nothing that there is here: neither signing by
- * Docker Content Trust nor quarantine.
+ * Contributor and Owner.  Three exist so that assignments of them are kept,
+ * but they grant nothing that there is here: neither signing by Docker Content
+ * Trust nor quarantine.  The last one is ours.
  */
 
 static const acr_access_role_t  acr_access_roles[] = {
@@ -25,15 +25,16 @@ static const acr_access_role_t  acr_access_roles[] = {
     { "AcrPush", ACR_MAY_READ|ACR_MAY_PUSH|ACR_MAY_CATALOG },
     { "AcrDelete", ACR_MAY_DELETE },
     { "Reader", ACR_MAY_READ|ACR_MAY_CATALOG },
-    { "Contributor", ACR_MAY_ALL|ACR_MAY_CATALOG },
-    { "Owner", ACR_MAY_ALL|ACR_MAY_CATALOG },
+    { "Contributor", ACR_MAY_ALL|ACR_MAY_REGISTRY },
+    { "Owner", ACR_MAY_ALL|ACR_MAY_REGISTRY },
     { "Container Registry Repository Reader", ACR_MAY_READ },
     { "Container Registry Repository Writer", ACR_MAY_READ|ACR_MAY_WRITE },
     { "Container Registry Repository Contributor", ACR_MAY_ALL },
     { "Container Registry Repository Catalog Lister", ACR_MAY_CATALOG },
     { "AcrImageSigner", 0 },
     { "AcrQuarantineReader", 0 },
-    { "AcrQuarantineWriter", 0 }
+    { "AcrQuarantineWriter", 0 },
+    { "AcrEventReader", ACR_MAY_EVENTS }
 };
 
 #define ACR_ACCESS_ROLES                                                     \
@@ -335,7 +336,7 @@ acr_access_repository(const acr_access_t *access,
             }
         }
 
-        return may;
+        return may & ACR_MAY_ALL;
 
     case ACR_PRINCIPAL_USER:
     case ACR_PRINCIPAL_ANONYMOUS:
@@ -351,18 +352,36 @@ unsigned
 acr_access_registry(const acr_access_t *access,
     const acr_principal_t *principal, int64_t now)
 {
+    size_t                     i;
+    acr_text_t                 all;
+    const acr_access_token_t  *owner;
+
+    all.data = (const unsigned char *) "*";
+    all.len = 1;
+
     switch (principal->kind) {
 
     case ACR_PRINCIPAL_ADMIN:
-        return acr_access_owner(access, principal, now) ? ACR_MAY_CATALOG : 0;
+        return acr_access_owner(access, principal, now) ? ACR_MAY_REGISTRY
+                                                        : 0;
 
     case ACR_PRINCIPAL_TOKEN:
+        owner = acr_access_owner(access, principal, now);
+
+        for (i = 0; owner && i < owner->map->ngrants; i++) {
+            if (owner->map->grants[i].may & ACR_MAY_EVENTS) {
+                return ACR_MAY_EVENTS;
+            }
+        }
+
         return 0;
 
     case ACR_PRINCIPAL_USER:
     case ACR_PRINCIPAL_ANONYMOUS:
-        return acr_access_assignments(access, principal, NULL)
-               & ACR_MAY_CATALOG;
+        return (acr_access_assignments(access, principal, NULL)
+                & ACR_MAY_CATALOG)
+               | (acr_access_assignments(access, principal, &all)
+                  & ACR_MAY_EVENTS);
     }
 
     return 0;

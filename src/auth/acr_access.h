@@ -87,16 +87,20 @@ extern const char  acr_access_nomem[];
 void acr_access_free(acr_access_t *access);
 
 /*
- * What the principal may do with the repository: ACR_MAY_* bits, without
- * ACR_MAY_CATALOG.  0 if it is unknown, disabled, or its password is gone or
- * expired at now (seconds).
+ * What the principal may do with the repository: bits of ACR_MAY_ALL.  0 if it
+ * is unknown, disabled, or its password is gone or expired at now (seconds).
  */
 unsigned acr_access_repository(const acr_access_t *access,
     const acr_principal_t *principal, const acr_text_t *repository,
     int64_t now);
 
-/* ACR_MAY_CATALOG if it may list the catalog, else 0.  Tokens may not.  A role
-   on a pattern is enough: the list has only what the principal may read. */
+/*
+ * What it may do with the registry: bits of ACR_MAY_REGISTRY.
+ *
+ * Tokens may not list the catalog.  A role on a pattern is enough for it: the
+ * list has only what the principal may read.  Events are of all repositories,
+ * so a role has to be on "*".
+ */
 unsigned acr_access_registry(const acr_access_t *access,
     const acr_principal_t *principal, int64_t now);
 
@@ -123,8 +127,8 @@ int acr_access_password(const acr_access_t *access, const acr_text_t *name,
 int acr_access_principal_valid(const acr_text_t *principal);
 
 /* the rights of a role by its name, in upper or lower case (ACR_MAY_*, with
-   ACR_MAY_CATALOG where the role lists the catalog), or 0 if there is none of
-   this name; AcrImageSigner and the roles of quarantine exist, but have 0 */
+   those of ACR_MAY_REGISTRY that it has), or 0 if there is none of this name;
+   AcrImageSigner and the roles of quarantine exist, but have 0 */
 unsigned acr_access_role(const acr_text_t *name);
 
 /*
@@ -133,7 +137,8 @@ unsigned acr_access_role(const acr_text_t *name);
  * if repository is not NULL only what concerns it.  "principal" is "admin",
  * "token:<name>", "user:<name>" or "anonymous"; "by" is "admin user", "scope
  * map <name>", "role <role>" or "role <role> of group <name>"; the catalog is
- * the action "catalog".  Without grants: it is unknown, disabled, or expired.
+ * the action "catalog", events are "events".  Without grants: it is unknown,
+ * disabled, or expired.
  * A new reference, or NULL: no memory, or the name is no UTF-8.
  */
 json_t *acr_access_explain(const acr_access_t *access,

@@ -24,13 +24,17 @@ acr_access_actions(unsigned may)
 
     list = json_array();
 
-    for (bit = 1; bit <= ACR_MAY_CATALOG; bit <<= 1) {
+    for (bit = 1; bit <= ACR_MAY_LAST; bit <<= 1) {
 
         if (!(may & bit)) {
             continue;
         }
 
-        action = bit == ACR_MAY_CATALOG ? "catalog" : acr_scope_action(bit);
+        action = acr_scope_action(bit);
+
+        if (action == NULL) {
+            action = acr_scope_registry(bit, &action);
+        }
 
         if (json_array_append_new(list, json_string(action))) {
             json_decref(list);
@@ -64,8 +68,13 @@ static unsigned
 acr_access_concerns(unsigned may, const acr_text_t *scope,
     const acr_text_t *repository)
 {
+    acr_text_t  all;
+
     if (repository == NULL) {
-        return may;
+        all.data = (const unsigned char *) "*";
+        all.len = 1;
+
+        return acr_pattern_match(scope, &all) ? may : may & ~ACR_MAY_EVENTS;
     }
 
     return acr_pattern_match(scope, repository) ? may & ACR_MAY_ALL : 0;
@@ -154,7 +163,7 @@ acr_access_grants_admin(json_t *grants, const acr_text_t *repository)
 
     return acr_access_grant(grants, json_string("admin user"), &all,
                             repository ? ACR_MAY_ALL
-                                       : ACR_MAY_ALL|ACR_MAY_CATALOG);
+                                       : ACR_MAY_ALL|ACR_MAY_REGISTRY);
 }
 
 

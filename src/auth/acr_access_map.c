@@ -144,7 +144,8 @@ acr_access_load_map(acr_access_map_t *map, json_t *json)
         {
             return "an action of a scope map is not \"repositories/\", a "
                    "repository or pattern, and content/read, content/write, "
-                   "content/delete, metadata/read or metadata/write";
+                   "content/delete, metadata/read or metadata/write, nor "
+                   "\"registry/events/read\"";
         }
     }
 

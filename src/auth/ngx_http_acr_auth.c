@@ -173,6 +173,17 @@ ngx_http_acr_auth_outcome(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
 
     access = ctx->registry->auth->access;
 
+    /* an edge node believes tokens of its origin, those that are over only
+       while that is down */
+
+    if (rc == NGX_OK && ctx->registry->origin) {
+        return (ctx->credential->ends == 0
+                || ngx_time() <= ctx->credential->ends
+                                 + NGX_HTTP_ACR_TOKEN_SKEW
+                                 + ngx_http_acr_auth_offline(ctx->registry))
+               ? NGX_OK : NGX_DECLINED;
+    }
+
     if (rc == NGX_OK) {
         principal = &ctx->credential->principal;
 
@@ -199,23 +210,46 @@ ngx_http_acr_auth_outcome(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
 }
 
 
+time_t
+ngx_http_acr_auth_offline(ngx_http_acr_registry_t *registry)
+{
+    ngx_msec_t  left;
+
+    if (registry->origin == NULL || registry->offline == 0
+        || !ngx_http_acr_breaker_open(&registry->origin->state->breaker,
+                                      ngx_current_msec, &left))
+    {
+        return 0;
+    }
+
+    return registry->offline;
+}
+
+
 /* what the request may do with what it names */
 
 static ngx_uint_t
 ngx_http_acr_auth_granted(ngx_http_acr_ctx_t *ctx)
+{
+    if (ctx->repository.len) {
+        return ngx_http_acr_may(ctx, &ctx->repository);
+    }
+
+    return ngx_http_acr_may_registry(ctx);
+}
+
+
+ngx_uint_t
+ngx_http_acr_may_registry(ngx_http_acr_ctx_t *ctx)
 {
     ngx_uint_t                  may;
     ngx_http_acr_credential_t  *credential;
 
     credential = ctx->credential;
 
-    if (ctx->repository.len) {
-        return ngx_http_acr_may(ctx, &ctx->repository);
-    }
-
     may = ngx_http_acr_rights_registry(ctx, &credential->principal);
 
-    return (credential->narrowed && !credential->catalog) ? 0 : may;
+    return credential->narrowed ? may & credential->registry : may;
 }
 
 
@@ -225,7 +259,7 @@ ngx_http_acr_may(ngx_http_acr_ctx_t *ctx, ngx_str_t *repository)
     ngx_uint_t  may;
 
     if (!ctx->conf->auth.enable) {
-        return ACR_MAY_ALL|ACR_MAY_CATALOG;
+        return ACR_MAY_ALL|ACR_MAY_REGISTRY;
     }
 
     may = ngx_http_acr_rights(ctx, &ctx->credential->principal, repository);
@@ -276,6 +310,13 @@ ngx_http_acr_rights(ngx_http_acr_ctx_t *ctx, acr_principal_t *principal,
 
     may = ngx_http_acr_auth_static(ctx, principal, &text) & ACR_MAY_ALL;
 
+    /* the origin has looked at that when it issued the token, by which the
+       rights are narrowed */
+
+    if (ctx->registry->origin) {
+        return ctx->credential->bearer ? ACR_MAY_ALL : may;
+    }
+
     access = ctx->registry->auth->access;
 
     if (access) {
@@ -300,9 +341,18 @@ ngx_http_acr_rights_registry(ngx_http_acr_ctx_t *ctx,
     acr_principal_t *principal)
 {
     ngx_uint_t              may;
+    acr_text_t              all;
     ngx_http_acr_access_t  *access;
 
-    may = ngx_http_acr_auth_static(ctx, principal, NULL) & ACR_MAY_CATALOG;
+    all.data = (u_char *) "*";
+    all.len = 1;
+
+    may = (ngx_http_acr_auth_static(ctx, principal, NULL) & ACR_MAY_CATALOG)
+          | (ngx_http_acr_auth_static(ctx, principal, &all) & ACR_MAY_EVENTS);
+
+    if (ctx->registry->origin) {
+        return ctx->credential->bearer ? ACR_MAY_CATALOG|ACR_MAY_EVENTS : may;
+    }
 
     access = ctx->registry->auth->access;
 
@@ -477,6 +527,7 @@ ngx_http_acr_challenge_body(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
     u_char      *p, *body;
     unsigned     bit;
     ngx_uint_t   n;
+    const char  *name, *action;
 
     body = ngx_pnalloc(r->pool, 512 + 7 * (ctx->repository.len + 80));
 
@@ -491,7 +542,7 @@ ngx_http_acr_challenge_body(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
                     "\"detail\":[", ctx->error->code, ctx->error->message);
     n = 0;
 
-    for (bit = 1; bit <= ACR_MAY_CATALOG; bit <<= 1) {
+    for (bit = 1; bit <= ACR_MAY_LAST; bit <<= 1) {
 
         if (!(may & bit)) {
             continue;
@@ -501,9 +552,11 @@ ngx_http_acr_challenge_body(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
             *p++ = ',';
         }
 
-        if (bit == ACR_MAY_CATALOG) {
-            p = ngx_sprintf(p, "{\"Type\":\"registry\",\"Name\":\"catalog\","
-                            "\"Action\":\"*\"}");
+        name = acr_scope_registry(bit, &action);
+
+        if (name) {
+            p = ngx_sprintf(p, "{\"Type\":\"registry\",\"Name\":\"%s\","
+                            "\"Action\":\"%s\"}", name, action);
             continue;
         }
 

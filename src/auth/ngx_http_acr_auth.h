@@ -49,8 +49,9 @@ struct ngx_http_acr_credential_s {
     acr_principal_t            principal;
     acr_scope_t               *scopes;     /* a token is for these only */
     ngx_uint_t                 nscopes;
+    unsigned                   registry;   /* bits of ACR_MAY_REGISTRY among
+                                              them */
     unsigned                   narrowed:1; /* there are such */
-    unsigned                   catalog:1;  /* and the catalog is among them */
     unsigned                   bearer:1;   /* it is a token of ours: what is
                                               got for it ends with it */
 };
@@ -120,6 +121,9 @@ ngx_int_t ngx_http_acr_auth_outcome(ngx_http_request_t *r,
 /* what a request that was let through may do with another repository:
    ACR_MAY_*, all where access control is off */
 ngx_uint_t ngx_http_acr_may(ngx_http_acr_ctx_t *ctx, ngx_str_t *repository);
+
+/* and with the registry, where access control is on: of ACR_MAY_REGISTRY */
+ngx_uint_t ngx_http_acr_may_registry(ngx_http_acr_ctx_t *ctx);
 
 /* the same, of a credential, without what narrows a token */
 ngx_uint_t ngx_http_acr_rights(ngx_http_acr_ctx_t *ctx,
@@ -205,6 +209,9 @@ void ngx_http_acr_failed(ngx_http_acr_auth_t *auth, ngx_http_request_t *r,
 
 /* --- tokens */
 
+/* seconds that clocks of nodes may differ */
+#define NGX_HTTP_ACR_TOKEN_SKEW     30
+
 #define NGX_HTTP_ACR_TOKEN_ACCESS   0
 #define NGX_HTTP_ACR_TOKEN_REFRESH  1
 
@@ -227,6 +234,10 @@ json_t *ngx_http_acr_token_claims(acr_principal_t *principal,
 ngx_int_t ngx_http_acr_token_read(ngx_http_acr_registry_t *registry,
     ngx_str_t *token, ngx_str_t *service, ngx_uint_t any, time_t now,
     ngx_http_acr_credential_t **credential, const char **why);
+
+/* seconds for which tokens are good beyond their end, just now: an edge node's,
+   whose origin is down */
+time_t ngx_http_acr_auth_offline(ngx_http_acr_registry_t *registry);
 
 /* a credential in a pool of its own, with copies of the texts */
 ngx_http_acr_credential_t *ngx_http_acr_credential_create(

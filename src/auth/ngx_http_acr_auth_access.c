@@ -28,8 +28,14 @@ ngx_http_acr_auth_start(ngx_http_acr_registry_t *registry, ngx_cycle_t *cycle)
 
     auth->registry = registry;
 
-    if (acr_jwt_keys_secret(registry->token_keys, "failures", auth->secret)
-        != ACR_OK)
+    /* an edge node has nothing that others share, but its configuration */
+
+    if (registry->origin) {
+        ngx_memcpy(auth->secret, registry->salt, sizeof(registry->salt));
+
+    } else if (acr_jwt_keys_secret(registry->token_keys, "failures",
+                                   auth->secret)
+               != ACR_OK)
     {
         ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
                       "acr: nothing can be made of the first token key");

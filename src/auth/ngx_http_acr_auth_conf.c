@@ -265,7 +265,7 @@ ngx_http_acr_auth_push_role(ngx_conf_t *cf, ngx_http_acr_auth_conf_t *auth,
 
 acr_jwt_keys_t *
 ngx_http_acr_auth_keys(ngx_conf_t *cf, ngx_array_t *files,
-    ngx_http_acr_store_t *store, uid_t uid, gid_t gid)
+    ngx_http_acr_store_t *store, uid_t uid, gid_t gid, ngx_uint_t sign)
 {
     ngx_str_t           *file;
     ngx_uint_t           i;
@@ -296,7 +296,7 @@ ngx_http_acr_auth_keys(ngx_conf_t *cf, ngx_array_t *files,
         }
     }
 
-    if (!acr_jwt_keys_can_sign(keys)) {
+    if (sign && !acr_jwt_keys_can_sign(keys)) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"acr_token_key\": the first key, \"%V\", is not "
                            "private: it cannot sign", &file[0]);
@@ -464,9 +464,21 @@ static ngx_int_t
 ngx_http_acr_auth_add_key(ngx_conf_t *cf, const char *name, const char *p,
     size_t n, acr_jwt_keys_t *keys)
 {
-    int  rc;
+    int       rc;
+    unsigned  before;
 
-    rc = acr_jwt_keys_add_pem(keys, (const u_char *) p, n);
+    before = acr_jwt_keys_count(keys);
+
+    if (n && p[0] == '{') {
+        rc = acr_jwt_keys_add_jwks(keys, (const u_char *) p, n);
+
+        if (rc == ACR_OK && acr_jwt_keys_count(keys) == before) {
+            rc = ACR_UNSUPPORTED;
+        }
+
+    } else {
+        rc = acr_jwt_keys_add_pem(keys, (const u_char *) p, n);
+    }
 
     switch (rc) {
 
@@ -486,7 +498,8 @@ ngx_http_acr_auth_add_key(ngx_conf_t *cf, const char *name, const char *p,
 
     default:
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"%s\" is no key in PEM, or is encrypted", name);
+                           "\"%s\" is no key in PEM, or is encrypted, and no "
+                           "JWK set", name);
         return NGX_ERROR;
     }
 }

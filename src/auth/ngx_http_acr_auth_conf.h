@@ -65,11 +65,11 @@ char *ngx_http_acr_set_oidc_issuer(ngx_conf_t *cf, ngx_command_t *cmd,
 /*
  * The keys that a registry's tokens are signed and verified with, from the
  * files or, where files is NULL, from acr/token.key, which is made if it is
- * missing, for uid and gid.  They live as long as the configuration.  NULL
- * after a log line.
+ * missing, for uid and gid.  They live as long as the configuration.  With
+ * sign the first one has to be private.  NULL after a log line.
  */
 acr_jwt_keys_t *ngx_http_acr_auth_keys(ngx_conf_t *cf, ngx_array_t *files,
-    ngx_http_acr_store_t *store, uid_t uid, gid_t gid);
+    ngx_http_acr_store_t *store, uid_t uid, gid_t gid, ngx_uint_t sign);
 
 
 #endif /* NGX_HTTP_ACR_AUTH_CONF_H */

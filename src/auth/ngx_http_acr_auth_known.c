@@ -257,6 +257,12 @@ ngx_http_acr_failed(ngx_http_acr_auth_t *auth, ngx_http_request_t *r,
         args[i].len = NGX_HTTP_ACR_KEY_LEN;
     }
 
+    /* an edge node is alone */
+
+    if (auth->registry->meta == NULL) {
+        return;
+    }
+
     told = ngx_alloc(sizeof(ngx_http_acr_failures_t), r->connection->log);
 
     if (told == NULL) {

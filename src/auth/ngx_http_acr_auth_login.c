@@ -96,7 +96,10 @@ ngx_http_acr_login(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
         return;
     }
 
-    if (rc != NGX_OK) {
+    /* passwords are the origin's business: an edge node sends who has one to
+       its token service */
+
+    if (rc != NGX_OK || ctx->registry->origin) {
         ctx->credential = &ngx_http_acr_anonymous;
         next(r, data, NGX_OK);
         return;

@@ -404,8 +404,8 @@ ngx_http_acr_shared_write(u_char *buf, ngx_http_acr_credential_t *credential)
     principal = &credential->principal;
 
     kind = (u_char) principal->kind;
-    flags = credential->narrowed | credential->catalog << 1
-            | credential->bearer << 2;
+    flags = credential->narrowed | credential->bearer << 1
+            | credential->registry;
 
     ngx_http_acr_shared_put(&text, &kind, sizeof(kind));
     ngx_http_acr_shared_put(&text, &flags, sizeof(flags));
@@ -501,8 +501,8 @@ ngx_http_acr_shared_read(u_char *buf, size_t len)
     }
 
     credential->narrowed = flags & 1;
-    credential->catalog = flags >> 1 & 1;
-    credential->bearer = flags >> 2 & 1;
+    credential->bearer = flags >> 1 & 1;
+    credential->registry = flags & ACR_MAY_REGISTRY;
     credential->ends = ends;
 
     scopes = ngx_pcalloc(credential->pool, (n + 1) * sizeof(acr_scope_t));

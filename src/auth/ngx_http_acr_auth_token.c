@@ -9,14 +9,11 @@
 #include <openssl/rand.h>
 
 
-/* seconds that clocks of nodes may differ */
-#define NGX_HTTP_ACR_TOKEN_SKEW  30
-
-
 static ngx_int_t ngx_http_acr_token_principal(
     ngx_http_acr_credential_t *credential, json_t *claims);
 static ngx_int_t ngx_http_acr_token_scopes(
     ngx_http_acr_credential_t *credential, json_t *access);
+static ngx_uint_t ngx_http_acr_token_registry(json_t *item);
 static ngx_int_t ngx_http_acr_token_copy(ngx_pool_t *pool, acr_text_t *text,
     const json_t *value);
 static ngx_int_t ngx_http_acr_credential_copy(ngx_pool_t *pool,
@@ -151,7 +148,10 @@ ngx_http_acr_token_read(ngx_http_acr_registry_t *registry, ngx_str_t *token,
     ngx_memcpy(audience, service->data, service->len);
     audience[service->len] = '\0';
 
-    if (!acr_jwt_in_time(claims, now, NGX_HTTP_ACR_TOKEN_SKEW)) {
+    if (!acr_jwt_in_time(claims, now,
+                         NGX_HTTP_ACR_TOKEN_SKEW
+                         + ngx_http_acr_auth_offline(registry)))
+    {
         *why = "it is over, or not valid yet";
 
     } else if (!acr_jwt_audience(claims, audience)) {
@@ -191,7 +191,7 @@ ngx_http_acr_token_read(ngx_http_acr_registry_t *registry, ngx_str_t *token,
 
     c->bearer = 1;
     c->ends = (time_t) json_integer_value(json_object_get(claims, "exp"));
-    c->until = c->ends + NGX_HTTP_ACR_TOKEN_SKEW;
+    c->until = c->ends + NGX_HTTP_ACR_TOKEN_SKEW + registry->offline;
 
 done:
 
@@ -310,7 +310,7 @@ ngx_http_acr_token_scopes(ngx_http_acr_credential_t *credential,
         }
 
         if (ngx_strcmp(type, "registry") == 0) {
-            credential->catalog = 1;
+            credential->registry |= ngx_http_acr_token_registry(item);
             continue;
         }
 
@@ -334,6 +334,29 @@ ngx_http_acr_token_scopes(ngx_http_acr_credential_t *credential,
     }
 
     return NGX_OK;
+}
+
+
+/* [{"type":"registry","name":"catalog","actions":["*"]}]: of the names that we
+   give there is one action each */
+
+static ngx_uint_t
+ngx_http_acr_token_registry(json_t *item)
+{
+    unsigned     bit;
+    const char  *name, *is, *action;
+
+    is = json_string_value(json_object_get(item, "name"));
+
+    for (bit = 1; is && bit <= ACR_MAY_LAST; bit <<= 1) {
+        name = acr_scope_registry(bit, &action);
+
+        if (name && ngx_strcmp(name, is) == 0) {
+            return bit;
+        }
+    }
+
+    return 0;
 }
 
 

@@ -18,6 +18,8 @@ typedef struct {
     ngx_queue_t               queue;
     ngx_http_acr_fill_t      *fill;
     ngx_str_t                 repository;
+    uint32_t                  source;    /* its own, and... */
+    unsigned                  has:1;     /* ...that is known to have it */
     unsigned                  begun:1;
 } ngx_http_acr_fill_adopter_t;
 
@@ -30,13 +32,14 @@ static ngx_http_acr_fill_t *ngx_http_acr_fill_create(
 static ngx_int_t ngx_http_acr_fill_copy(ngx_pool_t *pool, ngx_str_t *to,
     ngx_str_t *from);
 static ngx_int_t ngx_http_acr_fill_adopter(ngx_http_acr_fill_t *fill,
-    ngx_str_t *repository);
+    ngx_str_t *repository, ngx_http_acr_source_t *source);
 static void ngx_http_acr_fill_event(ngx_event_t *ev);
 static void ngx_http_acr_fill_claim(ngx_http_acr_fill_t *fill);
 static void ngx_http_acr_fill_open(ngx_http_acr_fill_t *fill);
 static ngx_int_t ngx_http_acr_fill_open_work(void *data, ngx_log_t *log);
 static void ngx_http_acr_fill_opened(void *data, ngx_int_t rc);
-static void ngx_http_acr_fill_adopt(ngx_http_acr_fill_t *fill, off_t size);
+static void ngx_http_acr_fill_adopt(ngx_http_acr_fill_t *fill,
+    ngx_http_acr_fills_look_t *whole);
 static void ngx_http_acr_fill_adopted(void *data, ngx_int_t rc);
 static void ngx_http_acr_fill_wake(ngx_http_acr_fill_t *fill, ngx_int_t rc,
     ngx_http_acr_fills_look_t *now);
@@ -122,7 +125,9 @@ ngx_http_acr_fill_follow(ngx_http_acr_registry_t *registry,
     follower->waiting = 0;
     ngx_queue_insert_tail(&fill->followers, &follower->queue);
 
-    if (repository && ngx_http_acr_fill_adopter(fill, repository) != NGX_OK) {
+    if (repository
+        && ngx_http_acr_fill_adopter(fill, repository, source) != NGX_OK)
+    {
         ngx_http_acr_fill_leave(follower);
         return NGX_ERROR;
     }
@@ -238,7 +243,8 @@ ngx_http_acr_fill_copy(ngx_pool_t *pool, ngx_str_t *to, ngx_str_t *from)
 /* a repository is noted once */
 
 static ngx_int_t
-ngx_http_acr_fill_adopter(ngx_http_acr_fill_t *fill, ngx_str_t *repository)
+ngx_http_acr_fill_adopter(ngx_http_acr_fill_t *fill, ngx_str_t *repository,
+    ngx_http_acr_source_t *source)
 {
     ngx_queue_t                  *q;
     ngx_http_acr_fill_adopter_t  *adopter;
@@ -254,6 +260,7 @@ ngx_http_acr_fill_adopter(ngx_http_acr_fill_t *fill, ngx_str_t *repository)
                           repository->len)
                == 0)
         {
+            adopter->has |= source->has;
             return NGX_OK;
         }
     }
@@ -268,6 +275,8 @@ ngx_http_acr_fill_adopter(ngx_http_acr_fill_t *fill, ngx_str_t *repository)
     }
 
     adopter->fill = fill;
+    adopter->source = ngx_http_acr_fill_source(source);
+    adopter->has = source->has;
     fill->busy++;
 
     ngx_queue_insert_tail(&fill->adopters, &adopter->queue);
@@ -382,7 +391,7 @@ ngx_http_acr_fill_event(ngx_event_t *ev)
         ngx_http_acr_fill_adopt(fill,
                                 (rc == NGX_OK
                                  && now.state == NGX_HTTP_ACR_FILL_WHOLE)
-                                ? now.size : -1);
+                                ? &now : NULL);
     }
 
     ngx_http_acr_fill_wake(fill, rc, &now);
@@ -402,6 +411,7 @@ ngx_http_acr_fill_claim(ngx_http_acr_fill_t *fill)
 
     if (fill->filler
         || ngx_http_acr_fills_claim(registry->zone, &fill->ref,
+                                    ngx_http_acr_fill_source(&fill->source),
                                     registry->fill_max)
            != NGX_OK)
     {
@@ -410,7 +420,8 @@ ngx_http_acr_fill_claim(ngx_http_acr_fill_t *fill)
 
     if (ngx_http_acr_filler_start(fill) != NGX_OK) {
         ngx_http_acr_fills_end(registry->zone, &fill->ref,
-                               NGX_HTTP_ACR_FILL_IDLE, 0, 0);
+                               NGX_HTTP_ACR_FILL_IDLE, 0,
+                               ngx_http_acr_fill_source(&fill->source));
     }
 }
 
@@ -459,10 +470,11 @@ ngx_http_acr_fill_opened(void *data, ngx_int_t rc)
 }
 
 
-/* size -1: there is nothing to be adopted */
+/* NULL: there is nothing to be adopted */
 
 static void
-ngx_http_acr_fill_adopt(ngx_http_acr_fill_t *fill, off_t size)
+ngx_http_acr_fill_adopt(ngx_http_acr_fill_t *fill,
+    ngx_http_acr_fills_look_t *whole)
 {
     ngx_queue_t                  *q, *next;
     ngx_http_acr_fill_adopter_t  *adopter;
@@ -480,9 +492,10 @@ ngx_http_acr_fill_adopt(ngx_http_acr_fill_t *fill, off_t size)
 
         adopter->begun = 1;
 
-        if (size == -1
+        if (whole == NULL
+            || (!adopter->has && adopter->source != whole->source)
             || ngx_http_acr_adopt(fill->registry, &adopter->repository,
-                                  &fill->digest, size,
+                                  &fill->digest, whole->size,
                                   ngx_http_acr_fill_adopted, adopter)
                != NGX_OK)
         {

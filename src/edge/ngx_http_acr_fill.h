@@ -33,6 +33,7 @@ typedef struct ngx_http_acr_follower_s  ngx_http_acr_follower_t;
 typedef struct {
     ngx_http_acr_remote_t      *remote;
     ngx_str_t                   repository;  /* its name there */
+    unsigned                    has:1;       /* it has said that it has it */
 } ngx_http_acr_source_t;
 
 
@@ -60,8 +61,9 @@ typedef struct {
 
 /*
  * Follows the fill of a content, and has it begun if there is none.  With a
- * repository the content becomes that one's, too, when it is whole.  buffers
- * and large are for a ring (ngx_http_acr_ring_create()).
+ * repository the content becomes that one's, too, when it is whole, if it has
+ * come from the source, or the source has it.  buffers and large are for a ring
+ * (ngx_http_acr_ring_create()).
  *
  * NGX_OK; NGX_BUSY: too much is being fetched; NGX_ERROR: no memory.
  */
@@ -89,12 +91,15 @@ uint32_t ngx_http_acr_fill_source(ngx_http_acr_source_t *source);
 /*
  * Answers a GET or HEAD of the blob ctx->digest while it comes from the source,
  * and ends the request; unless it is whole, or was, by then: then continues
- * with whole(r, size).
+ * with whole(r, size).  What is here without having come from this source, or
+ * comes from another one, is given to nobody before the source is known to have
+ * it, too: continues with ask(r), which may call this again then.
  */
 typedef void (*ngx_http_acr_follow_pt)(ngx_http_request_t *r, off_t size);
 
 void ngx_http_acr_follow(ngx_http_request_t *r, acr_digest_t *digest,
-    ngx_http_acr_source_t *source, ngx_http_acr_follow_pt whole);
+    ngx_http_acr_source_t *source, ngx_http_acr_follow_pt whole,
+    void (*ask)(ngx_http_request_t *r));
 
 
 /* for init_process and exit_process */

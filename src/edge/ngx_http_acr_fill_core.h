@@ -92,6 +92,7 @@ struct ngx_http_acr_filler_s {
                                                   worker alive */
 
     ngx_http_acr_fill_error_e       error;
+    unsigned                        heard:1;   /* the origin has it */
     unsigned                        held:1;    /* the origin is not read */
     unsigned                        match:1;   /* If-Match is of no use */
     unsigned                        discard:1;
@@ -103,6 +104,9 @@ ngx_int_t ngx_http_acr_filler_start(ngx_http_acr_fill_t *fill);
 
 /* for exit_process */
 void ngx_http_acr_filler_stop(ngx_http_acr_filler_t *filler);
+
+/* what there is may be given out, if the origin has it */
+void ngx_http_acr_filler_mark(ngx_http_acr_filler_t *filler);
 
 /* all that there is has come */
 void ngx_http_acr_filler_over(ngx_http_acr_filler_t *filler);

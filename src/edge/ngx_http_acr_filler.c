@@ -4,8 +4,8 @@
  * and when all is there and has the right digest it becomes a blob.
  */
 
+#include "ngx_http_acr_evict.h"
 #include "ngx_http_acr_fill_core.h"
-
 
 
 static ngx_int_t ngx_http_acr_filler_open(void *data, ngx_log_t *log);
@@ -16,7 +16,6 @@ static void ngx_http_acr_filler_enter(void *data);
 static ngx_int_t ngx_http_acr_filler_leave(void *data);
 static void ngx_http_acr_filler_ready(void *data);
 static void ngx_http_acr_filler_done(void *data);
-static void ngx_http_acr_filler_mark(ngx_http_acr_filler_t *filler);
 static ngx_uint_t ngx_http_acr_filler_save(ngx_http_acr_filler_t *filler);
 static ngx_int_t ngx_http_acr_filler_save_work(void *data, ngx_log_t *log);
 static void ngx_http_acr_filler_save_done(void *data, ngx_int_t rc);
@@ -95,6 +94,8 @@ ngx_http_acr_filler_start(ngx_http_acr_fill_t *fill)
     fill->filler = filler;
     fill->busy++;
 
+    ngx_http_acr_worker_add(fill->registry->zone, NGX_HTTP_ACR_W_FILLS, 1);
+
     return NGX_OK;
 }
 
@@ -107,7 +108,8 @@ ngx_http_acr_filler_stop(ngx_http_acr_filler_t *filler)
     ngx_http_acr_remote_cancel(&filler->request);
 
     ngx_http_acr_fills_end(filler->fill->registry->zone, &filler->fill->ref,
-                           NGX_HTTP_ACR_FILL_IDLE, 0, 0);
+                           NGX_HTTP_ACR_FILL_IDLE, 0,
+                           ngx_http_acr_fill_source(&filler->fill->source));
 }
 
 
@@ -142,14 +144,9 @@ ngx_http_acr_filler_opened(void *data, ngx_int_t rc)
         return;
     }
 
+    /* whoever has sent that, nobody gets it before this origin has answered */
+
     filler->saved = filler->file.offset;
-
-    if (filler->file.size != -1) {
-        ngx_http_acr_fills_set_size(fill->registry->zone, &fill->ref,
-                                    filler->file.size);
-    }
-
-    ngx_http_acr_filler_mark(filler);
 
     if (filler->file.offset == filler->file.size) {
 
@@ -237,11 +234,15 @@ ngx_http_acr_filler_done(void *data)
 
 /* the last byte is not given out before all is known to be right */
 
-static void
+void
 ngx_http_acr_filler_mark(ngx_http_acr_filler_t *filler)
 {
     off_t                 mark;
     ngx_http_acr_fill_t  *fill;
+
+    if (!filler->heard) {
+        return;
+    }
 
     fill = filler->fill;
     mark = ngx_http_acr_ring_written(filler->ring);
@@ -368,12 +369,10 @@ ngx_http_acr_filler_drained(ngx_http_acr_filler_t *filler)
         return;
     }
 
-    if (filler->file.size == -1) {
-        filler->file.size = filler->file.offset;
+    filler->file.size = filler->file.offset;
 
-        ngx_http_acr_fills_set_size(fill->registry->zone, &fill->ref,
-                                    filler->file.size);
-    }
+    ngx_http_acr_fills_set_size(fill->registry->zone, &fill->ref,
+                                filler->file.size);
 
     ngx_http_acr_filler_store(filler);
 }
@@ -407,6 +406,10 @@ ngx_http_acr_filler_stored(void *data, ngx_int_t rc)
     if (rc != NGX_OK) {
         ngx_http_acr_filler_give_up(filler, NGX_HTTP_ACR_FILL_E_DISK, 0);
         return;
+    }
+
+    if (filler->fill->registry->origin) {
+        ngx_http_acr_evict_stored(filler->fill->registry, filler->file.size);
     }
 
     ngx_http_acr_filler_end(filler, NGX_HTTP_ACR_FILL_WHOLE);
@@ -530,7 +533,9 @@ ngx_http_acr_filler_end(ngx_http_acr_filler_t *filler,
 
     ngx_http_acr_fills_end(fill->registry->zone, &fill->ref, state,
                            filler->error,
-                           ngx_http_acr_fill_source(&fill->source));
+                           (state == NGX_HTTP_ACR_FILL_WHOLE
+                            && !filler->heard)
+                           ? 0 : ngx_http_acr_fill_source(&fill->source));
 
     if (filler->flush.timer_set) {
         ngx_del_timer(&filler->flush);
@@ -548,6 +553,7 @@ ngx_http_acr_filler_end(ngx_http_acr_filler_t *filler,
 
     fill->filler = NULL;
 
+    ngx_http_acr_worker_add(fill->registry->zone, NGX_HTTP_ACR_W_FILLS, -1);
     ngx_http_acr_fill_moved(fill);
 
     ngx_destroy_pool(filler->pool);

@@ -158,15 +158,27 @@ ngx_http_acr_filler_head(ngx_http_acr_remote_request_t *request)
         return NGX_DECLINED;
     }
 
-    if (rc == NGX_OK
-        && ngx_http_acr_remote_header(request, "ETag", &etag) == NGX_OK
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (ngx_http_acr_remote_header(request, "ETag", &etag) == NGX_OK
         && etag.len <= NGX_HTTP_ACR_FILL_ETAG)
     {
         ngx_memcpy(filler->file.etag, etag.data, etag.len);
         filler->file.etag_len = etag.len;
     }
 
-    return rc;
+    filler->heard = 1;
+
+    if (filler->file.size != -1) {
+        ngx_http_acr_fills_set_size(filler->fill->registry->zone,
+                                    &filler->fill->ref, filler->file.size);
+    }
+
+    ngx_http_acr_filler_mark(filler);
+
+    return NGX_OK;
 }
 
 
@@ -220,10 +232,6 @@ ngx_http_acr_filler_part(ngx_http_acr_filler_t *filler)
 static ngx_int_t
 ngx_http_acr_filler_size(ngx_http_acr_filler_t *filler, off_t size)
 {
-    ngx_http_acr_fill_t  *fill;
-
-    fill = filler->fill;
-
     if (filler->file.size == size) {
         return NGX_OK;
     }
@@ -235,9 +243,6 @@ ngx_http_acr_filler_size(ngx_http_acr_filler_t *filler, off_t size)
     }
 
     filler->file.size = size;
-
-    ngx_http_acr_fills_set_size(fill->registry->zone, &fill->ref, size);
-    ngx_http_acr_fill_moved(fill);
 
     return NGX_OK;
 }
@@ -295,6 +300,8 @@ ngx_http_acr_filler_piece(ngx_http_acr_remote_request_t *request, u_char *p,
     }
 
     done += taken;
+
+    ngx_http_acr_count(registry->zone, NGX_HTTP_ACR_C_FETCHED, skip + taken);
 
     if (!filler->flush.timer_set) {
         ngx_add_timer(&filler->flush, NGX_HTTP_ACR_FILLER_FLUSH);
@@ -378,6 +385,7 @@ ngx_http_acr_filler_answered(ngx_http_acr_remote_request_t *request)
 static void
 ngx_http_acr_filler_failed(ngx_http_acr_filler_t *filler)
 {
+    ngx_uint_t                      level;
     ngx_http_acr_fill_t            *fill;
     ngx_http_acr_fill_error_e       error;
     ngx_http_acr_remote_request_t  *request;
@@ -396,7 +404,10 @@ ngx_http_acr_filler_failed(ngx_http_acr_filler_t *filler)
         return;
     }
 
-    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+    level = (request->result == NGX_HTTP_ACR_REMOTE_MISSING) ? NGX_LOG_INFO
+                                                             : NGX_LOG_ERR;
+
+    ngx_log_error(level, ngx_cycle->log, 0,
                   "acr: fetching \"%V\" from \"%V/%V\" failed at %O of %O: %V",
                   &fill->text, &fill->source.remote->host,
                   &fill->source.repository,

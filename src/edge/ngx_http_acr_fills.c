@@ -98,6 +98,7 @@ ngx_http_acr_fills_join(ngx_http_acr_zone_t *zone, uint32_t registry,
         slot->owner = 0;
         slot->size = 0;
         slot->mark = 0;
+        slot->source = 0;
         slot->registry = registry;
         slot->len = digest->len;
         ngx_memcpy(slot->digest, digest->data, digest->len);
@@ -240,7 +241,7 @@ ngx_http_acr_fills_runs(ngx_http_acr_zone_t *zone,
 
 ngx_int_t
 ngx_http_acr_fills_claim(ngx_http_acr_zone_t *zone,
-    ngx_http_acr_fills_ref_t *ref, ngx_uint_t max)
+    ngx_http_acr_fills_ref_t *ref, uint32_t source, ngx_uint_t max)
 {
     ngx_int_t                   rc;
     ngx_http_acr_fills_slot_t  *slot;
@@ -258,6 +259,16 @@ ngx_http_acr_fills_claim(ngx_http_acr_zone_t *zone,
             rc = NGX_BUSY;
 
         } else {
+
+            /* what another source has sent is nothing that this one has */
+
+            if (slot->source != source) {
+                slot->size = 0;
+                slot->mark = 0;
+                ngx_memory_barrier();
+                slot->source = source;
+            }
+
             slot->owner = ngx_pid;
             slot->worker = ngx_process_slot;
             slot->state = NGX_HTTP_ACR_FILL_RUNNING;

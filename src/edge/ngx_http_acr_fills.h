@@ -54,8 +54,10 @@ typedef struct {
     ngx_http_acr_fill_state_e   state;
     off_t                       size;      /* of all of it; -1: not known */
     off_t                       mark;      /* so much may be read */
-    ngx_http_acr_fill_error_e   error;     /* FAILED: why... */
-    uint32_t                    source;    /* ...and what source said so */
+    ngx_http_acr_fill_error_e   error;     /* FAILED: why */
+    uint32_t                    source;    /* it comes, or came, from there;
+                                              0: it was there, or nobody has
+                                              fetched it yet */
 } ngx_http_acr_fills_look_t;
 
 
@@ -76,11 +78,12 @@ ngx_int_t ngx_http_acr_fills_look(struct ngx_http_acr_zone_s *zone,
     ngx_http_acr_fills_ref_t *ref, ngx_http_acr_fills_look_t *look);
 
 /*
- * An IDLE one becomes this worker's, and RUNNING.  NGX_DECLINED: somebody else
- * has it, or it is over; NGX_BUSY: max of them are running.
+ * An IDLE one becomes this worker's, and RUNNING, from that source.
+ * NGX_DECLINED: somebody else has it, or it is over; NGX_BUSY: max of them are
+ * running.
  */
 ngx_int_t ngx_http_acr_fills_claim(struct ngx_http_acr_zone_s *zone,
-    ngx_http_acr_fills_ref_t *ref, ngx_uint_t max);
+    ngx_http_acr_fills_ref_t *ref, uint32_t source, ngx_uint_t max);
 
 /* by its owner.  The mark never goes back, so that one who fetches again what
    was there takes nothing from those that read. */

@@ -17,6 +17,7 @@ typedef struct {
     acr_digest_t              digest;
     ngx_http_acr_source_t     source;
     ngx_http_acr_follow_pt    whole;
+    void                    (*ask)(ngx_http_request_t *r);
     ngx_http_acr_follower_t   follower;
     ngx_http_acr_growing_t    growing;
 } ngx_http_acr_follow_t;
@@ -40,7 +41,8 @@ static void ngx_http_acr_follow_grown(void *data);
 
 void
 ngx_http_acr_follow(ngx_http_request_t *r, acr_digest_t *digest,
-    ngx_http_acr_source_t *source, ngx_http_acr_follow_pt whole)
+    ngx_http_acr_source_t *source, ngx_http_acr_follow_pt whole,
+    void (*ask)(ngx_http_request_t *r))
 {
     ngx_pool_cleanup_t     *cln;
     ngx_http_acr_follow_t  *follow;
@@ -60,6 +62,7 @@ ngx_http_acr_follow(ngx_http_request_t *r, acr_digest_t *digest,
     follow->digest = *digest;
     follow->source = *source;
     follow->whole = whole;
+    follow->ask = ask;
 
     cln->handler = ngx_http_acr_follow_cleanup;
 
@@ -80,18 +83,23 @@ static void
 ngx_http_acr_follow_join(ngx_http_request_t *r, ngx_http_acr_follow_t *follow)
 {
     ngx_int_t                 rc;
+    ngx_str_t                *repository;
     ngx_http_acr_ctx_t       *ctx;
     ngx_http_acr_loc_conf_t  *conf;
 
     ctx = ngx_http_acr_get_ctx(r);
     conf = ctx->conf;
 
+    /* an edge node only has contents */
+
+    repository = ctx->registry->origin ? NULL : &ctx->repository;
+
     follow->follower.moved = ngx_http_acr_follow_moved;
     follow->follower.data = follow;
 
     rc = ngx_http_acr_fill_follow(ctx->registry, &follow->digest,
                                   &follow->source, &conf->large,
-                                  conf->upload_buffers.num, &ctx->repository,
+                                  conf->upload_buffers.num, repository,
                                   &follow->follower);
 
     if (rc == NGX_BUSY) {
@@ -114,23 +122,35 @@ ngx_http_acr_follow_join(ngx_http_request_t *r, ngx_http_acr_follow_t *follow)
 static void
 ngx_http_acr_follow_check(ngx_http_request_t *r, ngx_http_acr_follow_t *follow)
 {
+    uint32_t                  source;
     ngx_int_t                 rc;
     ngx_http_acr_fill_look_t  look;
 
     rc = ngx_http_acr_fill_look(&follow->follower, &look);
+    source = ngx_http_acr_fill_source(&follow->source);
 
     /*
      * What one source does not have, or does not give us, another may: the
-     * first one to ask has named the source.
+     * first one to ask has named the source.  And what one has sent is nothing
+     * to those who may not read it there.
      */
 
     if (rc != NGX_OK
         || (look.now.state == NGX_HTTP_ACR_FILL_FAILED
-            && look.now.error <= NGX_HTTP_ACR_FILL_E_LIMITED
-            && look.now.source != ngx_http_acr_fill_source(&follow->source)))
+            && look.now.error != NGX_HTTP_ACR_FILL_E_DISK
+            && look.now.source != source))
     {
         ngx_http_acr_fill_leave(&follow->follower);
         ngx_http_acr_follow_join(r, follow);
+        return;
+    }
+
+    if (!follow->source.has && look.now.source != source
+        && (look.now.state == NGX_HTTP_ACR_FILL_WHOLE
+            || look.now.state == NGX_HTTP_ACR_FILL_RUNNING))
+    {
+        ngx_http_acr_fill_leave(&follow->follower);
+        follow->ask(r);
         return;
     }
 
@@ -147,16 +167,20 @@ ngx_http_acr_follow_check(ngx_http_request_t *r, ngx_http_acr_follow_t *follow)
     }
 
     if (look.now.size > 0
-        && ngx_http_acr_direct(r, &follow->source, look.now.size,
-                               look.now.mark, ngx_http_acr_follow_near, follow)
-           == NGX_OK)
+        && (follow->source.has || look.now.source == source))
     {
-        return;
-    }
+        if (ngx_http_acr_direct(r, &follow->source, look.now.size,
+                                look.now.mark, ngx_http_acr_follow_near,
+                                follow)
+            == NGX_OK)
+        {
+            return;
+        }
 
-    if (look.now.size > 0 && look.fd != NGX_INVALID_FILE) {
-        ngx_http_acr_follow_send(r, follow, &look);
-        return;
+        if (look.fd != NGX_INVALID_FILE) {
+            ngx_http_acr_follow_send(r, follow, &look);
+            return;
+        }
     }
 
     /* what has no bytes, or an unknown number of them, is sent when it is

@@ -309,6 +309,7 @@ ngx_http_acr_remote_headed(ngx_http_acr_fetch_t *fetch)
 
     ngx_http_acr_remote_told(request);
 
+    request->status = fetch->status;
     request->result = ngx_http_acr_remote_result(fetch);
 
     if (request->result == NGX_HTTP_ACR_REMOTE_LIMITED) {
@@ -318,8 +319,6 @@ ngx_http_acr_remote_headed(ngx_http_acr_fetch_t *fetch)
     if (request->result != NGX_HTTP_ACR_REMOTE_OK || request->piece == NULL) {
         return NGX_DECLINED;
     }
-
-    request->status = fetch->status;
 
     return request->head
            ? ngx_http_acr_remote_owner(request, request->head(request))
@@ -399,17 +398,18 @@ ngx_http_acr_remote_answered(ngx_http_acr_remote_request_t *request)
 
     fetch = &request->fetch;
 
-    request->status = fetch->status;
     request->answer = fetch->answer;
 
-    if (fetch->status == 0) {
+    /* an error that was too long is an answer all the same */
 
-        /* what was too long is an answer all the same, if it was an error */
+    if (fetch->status || !fetch->large
+        || request->result == NGX_HTTP_ACR_REMOTE_OK)
+    {
+        request->status = fetch->status;
+    }
 
-        if (!fetch->large || request->result == NGX_HTTP_ACR_REMOTE_OK) {
-            request->result = NGX_HTTP_ACR_REMOTE_FAILED;
-        }
-
+    if (request->status == 0) {
+        request->result = NGX_HTTP_ACR_REMOTE_FAILED;
         ngx_http_acr_remote_error(request, "%V", &fetch->error);
 
     } else if (request->result == NGX_HTTP_ACR_REMOTE_OK
@@ -422,7 +422,7 @@ ngx_http_acr_remote_answered(ngx_http_acr_remote_request_t *request)
     } else if (request->result != NGX_HTTP_ACR_REMOTE_OK
                && request->error.len == 0)
     {
-        ngx_http_acr_remote_error(request, "it answers %ui%s", fetch->status,
+        ngx_http_acr_remote_error(request, "it answers %ui%s", request->status,
                                   fetch->elsewhere ? ", where it redirects to"
                                                    : "");
     }
@@ -439,6 +439,7 @@ ngx_http_acr_remote_fail(ngx_http_acr_remote_request_t *request,
     va_list   args;
 
     request->result = result;
+    request->status = 0;
     request->error.data = request->text;
 
     va_start(args, fmt);

@@ -11,6 +11,8 @@ static char *ngx_http_acr_rule_valid(ngx_conf_t *cf, ngx_str_t *value,
     ngx_http_acr_rule_t *rule);
 static ngx_uint_t ngx_http_acr_rule_better(ngx_http_acr_rule_t *rule,
     ngx_http_acr_rule_t *found);
+static ngx_uint_t ngx_http_acr_rule_named(ngx_array_t *rules, ngx_str_t *host,
+    ngx_str_t *name);
 static acr_text_t ngx_http_acr_rule_text(ngx_str_t *s);
 
 
@@ -193,6 +195,11 @@ ngx_http_acr_rule_target(ngx_array_t *rules, ngx_str_t *host, ngx_str_t *name,
         return NGX_DECLINED;
     }
 
+    if (ngx_http_acr_rule_named(rules, host, name)) {
+        *repository = *name;
+        return NGX_OK;
+    }
+
     found = NULL;
     rule = rules->elts;
 
@@ -215,6 +222,35 @@ ngx_http_acr_rule_target(ngx_array_t *rules, ngx_str_t *host, ngx_str_t *name,
     }
 
     return found ? NGX_OK : NGX_DECLINED;
+}
+
+
+/*
+ * 1 if it is the name here: it begins with the host, and is filled from there.
+ * Clients that have such a path to a mirror ("override_path" of containerd) say
+ * what host it is as well.
+ */
+
+static ngx_uint_t
+ngx_http_acr_rule_named(ngx_array_t *rules, ngx_str_t *host, ngx_str_t *name)
+{
+    u_char                buf[ACR_NAME_MAX];
+    ngx_str_t             source;
+    ngx_http_acr_rule_t  *rule;
+
+    if (host->len == 0
+        || name->len <= host->len
+        || name->data[host->len] != '/'
+        || ngx_memcmp(name->data, host->data, host->len) != 0)
+    {
+        return 0;
+    }
+
+    rule = ngx_http_acr_rule_find(rules, name, &source, buf);
+
+    return rule
+           && rule->rule.host.len == host->len
+           && ngx_memcmp(rule->rule.host.data, host->data, host->len) == 0;
 }
 
 

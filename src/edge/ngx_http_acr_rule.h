@@ -6,8 +6,8 @@
 #ifndef NGX_HTTP_ACR_RULE_H
 #define NGX_HTTP_ACR_RULE_H
 
-#include "../oci/acr_rule.h"
 #include "ngx_http_acr_remote.h"
+#include "../oci/acr_rule.h"
 
 
 #define NGX_HTTP_ACR_RULES_MAX  1000
@@ -35,8 +35,8 @@ char *ngx_http_acr_set_cache_rule(ngx_conf_t *cf, ngx_command_t *cmd,
 ngx_http_acr_rule_t *ngx_http_acr_rule_find(ngx_array_t *rules,
     ngx_str_t *repository, ngx_str_t *source, u_char *buf);
 
-/* the name here of a repository that a client knows by its name at a host;
-   NGX_DECLINED: there is none */
+/* the name here of a repository that a client knows by its name at a host, or
+   by one here that begins with that host; NGX_DECLINED: there is none */
 ngx_int_t ngx_http_acr_rule_target(ngx_array_t *rules, ngx_str_t *host,
     ngx_str_t *name, ngx_str_t *repository, u_char *buf);
 

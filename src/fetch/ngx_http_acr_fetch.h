@@ -35,7 +35,7 @@
  * may have been made for somebody else.  A server may close one just then, and
  * libcurl sends the request again; so only GET and HEAD are sent over one of
  * before.  http through a proxy has a new one each time.  At most 16 are kept.
- * One that nobody has used for 60 s is used no more, and closed when the next
+ * One that nobody has used for 20 s is used no more, and closed when the next
  * request begins; all are closed when there was no request for so long.
  *
  * An answer is collected, up to a number of bytes, or given to its owner piece

@@ -26,7 +26,7 @@
 #define NGX_HTTP_ACR_FETCH_ADDRESSES  16
 #define NGX_HTTP_ACR_FETCH_LOOKUPS    4   /* at a time: of the threads that
                                              also sync and unlink */
-#define NGX_HTTP_ACR_FETCH_KEPT       60000 /* ms: a connection for others */
+#define NGX_HTTP_ACR_FETCH_KEPT       20000 /* ms: a connection for others */
 #define NGX_HTTP_ACR_FETCH_MOST       16    /* of them */
 
 

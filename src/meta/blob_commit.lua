@@ -1,8 +1,8 @@
 -- KEYS[1] prefix  ARGV state, repo, digest, size, uuid ("" none), owner, actor,
 -- from ("" or none: the caller has stored the content; a mount: the repository
 -- that has it)
--- Returns {"ok", seq} | {"lost"} | {"unknown"} | {"collecting", digest}
--- | {"locked"} | {"behind"} | {"state"}.
+-- Returns {"ok", seq, kinds} | {"lost"} | {"unknown"} | {"collecting", digest}
+-- | {"locked"} | {"behind"} | {"state"}.  kinds: plain_link's.
 -- A session that is gone is no error if the repository has the blob: that is
 -- a repeat of a commit whose answer was lost.  A mount whose source is gone by
 -- now, or may not be read, is unknown: its content may have been collected
@@ -58,4 +58,4 @@ end
 
 event(seq, 'blob_commit', repo, digest, '', ARGV[7])
 publish(seq, 'blob_commit', repo, digest)
-return {'ok', seq}
+return {'ok', seq, plain_link(repo, digest)}

@@ -8,10 +8,11 @@ if unsure(repo) then
 end
 
 local size = redis.call('HGET', P .. 'blobs:' .. repo, digest)
-if not size or is_broken(digest) then
+local odd = size and is_odd(repo)
+if not size or odd and is_broken(digest) then
     return {is_unread(repo) and 'behind' or 'miss', STATE}
 end
-if is_off(repo, '', 'r') then
+if odd and is_off(repo, '', 'r') then
     return {'locked', STATE}
 end
 if ARGV[3] == '1' then

@@ -66,10 +66,18 @@ local function next_seq()
     return seq
 end
 
+-- An entry has its sequence as its id, so that a reader finds where to go on.
+-- That could not be only where somebody else has written to the log, or to the
+-- sequence: then any id will do that is a higher one.
 local function event(seq, action, repo, digest, tag, actor)
-    redis.call('XADD', P .. 'events', 'MAXLEN', '~', '100000', '*',
-               'seq', seq, 'action', action, 'repository', repo,
-               'digest', digest, 'tag', tag, 'actor', actor)
+    local function add(call, id)
+        return call('XADD', P .. 'events', 'MAXLEN', '~', '100000', id,
+                    'seq', seq, 'action', action, 'repository', repo,
+                    'digest', digest, 'tag', tag, 'actor', actor)
+    end
+    if type(add(redis.pcall, seq .. '-0')) == 'table' then
+        add(redis.call, '*')
+    end
 end
 
 local function publish(seq, action, repo, what)
@@ -165,6 +173,12 @@ end
 local function is_off(repo, name, letters)
     return has_off(redis.call('HGET', P .. 'attributes:' .. repo, name),
                    letters)
+end
+
+-- May something of the repository be broken, or have attributes?  Mostly not,
+-- and then this is all that a lookup has to ask about both.
+local function is_odd(repo)
+    return redis.call('EXISTS', P .. 'broken', P .. 'attributes:' .. repo) > 0
 end
 
 -- Sets them, and what hangs on them: who is locked, and which tags hold a
@@ -276,6 +290,18 @@ local function link(repo, name)
     end
     return (is_blob(repo, name) and 'b' or '')
            .. (is_manifest(repo, name) and 'm' or '')
+end
+
+-- For the disk step of a change of a digest and, perhaps, of tags of it: the
+-- kinds of the digest.  "" if that does not tell all, since something of the
+-- repository has attributes, or the repository itself is pending.
+local function plain_link(repo, digest)
+    if redis.call('EXISTS', P .. 'attributes:' .. repo) == 1
+       or redis.call('ZSCORE', P .. 'pending', repo .. ':')
+    then
+        return ''
+    end
+    return link(repo, digest)
 end
 
 -- A name's member of pending.
@@ -699,6 +725,14 @@ local function due_members(key, age, n)
                       bounded(n, 0, LIMIT))
 end
 
+-- A history of events begins: of what was before, a reader may have missed
+-- something that this Redis cannot tell.
+local function begin()
+    local seq = next_seq()
+    event(seq, 'begin', '', '', '', '')
+    publish(seq, 'begin', '', '')
+end
+
 -- This Redis is behind from now on: nothing that it has counts before it is
 -- rebuilt.  What is under way by it is not under way any more.
 local function fall_behind(run_id, epoch)
@@ -708,6 +742,7 @@ local function fall_behind(run_id, epoch)
                P .. 'work:rebuild')
     STATE = run_id .. ':' .. epoch .. ':' .. generation() .. ':behind'
     redis.call('SET', P .. 'state', STATE)
+    begin()
 end
 
 -- The rebuild of a repository belongs to who has its token.

@@ -68,5 +68,8 @@ else
     redis.call('UNLINK', P .. 'rebuilding', P .. 'work:rebuild')
     STATE = run_id .. ':' .. epoch .. rest
     redis.call('SET', P .. 'state', STATE)
+    if not old_run then
+        begin()
+    end
 end
 return answer(why)

@@ -11,15 +11,19 @@ if ARGV[3] == 'tag' then
 end
 
 local value = digest and redis.call('HGET', P .. 'manifests:' .. repo, digest)
-if not value or is_broken(digest) then
+local odd = value and is_odd(repo)
+if not value or odd and is_broken(digest) then
     return {is_unread(repo) and 'behind' or 'miss', STATE}
 end
 
-if redis.call('EXISTS', P .. 'attributes:' .. repo) == 1
-   and (is_off(repo, '', 'r') or is_off(repo, name, 'r')
-        or is_off(repo, digest, 'r'))
-then
-    return {'locked', STATE}
+if odd then
+    local values = redis.call('HMGET', P .. 'attributes:' .. repo, '', name,
+                              digest)
+    if has_off(values[1], 'r') or has_off(values[2], 'r')
+       or has_off(values[3], 'r')
+    then
+        return {'locked', STATE}
+    end
 end
 
 local size, media = string.match(value, '^(%d+) (.*)$')

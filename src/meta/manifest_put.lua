@@ -3,8 +3,9 @@
 -- descriptor ("" without subject), conditions, actor, ntags, tag...,
 -- nrefs, then for each reference its kind (b, m, o, n) and digest; which of
 -- them must be there is missing_ref's
--- Returns {"ok", seq} | {"missing", digest} | {"collecting", digest}
--- | {"changed"} | {"locked"} | {"behind"} | {"state"}.
+-- Returns {"ok", seq, kinds} | {"missing", digest} | {"collecting", digest}
+-- | {"changed"} | {"locked"} | {"behind"} | {"state"}.  kinds: plain_link's of
+-- the digest.
 if refused() then
     return {'state'}
 end
@@ -81,4 +82,4 @@ publish(seq, 'manifest_put', repo, digest)
 for _, tag in ipairs(tags) do
     publish(seq, 'manifest_put', repo, tag)
 end
-return {'ok', seq}
+return {'ok', seq, plain_link(repo, digest)}

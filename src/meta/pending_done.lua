@@ -1,18 +1,26 @@
--- KEYS[1] prefix  ARGV state, repo, name (a tag, a digest, or ""), what its
--- links on disk say now (the digest, the kinds, "", as link_now), and its
--- attributes there
--- Returns {"ok"} | {"changed"} | {"behind"} | {"state"}.
+-- KEYS[1] prefix  ARGV state, repo, then of each name (a tag, a digest, or ""):
+-- the name, what its links on disk say now (the digest, the kinds, "", as
+-- link_now), and its attributes there
+-- Returns {"ok"} | {"changed"} (one of them is something else by now; the
+-- others are done) | {"behind"} | {"state"}.
 if refused() then
     return {'state'}
 end
 
-local repo, name = ARGV[2], ARGV[3]
+local repo = ARGV[2]
 if unsure(repo) then
     return {'behind'}
 end
-if link(repo, name) ~= ARGV[4] or attributes(repo, name) ~= (ARGV[5] or '')
-then
-    return {'changed'}
+
+local answer = 'ok'
+for i = 3, #ARGV, 3 do
+    local name = ARGV[i]
+    if link(repo, name) == ARGV[i + 1]
+       and attributes(repo, name) == (ARGV[i + 2] or '')
+    then
+        redis.call('ZREM', P .. 'pending', member(repo, name))
+    else
+        answer = 'changed'
+    end
 end
-redis.call('ZREM', P .. 'pending', member(repo, name))
-return {'ok'}
+return {answer}

@@ -19,4 +19,7 @@ end
 STATE = string.sub(STATE, 1, -8)
 redis.call('SET', P .. 'state', STATE)
 redis.call('UNLINK', P .. 'current')
+
+-- What the rebuild has found is no event.
+begin()
 return {'ok', STATE}

@@ -62,6 +62,11 @@ acr_path_parse_acr(acr_path_t *path, acr_text_t *rest)
         return;
     }
 
+    if (acr_path_is(rest, "_events")) {
+        path->resource = ACR_PATH_ACR_EVENTS;
+        return;
+    }
+
     name = *rest;
 
     if (!acr_path_last(&name, &last)) {

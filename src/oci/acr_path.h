@@ -29,6 +29,7 @@ typedef enum {
     /* from here on ACR's API */
 
     ACR_PATH_ACR_CATALOG,      /* /acr/v1/_catalog */
+    ACR_PATH_ACR_EVENTS,       /* /acr/v1/_events, of ours */
     ACR_PATH_ACR_REPOSITORY,   /* /acr/v1/<name> */
     ACR_PATH_ACR_TAGS,         /* /acr/v1/<name>/_tags */
     ACR_PATH_ACR_TAG,          /* /acr/v1/<name>/_tags/<tag> */

@@ -22,6 +22,25 @@ static const acr_scope_action_t  acr_scope_actions[] = {
 };
 
 
+/* with all actions that there are of a name: "*" is any of them */
+
+typedef struct {
+    const char  *name;
+    const char  *action;
+    const char  *scope;
+    unsigned     bit;
+} acr_scope_registry_t;
+
+
+static const acr_scope_registry_t  acr_scope_registries[] = {
+    { "catalog", "*", "registry:catalog:*", ACR_MAY_CATALOG },
+    { "events", "read", "registry:events:read", ACR_MAY_EVENTS },
+    { NULL, NULL, NULL, 0 }
+};
+
+#define ACR_RIGHT_EVENTS  "registry/events/read"
+
+
 static void
 acr_scope_clear(acr_text_t *text)
 {
@@ -99,38 +118,84 @@ acr_scope_type(acr_text_t *type)
 }
 
 
-static unsigned
-acr_scope_may(const unsigned char *p, size_t n, unsigned star)
+/* takes the next one off a list of actions; 0: there is none */
+
+static int
+acr_scope_next_action(acr_text_t *actions, acr_text_t *action)
 {
-    size_t                     len;
+    size_t  n;
+
+    if (actions->data == NULL) {
+        return 0;
+    }
+
+    for (n = 0; n < actions->len && actions->data[n] != ','; n++) {
+        /* void */
+    }
+
+    action->data = actions->data;
+    action->len = n;
+
+    if (n == actions->len) {
+        acr_scope_clear(actions);
+        return 1;
+    }
+
+    actions->data += n + 1;
+    actions->len -= n + 1;
+
+    return 1;
+}
+
+
+static unsigned
+acr_scope_may(acr_text_t actions)
+{
     unsigned                   may;
+    acr_text_t                 text;
     const acr_scope_action_t  *action;
 
     may = 0;
 
-    for ( ;; ) {
+    while (acr_scope_next_action(&actions, &text)) {
 
-        for (len = 0; len < n && p[len] != ','; len++) {
-            /* void */
-        }
-
-        if (acr_scope_is(p, len, "*")) {
-            may |= star;
+        if (acr_scope_is(text.data, text.len, "*")) {
+            may |= ACR_MAY_ALL;
         }
 
         for (action = acr_scope_actions; action->name; action++) {
-            if (acr_scope_is(p, len, action->name)) {
+            if (acr_scope_is(text.data, text.len, action->name)) {
                 may |= action->bit;
             }
         }
-
-        if (len == n) {
-            return may;
-        }
-
-        p += len + 1;
-        n -= len + 1;
     }
+
+    return may;
+}
+
+
+static unsigned
+acr_scope_may_registry(const acr_text_t *name, acr_text_t actions)
+{
+    acr_text_t                   text;
+    const acr_scope_registry_t  *registry;
+
+    for (registry = acr_scope_registries; registry->name; registry++) {
+        if (acr_scope_is(name->data, name->len, registry->name)) {
+            break;
+        }
+    }
+
+    while (acr_scope_next_action(&actions, &text)) {
+        if (registry->name
+            && (acr_scope_is(text.data, text.len, "*")
+                || acr_scope_is(text.data, text.len, registry->action)))
+        {
+            return registry->bit;
+        }
+    }
+
+    return 0;
 }
 
 
@@ -207,17 +272,13 @@ acr_scope_next(acr_text_t *text, acr_scope_t *scope)
         }
 
         scope->name = name;
-        scope->may = acr_scope_may(actions.data, actions.len, ACR_MAY_ALL);
+        scope->may = acr_scope_may(actions);
 
         return ACR_OK;
     }
 
-    if (acr_scope_is(type.data, type.len, "registry")
-        && acr_scope_is(name.data, name.len, "catalog"))
-    {
-        scope->may = ACR_MAY_CATALOG
-                     & acr_scope_may(actions.data, actions.len,
-                                     ACR_MAY_CATALOG);
+    if (acr_scope_is(type.data, type.len, "registry")) {
+        scope->may = acr_scope_may_registry(&name, actions);
     }
 
     return ACR_OK;
@@ -236,13 +297,15 @@ acr_scope_copy(unsigned char *b, const void *p, size_t n)
 size_t
 acr_scope_print(unsigned char *buf, const acr_scope_t *scope)
 {
-    unsigned char             *b;
-    const acr_scope_action_t  *action;
+    unsigned char               *b;
+    const acr_scope_action_t    *action;
+    const acr_scope_registry_t  *registry;
 
-    if (scope->may & ACR_MAY_CATALOG) {
-        b = acr_scope_copy(buf, "registry:catalog:*",
-                           sizeof("registry:catalog:*") - 1);
-        return (size_t) (b - buf);
+    for (registry = acr_scope_registries; registry->name; registry++) {
+        if (scope->may & registry->bit) {
+            b = acr_scope_copy(buf, registry->scope, strlen(registry->scope));
+            return (size_t) (b - buf);
+        }
     }
 
     if (scope->name.len == 0 || scope->name.len > ACR_NAME_MAX) {
@@ -278,6 +341,22 @@ acr_scope_action(unsigned bit)
     for (action = acr_scope_actions; action->name; action++) {
         if (action->bit == bit) {
             return action->name;
+        }
+    }
+
+    return NULL;
+}
+
+
+const char *
+acr_scope_registry(unsigned bit, const char **action)
+{
+    const acr_scope_registry_t  *registry;
+
+    for (registry = acr_scope_registries; registry->name; registry++) {
+        if (registry->bit == bit) {
+            *action = registry->action;
+            return registry->name;
         }
     }
 
@@ -339,6 +418,14 @@ acr_right_parse(const unsigned char *p, size_t n, acr_text_t *pattern,
 
     acr_scope_clear(pattern);
     *bit = 0;
+
+    if (acr_scope_is(p, n, ACR_RIGHT_EVENTS)) {
+        pattern->data = (const unsigned char *) "*";
+        pattern->len = 1;
+        *bit = ACR_MAY_EVENTS;
+
+        return ACR_OK;
+    }
 
     len = sizeof("repositories/") - 1;
 

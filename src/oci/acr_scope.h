@@ -5,9 +5,10 @@
  * Docker token authentication, "Requesting a token": a scope is
  * "<type>:<name>:<action>,<action>...", and several are separated by spaces.
  * ACR adds the actions "metadata_read", "metadata_write" and "delete", and the
- * type "registry" with the name "catalog".  Names of repositories in what an
- * operator grants may be patterns: a star alone is all of them, a name, a slash
- * and a star are those below that name; nothing else may have a star.
+ * type "registry" with the name "catalog"; the name "events" is ours.  Names of
+ * repositories in what an operator grants may be patterns: a star alone is all
+ * of them, a name, a slash and a star are those below that name; nothing else
+ * may have a star.
  */
 
 #ifndef ACR_SCOPE_H
@@ -23,8 +24,13 @@
 #define ACR_MAY_METADATA_WRITE  0x10   /* metadata_write: metadata/write */
 #define ACR_MAY_ALL             0x1f   /* "*" */
 
-/* what may be done with the registry: scope "registry:catalog:*" */
+/* what may be done with the registry: scopes "registry:catalog:*" and
+   "registry:events:read" */
 #define ACR_MAY_CATALOG         0x20
+#define ACR_MAY_EVENTS          0x40   /* registry/events/read */
+#define ACR_MAY_REGISTRY        0x60
+
+#define ACR_MAY_LAST            ACR_MAY_EVENTS
 
 /* longest list of actions, in bytes, of a scope that is asked for */
 #define ACR_SCOPE_ACTIONS_MAX   128
@@ -34,7 +40,7 @@
 
 typedef struct {
     acr_text_t   name;         /* of the repository, a valid one or "*" alone;
-                                  empty (NULL, 0) for the catalog, for a type
+                                  empty (NULL, 0) for the registry, for a type
                                   that is not known, and after an error */
     unsigned     may;          /* ACR_MAY_*; 0: none of the actions is known */
 } acr_scope_t;
@@ -49,8 +55,9 @@ typedef struct {
  * is passed over.  Actions that are not known, and empty ones, count as nothing
  * (narrowing, not failing), and so does a type that is not known, whatever its
  * name: may is 0 and the name is empty.  The same holds for a "registry" that
- * is not "catalog"; of "registry:catalog" the only action is "*", with any
- * other may is 0.  The actions may be empty: "repository:app:".
+ * is not "catalog" or "events"; of "registry:catalog" the only action is "*",
+ * of "registry:events" it is "read" (or "*", all of them), with any other may
+ * is 0.  The actions may be empty: "repository:app:".
  *
  * ACR_OK; ACR_DONE: there is no further one; ACR_INVALID: this one is
  * malformed, and *text is behind it: it has less than two colons, its type is
@@ -63,16 +70,20 @@ int acr_scope_next(acr_text_t *text, acr_scope_t *scope);
 
 /*
  * Writes the scope as clients and challenges have it: the actions in the order
- * pull, push, delete, metadata_read, metadata_write; if may has
- * ACR_MAY_CATALOG, "registry:catalog:*" instead.  Returns the length, 0 if
- * there is nothing to write: the name is empty, or too long to be one.  buf has
- * room for ACR_SCOPE_MAX bytes.
+ * pull, push, delete, metadata_read, metadata_write; if may has one of
+ * ACR_MAY_REGISTRY, the scope of that instead.  Returns the length, 0 if there
+ * is nothing to write: the name is empty, or too long to be one.  buf has room
+ * for ACR_SCOPE_MAX bytes.
  */
 size_t acr_scope_print(unsigned char *buf, const acr_scope_t *scope);
 
 /* the name of a single action bit in a scope ("pull"), or NULL: it is not one
    bit, or no action of a repository, as ACR_MAY_CATALOG */
 const char *acr_scope_action(unsigned bit);
+
+/* of a single bit of ACR_MAY_REGISTRY the name in a scope ("catalog") and, in
+   *action, that of its action ("*"); NULL: it is none */
+const char *acr_scope_registry(unsigned bit, const char **action);
 
 /* 1 if the text is a repository name or such a pattern, at most as long */
 int acr_pattern_valid(const unsigned char *p, size_t n);
@@ -89,7 +100,8 @@ int acr_pattern_match(const acr_text_t *pattern, const acr_text_t *repository);
  * on (content/read, content/write, content/delete, metadata/read,
  * metadata/write), or "<pattern>/content/read" without the prefix.  What begins
  * with "repositories/" has the prefix: a repository of such a name needs it
- * twice.  Sets *pattern (into the text) and *bit.  ACR_OK or ACR_INVALID, when
+ * twice.  Sets *pattern (into the text) and *bit.  "registry/events/read" is a
+ * right as well, of the pattern "*" (static).  ACR_OK or ACR_INVALID, when
  * *pattern is empty and *bit is 0.
  */
 int acr_right_parse(const unsigned char *p, size_t n, acr_text_t *pattern,

@@ -283,7 +283,24 @@ void ngx_http_acr_store_tag_abandon(ngx_http_acr_store_t *store,
 ngx_int_t ngx_http_acr_store_lock(ngx_http_acr_store_t *store,
     ngx_str_t *repository, ngx_str_t *name, int *fd, ngx_log_t *log);
 
-/* the same, but waits up to ten seconds, then EBUSY */
+/*
+ * The same of up to NGX_HTTP_ACR_STORE_NAMES names of the repository: all of
+ * their locks, or none.  Of names that share a file it is locked once.
+ */
+
+#define NGX_HTTP_ACR_STORE_NAMES  8
+
+typedef struct {
+    ngx_uint_t   n;                    /* descriptors */
+    int          fd[NGX_HTTP_ACR_STORE_NAMES];
+} ngx_http_acr_store_locks_t;
+
+ngx_int_t ngx_http_acr_store_lock_names(ngx_http_acr_store_t *store,
+    ngx_str_t *repository, ngx_str_t *names, ngx_uint_t n,
+    ngx_http_acr_store_locks_t *locks, ngx_log_t *log);
+
+/* the same as ngx_http_acr_store_lock(), but waits up to ten seconds, then
+   EBUSY */
 ngx_int_t ngx_http_acr_store_lock_wait(ngx_http_acr_store_t *store,
     ngx_str_t *repository, ngx_str_t *name, int *fd, ngx_log_t *log);
 
@@ -301,6 +318,10 @@ ngx_int_t ngx_http_acr_store_lock_blob(ngx_http_acr_store_t *store,
 
 /* gives a lock back: closes *fd, unless it is -1, and makes it -1 */
 void ngx_http_acr_store_unlock(int *fd, ngx_log_t *log);
+
+/* gives back all of them, if there are any; n is 0 then */
+void ngx_http_acr_store_unlock_names(ngx_http_acr_store_locks_t *locks,
+    ngx_log_t *log);
 
 /*
  * With the tag's lock held.  digest: current/link becomes it, durably (by
@@ -476,6 +497,28 @@ ngx_uint_t ngx_http_acr_store_stale(int fd);
  */
 ngx_int_t ngx_http_acr_store_collect(ngx_http_acr_store_t *store,
     acr_digest_t *digest, off_t *freed, ngx_log_t *log);
+
+
+/* --- a store that is a cache, of an edge node */
+
+/*
+ * The blob is used now.  What was used less than grain seconds ago is left
+ * alone.  NGX_DECLINED, without a log line: it is not there.
+ */
+ngx_int_t ngx_http_acr_store_use(ngx_http_acr_store_t *store,
+    acr_digest_t *digest, time_t grain, ngx_log_t *log);
+
+/*
+ * Removes the blob, unless it was used after this time (microseconds); who has
+ * it open can read on.  *freed is its size.  Without a log line: NGX_DECLINED:
+ * it was used, or is gone; NGX_AGAIN: somebody has its lock.
+ */
+ngx_int_t ngx_http_acr_store_evict(ngx_http_acr_store_t *store,
+    acr_digest_t *digest, int64_t used, off_t *freed, ngx_log_t *log);
+
+/* bytes that we may still take on the file system of the blobs */
+ngx_int_t ngx_http_acr_store_free(ngx_http_acr_store_t *store,
+    uint64_t *bytes, ngx_log_t *log);
 
 
 /* --- marks: acr/nodes/<node> */

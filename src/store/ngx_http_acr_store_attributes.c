@@ -215,8 +215,7 @@ ngx_http_acr_store_created(ngx_http_acr_store_t *store, ngx_str_t *repository)
             continue;
         }
 
-        time = (int64_t) st.st_mtim.tv_sec * 1000000
-               + st.st_mtim.tv_nsec / 1000;
+        time = ngx_http_acr_store_mtime(&st);
 
         if (created == 0 || time < created) {
             created = time;

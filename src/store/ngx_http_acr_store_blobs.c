@@ -17,6 +17,7 @@ struct ngx_http_acr_store_blobs_s {
     DIR                         *dir;
     size_t                       len;      /* of its path */
     ngx_uint_t                   warned;
+    int64_t                      used;     /* the last one */
     ngx_http_acr_store_path_t    path;
 };
 
@@ -54,6 +55,7 @@ ngx_http_acr_store_blobs_open(ngx_http_acr_store_t *store, const char *after,
     blobs->alg = 0;
     blobs->first = 0;
     blobs->dir = NULL;
+    blobs->used = 0;
 
     if (after) {
         ngx_http_acr_store_blobs_seek(blobs, after);
@@ -109,6 +111,13 @@ ngx_http_acr_store_blobs_next(ngx_http_acr_store_blobs_t *blobs,
     }
 
     return NGX_DONE;
+}
+
+
+int64_t
+ngx_http_acr_store_blobs_used(ngx_http_acr_store_blobs_t *blobs)
+{
+    return blobs->used;
 }
 
 
@@ -202,6 +211,7 @@ ngx_http_acr_store_blobs_one(ngx_http_acr_store_blobs_t *blobs,
 
             if (S_ISREG(st.st_mode)) {
                 *size = st.st_size;
+                blobs->used = ngx_http_acr_store_mtime(&st);
                 return NGX_OK;
             }
 

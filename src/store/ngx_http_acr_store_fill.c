@@ -353,6 +353,10 @@ ngx_http_acr_store_fill_commit(ngx_http_acr_store_t *store,
                                             fill->fd);
     }
 
+    /* it may have been whole for long, when somebody died */
+
+    (void) futimens(fill->fd, NULL);
+
     rc = ngx_http_acr_store_sync(store, fill->fd, log);
 
     if (rc != NGX_OK) {

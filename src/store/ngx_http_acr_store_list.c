@@ -25,7 +25,6 @@ static ngx_int_t ngx_http_acr_store_list_name(ngx_http_acr_store_list_t *list,
     ngx_http_acr_store_entry_t *entry, const char *name, ngx_str_t *lock);
 static ngx_int_t ngx_http_acr_store_list_read(ngx_http_acr_store_list_t *list,
     ngx_http_acr_store_entry_t *entry, ngx_str_t *name, ngx_log_t *log);
-static int64_t ngx_http_acr_store_list_time(struct stat *st);
 static void ngx_http_acr_store_list_created(ngx_http_acr_store_list_t *list,
     ngx_http_acr_store_entry_t *entry);
 
@@ -277,7 +276,7 @@ ngx_http_acr_store_list_read(ngx_http_acr_store_list_t *list,
 
     if (rc == NGX_OK) {
         entry->digest = digest;
-        entry->mtime = ngx_http_acr_store_list_time(&st);
+        entry->mtime = ngx_http_acr_store_mtime(&st);
         entry->created = entry->mtime;
 
         if (list->kind == NGX_HTTP_ACR_TAG) {
@@ -286,14 +285,6 @@ ngx_http_acr_store_list_read(ngx_http_acr_store_list_t *list,
     }
 
     return rc;
-}
-
-
-static int64_t
-ngx_http_acr_store_list_time(struct stat *st)
-{
-    return (int64_t) st->st_mtim.tv_sec * 1000000
-           + st->st_mtim.tv_nsec / 1000;
 }
 
 
@@ -311,6 +302,6 @@ ngx_http_acr_store_list_created(ngx_http_acr_store_list_t *list,
 
     if (stat(list->path.data, &st) == 0) {
         entry->created = ngx_min(entry->mtime,
-                                 ngx_http_acr_store_list_time(&st));
+                                 ngx_http_acr_store_mtime(&st));
     }
 }

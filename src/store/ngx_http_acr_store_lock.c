@@ -22,6 +22,8 @@ static ngx_int_t ngx_http_acr_store_lock_open(ngx_http_acr_store_t *store,
     int *fd, ngx_log_t *log);
 static ngx_int_t ngx_http_acr_store_lock_try(
     ngx_http_acr_store_path_t *path, int fd, ngx_log_t *log);
+static ngx_uint_t ngx_http_acr_store_lock_number(ngx_str_t *scope,
+    ngx_str_t *name);
 static uint32_t ngx_http_acr_store_lock_hash(uint32_t hash, ngx_str_t *s);
 
 
@@ -49,6 +51,40 @@ ngx_http_acr_store_lock(ngx_http_acr_store_t *store, ngx_str_t *repository,
     }
 
     return rc;
+}
+
+
+ngx_int_t
+ngx_http_acr_store_lock_names(ngx_http_acr_store_t *store,
+    ngx_str_t *repository, ngx_str_t *names, ngx_uint_t n,
+    ngx_http_acr_store_locks_t *locks, ngx_log_t *log)
+{
+    ngx_int_t   rc;
+    ngx_uint_t  i, k, numbers[NGX_HTTP_ACR_STORE_NAMES];
+
+    locks->n = 0;
+
+    for (i = 0; i < n; i++) {
+        numbers[i] = ngx_http_acr_store_lock_number(repository, &names[i]);
+
+        for (k = 0; numbers[k] != numbers[i]; k++) { /* void */ }
+
+        if (k < i) {
+            continue;
+        }
+
+        rc = ngx_http_acr_store_lock(store, repository, &names[i],
+                                     &locks->fd[locks->n], log);
+
+        if (rc != NGX_OK) {
+            ngx_http_acr_store_unlock_names(locks, log);
+            return rc;
+        }
+
+        locks->n++;
+    }
+
+    return NGX_OK;
 }
 
 
@@ -91,6 +127,16 @@ ngx_http_acr_store_unlock(int *fd, ngx_log_t *log)
     }
 
     *fd = -1;
+}
+
+
+void
+ngx_http_acr_store_unlock_names(ngx_http_acr_store_locks_t *locks,
+    ngx_log_t *log)
+{
+    while (locks->n) {
+        ngx_http_acr_store_unlock(&locks->fd[--locks->n], log);
+    }
 }
 
 
@@ -140,21 +186,16 @@ static ngx_int_t
 ngx_http_acr_store_lock_open(ngx_http_acr_store_t *store, ngx_str_t *scope,
     ngx_str_t *name, ngx_http_acr_store_path_t *path, int *fd, ngx_log_t *log)
 {
-    char              file[4];
-    uint32_t          hash;
-    static ngx_str_t  space = ngx_string(" ");
-    static u_char     hex[] = "0123456789abcdef";
+    char           file[4];
+    ngx_uint_t     number;
+    static u_char  hex[] = "0123456789abcdef";
 
-    hash = ngx_http_acr_store_lock_hash(2166136261u, scope);
-    hash = ngx_http_acr_store_lock_hash(hash, &space);
-    hash = ngx_http_acr_store_lock_hash(hash, name);
-
-    hash = (hash ^ (hash >> 16)) % NGX_HTTP_ACR_STORE_LOCKS;
+    number = ngx_http_acr_store_lock_number(scope, name);
 
     file[0] = '/';
-    file[1] = hex[hash >> 8];
-    file[2] = hex[hash >> 4 & 0x0f];
-    file[3] = hex[hash & 0x0f];
+    file[1] = hex[number >> 8];
+    file[2] = hex[number >> 4 & 0x0f];
+    file[3] = hex[number & 0x0f];
 
     ngx_http_acr_store_path_set(path, store, "/acr/locks");
     ngx_http_acr_store_path_add(path, file, sizeof(file));
@@ -191,7 +232,23 @@ ngx_http_acr_store_lock_try(ngx_http_acr_store_path_t *path, int fd,
 }
 
 
-/* FNV-1a: nodes of different versions have to agree on it */
+/* nodes of different versions have to agree on it */
+
+static ngx_uint_t
+ngx_http_acr_store_lock_number(ngx_str_t *scope, ngx_str_t *name)
+{
+    uint32_t          hash;
+    static ngx_str_t  space = ngx_string(" ");
+
+    hash = ngx_http_acr_store_lock_hash(2166136261u, scope);
+    hash = ngx_http_acr_store_lock_hash(hash, &space);
+    hash = ngx_http_acr_store_lock_hash(hash, name);
+
+    return (hash ^ (hash >> 16)) % NGX_HTTP_ACR_STORE_LOCKS;
+}
+
+
+/* FNV-1a */
 
 static uint32_t
 ngx_http_acr_store_lock_hash(uint32_t hash, ngx_str_t *s)

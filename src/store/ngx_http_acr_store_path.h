@@ -38,6 +38,10 @@
 
 #define ngx_http_acr_store_gone(err)     ((err) == ENOENT || (err) == ESTALE)
 
+/* of a struct stat, in microseconds */
+#define ngx_http_acr_store_mtime(st)                                          \
+    ((int64_t) (st)->st_mtim.tv_sec * 1000000 + (st)->st_mtim.tv_nsec / 1000)
+
 
 /* always zero-terminated; empty once something did not fit */
 

@@ -109,6 +109,10 @@ ngx_http_acr_store_blobs_t *ngx_http_acr_store_blobs_open(
 ngx_int_t ngx_http_acr_store_blobs_next(ngx_http_acr_store_blobs_t *blobs,
     acr_digest_t *digest, off_t *size, ngx_log_t *log);
 
+/* when the last one that came was used, or made: the mtime of its file, in
+   microseconds */
+int64_t ngx_http_acr_store_blobs_used(ngx_http_acr_store_blobs_t *blobs);
+
 /* the directory that it is in, "sha256/3f", zero-terminated in a buffer of
    NGX_HTTP_ACR_STORE_AT bytes */
 void ngx_http_acr_store_blobs_at(ngx_http_acr_store_blobs_t *blobs,

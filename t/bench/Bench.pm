@@ -28,10 +28,10 @@ use List::Util qw(max min shuffle sum0);
 use POSIX ();
 use Time::HiRes qw(time);
 
-our @EXPORT = qw(ours static docker others admin stop work_dir memory_dir
-                 write_file filler filled command
+our @EXPORT = qw(ours static docker mirror others admin stop
+                 work_dir memory_dir write_file filler filled command
                  $ROUNDS wanted rounds measure cpu redis_cpu memory load
-                 title row goal median);
+                 title row goal median ratio spread);
 
 our $ROUNDS = $ENV{BENCH_ROUNDS} || 3;
 
@@ -201,6 +201,17 @@ sub static {
 sub docker { return distribution('docker', 'docker-registry') }
 
 
+# mirror(URL): another one, which fills itself from there
+sub mirror {
+    my ($url) = @_;
+
+    return distribution('docker', 'docker-registry', <<"YML");
+proxy:
+  remoteurl: $url
+YML
+}
+
+
 # others(): the registries that ours is compared with: docker-registry, and what
 # the environment names programs of, which Debian does not have
 sub others {
@@ -219,7 +230,9 @@ sub others {
 
 
 sub distribution {
-    my ($name, $program) = @_;
+    my ($name, $program, $more) = @_;
+
+    $more = '' if !defined $more;
 
     my $home = home();
     my $reserve = {};
@@ -241,6 +254,7 @@ storage:
 http:
   addr: 127.0.0.1:$port
   relativeurls: true
+$more
 YML
 
     # version 3 would look for somebody who collects its traces
@@ -497,7 +511,7 @@ sub interval {
 }
 
 
-# round by round
+# ratio(RESULTS, KEY, RESULTS, KEY): round by round
 sub ratio {
     my ($a, $key_a, $b, $key_b) = @_;
 
@@ -505,10 +519,14 @@ sub ratio {
 }
 
 
+# spread(VALUES, DECIMALS): median and interval
 sub spread {
-    my ($values) = @_;
+    my ($values, $decimals) = @_;
 
-    return sprintf('%.2f (%.2f-%.2f)', median($values), interval($values));
+    $decimals = 2 if !defined $decimals;
+
+    return sprintf("%.${decimals}f (%.${decimals}f-%.${decimals}f)",
+                   median($values), interval($values));
 }
 
 

@@ -6,6 +6,10 @@
  * With a TARGET @FILE, which has one in each line, it asks for these, the n-th
  * of them 1/n times as often as the first (Zipf's law).
  *
+ * With 0 SECONDS each connection is made, asks once and ends.  Prints a line
+ * for each: the seconds until the first byte of the body and until the last
+ * one, or "failed" and why.  After ten minutes it gives up.
+ *
  * LOAD_AUTHORIZATION and LOAD_RANGE, if they are set, are sent as headers; with
  * LOAD_TLS it speaks TLS, and looks at no certificate.
  *
@@ -40,6 +44,9 @@
 typedef struct {
     int        fd;
     SSL       *ssl;                     /* or NULL */
+    double     began;
+    double     first;                   /* when a byte of the body came */
+    long long  got;                     /* of the body */
     size_t     len;                     /* of the head so far */
     long long  left;                    /* of the body; -1: in the head */
     char       head[HEAD + 1];
@@ -55,12 +62,13 @@ static void ask(connection_t *c);
 static int receive(connection_t *c);
 static int receive_some(connection_t *c);
 static ssize_t take(connection_t *c, void *buf, size_t size, int flags);
-static void parse(connection_t *c, char *body);
+static int parse(connection_t *c, char *body);
+static void told(connection_t *c, const char *why);
 
 
 static char            head[HEAD], discarded[DISCARD];
 static const char     *method;
-static int             head_only;
+static int             head_only, once, running;
 static SSL_CTX        *tls;
 static char          **targets;
 static double         *sums;           /* of 1/n up to each target */
@@ -85,6 +93,7 @@ main(int argc, char **argv)
 
     count = atoi(argv[4]);
     seconds = atof(argv[5]);
+    once = (seconds == 0);
     head_only = strcmp(argv[2], "HEAD") == 0;
 
     method = argv[2];
@@ -122,13 +131,24 @@ main(int argc, char **argv)
         die("epoll_create1");
     }
 
+    running = count;
+
+    if (once) {
+        alarm(600);
+    }
+
     for (i = 0; i < count; i++) {
+        connections[i].began = now();
         begin(&connections[i], atoi(argv[1]), ep);
+
+        if (once) {
+            ask(&connections[i]);
+        }
     }
 
     start = now();
 
-    for (i = 0; i < count; i++) {
+    for (i = 0; i < count && !once; i++) {
         ask(&connections[i]);
     }
 
@@ -140,14 +160,25 @@ main(int argc, char **argv)
         }
 
         for (i = 0; i < n; i++) {
-            if (receive(events[i].data.ptr)) {
+            if (!receive(events[i].data.ptr)) {
+                continue;
+            }
+
+            if (once) {
+                told(events[i].data.ptr, NULL);
+
+            } else {
                 ask(events[i].data.ptr);
             }
         }
 
         passed = now() - start;
 
-    } while (passed < seconds);
+    } while (once ? running > 0 : passed < seconds);
+
+    if (once) {
+        return 0;
+    }
 
     printf("%lld %lld %.6f\n", requests, bytes, passed);
 
@@ -351,11 +382,18 @@ receive_some(connection_t *c)
     }
 
     if (n <= 0) {
-        die("recv");
+
+        if (!once) {
+            die("recv");
+        }
+
+        told(c, "it was closed");
+        return 0;
     }
 
     if (c->left >= 0) {
         c->left -= n;
+        c->got += n;
         bytes += n;
 
     } else {
@@ -374,7 +412,13 @@ receive_some(connection_t *c)
             return 0;
         }
 
-        parse(c, body + 4);
+        if (!parse(c, body + 4)) {
+            return 0;
+        }
+    }
+
+    if (c->first == 0 && (c->got || c->left == 0)) {
+        c->first = now();
     }
 
     if (c->left == 0) {
@@ -406,11 +450,12 @@ take(connection_t *c, void *buf, size_t size, int flags)
 }
 
 
-static void
+/* 0: it was told of */
+
+static int
 parse(connection_t *c, char *body)
 {
     char       *p;
-    size_t      got;
     long long   length;
 
     length = -1;
@@ -425,6 +470,12 @@ parse(connection_t *c, char *body)
          && strncmp(c->head, "HTTP/1.1 206 ", 13) != 0)
         || length < 0)
     {
+        if (once) {
+            *strstr(c->head, "\r\n") = '\0';
+            told(c, c->head);
+            return 0;
+        }
+
         fprintf(stderr, "load: not a good answer:\n%.*s", (int) (body
                 - c->head), c->head);
         exit(1);
@@ -432,10 +483,29 @@ parse(connection_t *c, char *body)
 
     if (head_only) {
         c->left = 0;
-        return;
+        return 1;
     }
 
-    got = c->head + c->len - body;
-    c->left = length - (long long) got;
-    bytes += got;
+    c->got = c->head + c->len - body;
+    c->left = length - c->got;
+    bytes += c->got;
+
+    return 1;
+}
+
+
+/* what has become of the only request of a connection, which ends */
+
+static void
+told(connection_t *c, const char *why)
+{
+    if (why) {
+        printf("failed: %s\n", why);
+
+    } else {
+        printf("%.6f %.6f\n", c->first - c->began, now() - c->began);
+    }
+
+    close(c->fd);
+    running--;
 }

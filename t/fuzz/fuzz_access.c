@@ -59,8 +59,9 @@ decide(const acr_access_t *access, const acr_principal_t *who)
     }
 
     may = acr_access_registry(access, who, NOW);
-    check((may & ~(unsigned) ACR_MAY_CATALOG) == 0);
-    check(who->kind != ACR_PRINCIPAL_TOKEN || may == 0);
+    check((may & ~(unsigned) ACR_MAY_REGISTRY) == 0);
+    check(who->kind != ACR_PRINCIPAL_TOKEN || !(may & ACR_MAY_CATALOG));
+    check(may == 0 || acr_access_alive(access, who, NOW));
 
     if (who->kind == ACR_PRINCIPAL_ANONYMOUS) {
         repository = text_of("*");

@@ -117,7 +117,8 @@ scopes(const uint8_t *p, size_t n)
 
         } else {
             check(scope.name.data == NULL);
-            check(scope.may == 0 || scope.may == ACR_MAY_CATALOG);
+            check(scope.may == 0 || scope.may == ACR_MAY_CATALOG
+                  || scope.may == ACR_MAY_EVENTS);
         }
 
         round_trip(&scope);
@@ -139,6 +140,12 @@ right(const uint8_t *p, size_t n)
     }
 
     check(acr_pattern_valid(pattern.data, pattern.len));
+
+    if (bit == ACR_MAY_EVENTS) {
+        check(fuzz_same(p, n, "registry/events/read", 20));
+        return;
+    }
+
     check(acr_scope_action(bit) != NULL);
     check(pattern.data >= p && pattern.data + pattern.len < p + n);
 

@@ -200,6 +200,7 @@ test_hash(void)
 #define MR  ACR_MAY_METADATA_READ
 #define MW  ACR_MAY_METADATA_WRITE
 #define C   ACR_MAY_CATALOG
+#define E   ACR_MAY_EVENTS
 
 
 typedef struct {
@@ -212,15 +213,16 @@ static const role_t  roles[] = {
     { "AcrPush", P|W|MR|C },
     { "AcrDelete", D },
     { "Reader", P|MR|C },
-    { "Contributor", P|W|D|MR|MW|C },
-    { "Owner", P|W|D|MR|MW|C },
+    { "Contributor", P|W|D|MR|MW|C|E },
+    { "Owner", P|W|D|MR|MW|C|E },
     { "Container Registry Repository Reader", P|MR },
     { "Container Registry Repository Writer", P|W|MR|MW },
     { "Container Registry Repository Contributor", P|W|D|MR|MW },
     { "Container Registry Repository Catalog Lister", C },
     { "AcrImageSigner", 0 },
     { "AcrQuarantineReader", 0 },
-    { "AcrQuarantineWriter", 0 }
+    { "AcrQuarantineWriter", 0 },
+    { "AcrEventReader", E }
 };
 
 
@@ -294,8 +296,9 @@ test_role(const role_t *role)
             }
 
             is_int(got & ~ACR_MAY_ALL, 0, "no other bit");
-            is_int(acr_access_registry(access, &who[j], NOW), role->may & C,
-                   "the catalog");
+            is_int(acr_access_registry(access, &who[j], NOW),
+                   role->may & (cases[i].scope[0] == '*' ? C|E : C),
+                   "the catalog and events");
         }
 
         is_int(may(access, &other, cases[i].repository), 0, "another user");
@@ -326,9 +329,9 @@ test_decisions(void)
         unsigned          registry;
         int               alive;
     } cases[] = {
-        { ACR_PRINCIPAL_ADMIN, "admin", NULL, "a", ACR_MAY_ALL, C, 1 },
-        { ACR_PRINCIPAL_ADMIN, NULL, ID_A, "a", ACR_MAY_ALL, C, 1 },
-        { ACR_PRINCIPAL_ADMIN, NULL, ID_B, "a", ACR_MAY_ALL, C, 1 },
+        { ACR_PRINCIPAL_ADMIN, "admin", NULL, "a", ACR_MAY_ALL, C|E, 1 },
+        { ACR_PRINCIPAL_ADMIN, NULL, ID_A, "a", ACR_MAY_ALL, C|E, 1 },
+        { ACR_PRINCIPAL_ADMIN, NULL, ID_B, "a", ACR_MAY_ALL, C|E, 1 },
         { ACR_PRINCIPAL_ADMIN, NULL, ID_C, "a", 0, 0, 0 },
         { ACR_PRINCIPAL_ADMIN, NULL, "", "a", 0, 0, 0 },
 
@@ -521,6 +524,63 @@ explain(const acr_access_t *access, acr_principal_e kind, const char *name,
 }
 
 
+/* events are of the registry: a scope map may have them, of no repository */
+
+static void
+test_events(void)
+{
+    json_t           *json;
+    const char       *error;
+    acr_access_t     *access;
+    acr_principal_t   who;
+
+    access = load("{'version':1,'scopeMaps':["
+                  "{'name':'edge','created':1,'actions':["
+                  "'registry/events/read','repositories/a/*/content/read']},"
+                  "{'name':'all','created':1,'actions':["
+                  "'registry/events/read','repositories/*/content/read']}],"
+                  "'tokens':["
+                  "{'name':'edge','enabled':true,'scopeMap':'edge',"
+                  "'created':1,'passwords':[]},"
+                  "{'name':'all','enabled':true,'scopeMap':'all',"
+                  "'created':1,'passwords':[]},"
+                  "{'name':'off','enabled':false,'scopeMap':'all',"
+                  "'created':1,'passwords':[]},"
+                  "{'name':'pull','enabled':true,"
+                  "'scopeMap':'_repositories_pull','created':1,"
+                  "'passwords':[]}]}", &error);
+
+    if (!ok(access != NULL, "a scope map with events")) {
+        return;
+    }
+
+    who = principal(ACR_PRINCIPAL_TOKEN, "edge", NULL);
+    is_int(acr_access_registry(access, &who, NOW), E, "a token of it");
+    is_int(may(access, &who, "a/b"), P, "and no more of a repository");
+    is_int(may(access, &who, "b"), 0, "nor of another");
+
+    who = principal(ACR_PRINCIPAL_TOKEN, "all", NULL);
+    is_int(acr_access_registry(access, &who, NOW), E, "with a right on all");
+    is_int(may(access, &who, "b"), P, "which has that only");
+
+    who = principal(ACR_PRINCIPAL_TOKEN, "off", NULL);
+    is_int(acr_access_registry(access, &who, NOW), 0, "one that is off");
+    who = principal(ACR_PRINCIPAL_TOKEN, "pull", NULL);
+    is_int(acr_access_registry(access, &who, NOW), 0, "one that may pull");
+
+    json = explain(access, ACR_PRINCIPAL_TOKEN, "edge", NULL);
+    ok(json_is(json, "{'principal':'token:edge','grants':["
+               "{'by':'scope map edge','scope':'*','actions':['events']},"
+               "{'by':'scope map edge','scope':'a/*','actions':['pull']}]}"),
+       "it is told");
+    json = explain(access, ACR_PRINCIPAL_TOKEN, "edge", "c");
+    ok(json_is(json, "{'principal':'token:edge','grants':[]}"),
+       "not of a repository");
+
+    acr_access_free(access);
+}
+
+
 static json_t *
 show(const acr_access_t *access, const char *kind, const char *name)
 {
@@ -554,7 +614,8 @@ test_show(void)
     ok(json_is(explain(access, ACR_PRINCIPAL_ADMIN, NULL, NULL),
                "{'principal':'admin','grants':[{'by':'admin user',"
                "'scope':'*','actions':['pull','push','delete',"
-               "'metadata_read','metadata_write','catalog']}]}"), "admin");
+               "'metadata_read','metadata_write','catalog',"
+               "'events']}]}"), "admin");
 
     ok(json_is(explain(access, ACR_PRINCIPAL_TOKEN, "builder", NULL),
                "{'principal':'token:builder','grants':["
@@ -754,6 +815,7 @@ main(void)
     test_decisions();
     test_password();
     test_show();
+    test_events();
     test_limits();
 
     return done();

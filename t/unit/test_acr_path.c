@@ -102,6 +102,9 @@ main(void)
     /* ACR's API */
 
     is("/acr/v1/_catalog", ACR_CATALOG, "", "");
+    is("/acr/v1/_events", ACR_EVENTS, "", "");
+    is("/acr/v1/_events/", ACR_REPOSITORY, "_events/", "");
+    is("/acr/v1/a/_events", ACR_REPOSITORY, "a/_events", "");
     is("/acr/v1/a", ACR_REPOSITORY, "a", "");
     is("/acr/v1/a/b", ACR_REPOSITORY, "a/b", "");
     is("/acr/v1/a/_tags", ACR_TAGS, "a", "");

@@ -171,7 +171,8 @@ right(const void *s, size_t n, const char *want, unsigned bit,
     }
 
     ok(rc == ACR_OK && got == bit && pattern.len == strlen(want)
-       && pattern.data >= p && pattern.data + pattern.len <= p + n
+       && (bit == ACR_MAY_EVENTS
+           || (pattern.data >= p && pattern.data + pattern.len <= p + n))
        && memcmp(pattern.data, want, pattern.len) == 0
        && acr_pattern_valid(pattern.data, pattern.len), "right: %s", label);
 }
@@ -339,7 +340,17 @@ reading(void)
     is("registry:Catalog:*", "|00;");
     is("registry:catalog2:*", "|00;");
     is("registry:cat:*", "|00;");
+    is("registry:events:read", "|40;");
+    is("registry:events:*", "|40;");
+    is("registry:events:write,read", "|40;");
+    is("registry:events:", "|00;");
+    is("registry:events:pull", "|00;");
+    is("registry:events:reads", "|00;");
+    is("registry:catalog:read", "|00;");
     is("registry:*:*", "|00;");
+    is("registry:*:read", "|00;");
+    is("repository:events:read", "events|00;");
+    is("registry:", "!;");
     is("registry::*", "|00;");
     is("repository:catalog:*", "catalog|1f;");
 }
@@ -425,6 +436,8 @@ printing(void)
                "pull,push,delete,metadata_read,metadata_write");
     round_trip("registry:catalog:*", "registry:catalog:*");
     round_trip("registry(a):catalog:pull,*", "registry:catalog:*");
+    round_trip("registry:events:read", "registry:events:read");
+    round_trip("registry:events:*", "registry:events:read");
 
     memset(name, 'a', ACR_NAME_MAX);
     name[ACR_NAME_MAX] = '\0';
@@ -456,7 +469,7 @@ printing(void)
     ok(n == 18 && memcmp(buf, "registry:catalog:*", 18) == 0,
        "the catalog instead");
 
-    scope.may = ~ (ACR_MAY_ALL|ACR_MAY_CATALOG) | ACR_MAY_PUSH;
+    scope.may = ~ (ACR_MAY_ALL|ACR_MAY_REGISTRY) | ACR_MAY_PUSH;
     n = acr_scope_print(buf, &scope);
     ok(n == 19 && memcmp(buf, "repository:a/b:push", 19) == 0,
        "other bits are nothing");
@@ -600,6 +613,7 @@ rights(void)
     char    s[512], want[ACR_NAME_MAX + 2];
     size_t  n;
 
+    may("registry/events/read", "*", ACR_MAY_EVENTS);
     may("repositories/app/content/read", "app", ACR_MAY_PULL);
     may("repositories/app/content/write", "app", ACR_MAY_PUSH);
     may("repositories/app/content/delete", "app", ACR_MAY_DELETE);
@@ -659,6 +673,11 @@ rights(void)
     may_not("repositories/app/content/read\0");
     may_not("repositories/app\0/content/read");
     may_not("gateway/app/config/read");
+    may_not("registry/events/write");
+    may_not("registry/events/reads");
+    may_not("registry/catalog/read");
+    may_not("repositories/registry/events/read");
+    may_not("repositories/*/events/read");
     right(NULL, 0, "", 0, "none");
 
     for (n = ACR_NAME_MAX; n <= ACR_NAME_MAX + 1; n++) {

@@ -89,6 +89,64 @@ test_lock(void)
 }
 
 
+/* a name that has the file of "v1" */
+
+static void
+same_file(char *name, size_t size)
+{
+    int        i, a, b;
+    ngx_int_t  rc;
+
+    (void) lock("r", "v1", &a);
+
+    for (i = 0, rc = NGX_OK; i < 100000 && rc == NGX_OK; i++) {
+        snprintf(name, size, "n%d", i);
+        rc = lock("r", name, &b);
+
+        if (rc == NGX_OK) {
+            close(b);
+        }
+    }
+
+    close(a);
+}
+
+
+static void
+test_lock_names(void)
+{
+    int                         a;
+    char                        same[16];
+    ngx_str_t                   names[3];
+    ngx_http_acr_store_locks_t  locks;
+
+    same_file(same, sizeof(same));
+
+    names[0] = *shim_str("v1");
+    names[1] = *shim_str("v2");
+    names[2] = *shim_str(same);
+
+    is_int(ngx_http_acr_store_lock_names(store, shim_str("r"), names, 3,
+                                         &locks, &shim_log),
+           NGX_OK, "several names");
+    is_int(locks.n, 2, "of which two have one file");
+    is_int(lock("r", "v1", &a), NGX_AGAIN, "the first is locked");
+    is_int(lock("r", "v2", &a), NGX_AGAIN, "so is the second");
+    ngx_http_acr_store_unlock_names(&locks, &shim_log);
+    is_int(locks.n, 0, "given back");
+
+    is_int(lock("r", "v2", &a), NGX_OK, "somebody has the second");
+    is_int(ngx_http_acr_store_lock_names(store, shim_str("r"), names, 3,
+                                         &locks, &shim_log),
+           NGX_AGAIN, "not all can be had");
+    is_int(locks.n, 0, "so none is");
+    close(a);
+
+    is_int(lock("r", "v1", &a), NGX_OK, "not even the first");
+    close(a);
+}
+
+
 /* two processes count in a file; without a lock they would lose some */
 
 static void
@@ -494,6 +552,7 @@ main(void)
     store = shim_store();
 
     test_lock();
+    test_lock_names();
     test_contention();
     test_blob_lock();
     test_marks();

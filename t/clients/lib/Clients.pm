@@ -88,6 +88,12 @@ sub registry {
 }
 
 
+# the ACR::Node that it is, if it is ours
+sub own {
+    return $own;
+}
+
+
 sub url {
     return 'http://' . registry() . $_[0];
 }
@@ -258,9 +264,9 @@ sub fails {
 }
 
 
-# $c->dockerd(): starts one; the command that is its client, or nothing
+# $c->dockerd(OPTIONS): starts one; the command that is its client, or nothing
 sub dockerd {
-    my ($self) = @_;
+    my ($self, @more) = @_;
 
     my $dir = $self->{dir};
     my @docker = ('docker', '-H', "unix://$dir/docker.sock");
@@ -269,7 +275,7 @@ sub dockerd {
         '--data-root', "$dir/docker", '--exec-root', "$dir/exec",
         '--pidfile', "$dir/docker.pid", '--storage-driver', 'vfs',
         '--bridge=none', '--iptables=false', '--ip6tables=false',
-        '--ip-forward=false', '--ip-masq=false');
+        '--ip-forward=false', '--ip-masq=false', @more);
 
     my $up = wait_for(sub {
         return -S "$dir/docker.sock"

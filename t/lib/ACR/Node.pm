@@ -67,6 +67,10 @@ sub configuration {
     my ($self) = @_;
 
     my ($dir, $option) = ($self->{dir}, $self->{option});
+
+    # all of it
+    return $option->{text} if defined $option->{text};
+
     my $get = sub { return defined $option->{$_[0]} ? $option->{$_[0]} : '' };
 
     my $user = $> == 0 ? 'user ' . worker_user() . ';' : '';

@@ -189,6 +189,7 @@ sub request {
         sysread($fh, $in, 65536, length($in)) or return 0;
     }
 
+    # after stop() nobody is there, for those with an old connection either
     return 0 if getppid() != $parent;
 
     my ($method, $target) = $in =~ /^(\S+) (\S+)/;

@@ -195,7 +195,11 @@ sub last_event {
     return $list->[0] ? {@{$list->[0][1]}} : {};
 }
 
-sub events { return r('XLEN', key('events')) }
+# How many there are, without those that only say that a history begins.
+sub events {
+    return scalar(grep { $_->[1][3] ne 'begin' }
+                  @{ r('XRANGE', key('events'), '-', '+') });
+}
 
 # Every key of the registry, but not what only grows.
 sub left {
