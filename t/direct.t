@@ -11,6 +11,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use ACR;
 use ACR::Fault;
+use ACR::HTTP2;
 use ACR::Origin;
 
 my $MIB = 1048576;
@@ -259,6 +260,17 @@ sub leaves {
     $http->close();
     ok(wait_for(sub { -e "$origin->{dir}/left" }), 'too');
 
+    # a stream
+
+    unlink("$origin->{dir}/left");
+    my $h2 = ACR::HTTP2->new($acr->{http2_port});
+    my $id = $h2->begin('GET', $target, range => 'bytes=' . ++$from . '-',
+                        END => 1);
+    ok(wait_for(sub { asked($from, $SIZE - 1) }), 'one of HTTP/2');
+    $h2->reset($id);
+    ok(wait_for(sub { -e "$origin->{dir}/left" }), 'too');
+    $h2->close();
+
     $origin->rule($blob, part => { hold => undef });
 }
 
@@ -325,6 +337,10 @@ sub many {
         part('50000000-50000000')->body() eq substr($bytes, 50_000_000, 1)
             && asked(50000000, 50000000) > $n;
     }), 'and then others');
+
+    $acr->reload(%rules, location => "$rules{location} limit_rate 4m;");
+    ok(part('-5000000')->body() eq substr($bytes, -5_000_000),
+       'to a client with a limit');
 
     $acr->reload(%rules, location => "$rules{location} acr_fill_rate 16m;");
     is(part('50000000-52000000')->body(), substr($bytes, 50_000_000,

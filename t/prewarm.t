@@ -38,6 +38,7 @@ named();
 errors();
 progress();
 leaves();
+leaves_early();
 reloaded();
 refusals();
 away();
@@ -312,6 +313,14 @@ sub progress {
 }
 
 
+# how many clients have left so far
+sub left {
+    my $n = () = $acr->log_text() =~ /client prematurely closed/g;
+
+    return $n;
+}
+
+
 sub leaves {
     my @layers = map { bytes(100_000, "leaves $_") } 1 .. 8;
     my @digests = map { $origin->has_blob('lib/l', $_, hold => 1000) } @layers;
@@ -319,17 +328,12 @@ sub leaves {
     $origin->has_manifest('lib/l', image('{}', \@layers), '1');
 
     my $begun = sub { grep { asked("$_ ") } @digests };
-    my $left = sub {
-        my $n = () = $acr->log_text() =~ /client prematurely closed/g;
-        return $n;
-    };
-
-    my $before = $left->();
+    my $before = left();
     my $http = begin(['hub/lib/l:1'], undef);
     is($http->answer_head()->status(), 200, 'a client');
     ok(wait_for(sub { $begun->() == 4 }), 'with four blobs at once');
     $http->close();
-    ok(wait_for(sub { $left->() > $before }), 'leaves');
+    ok(wait_for(sub { left() > $before }), 'leaves');
 
     $origin->rule("/v2/lib/l/blobs/$_", hold => undef) for @digests;
     my @four = $begun->();
@@ -341,6 +345,27 @@ sub leaves {
     is($last->{result}, 'ok', 'the next one has all');
     is(scalar(grep { asked("$_ ") == 1 } @digests), 8,
        'and fetches the rest');
+}
+
+
+# while a manifest comes: it is stored all the same
+sub leaves_early {
+    my ($image) = image_there('lib/m', 'early');
+    $origin->has_manifest('lib/m', $image, 'early');
+    my $there = '/v2/lib/m/manifests/early';
+
+    $origin->rule($there, wait => 1);
+
+    my $http = begin(['hub/lib/m:early'], undef);
+    is($http->answer_head()->status(), 200, 'a client');
+    ok(wait_for(sub { asked('lib/m/manifests/early ') }), 'asks for a tag');
+    my $before = left();
+    $http->close();
+    ok(wait_for(sub { left() > $before }), 'is gone before it comes');
+    $origin->rule($there, wait => undef);
+    ok(wait_for(sub { eval { $acr->tags('hub/lib/m') } }),
+       'it is here all the same');
+    is(scalar($origin->asked(qr{/lib/m/blobs/})), 0, 'and nothing else is');
 }
 
 

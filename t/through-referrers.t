@@ -35,6 +35,7 @@ pages();
 schema();
 down();
 wrong();
+leaves();
 finish();
 
 
@@ -224,6 +225,29 @@ sub schema {
     $origin->rule("/v2/lib/s/referrers/$of", status => 405, file => 'none');
     is($acr->get("/v2/hub/lib/s/referrers/$of")->header('Warning'), undef,
        'nor is 405');
+}
+
+
+# clients that ask for the same share an answer, whoever leaves
+sub leaves {
+    my $of = digest('leaves');
+    my $there = "/v2/lib/l/referrers/$of";
+    my $here = "/v2/hub/lib/l/referrers/$of";
+
+    offers($there, [entry('waits', $SIG)], wait => 1);
+
+    my @clients = map { $acr->connect() } 1 .. 4;
+    $_->begin('GET', $here) for @clients;
+    ok(wait_for(sub { $origin->asked(qr{$there }) }), 'it is asked for');
+    shift(@clients)->close();
+    shift(@clients)->abort();
+    $acr->reload();
+    $origin->rule($there, wait => undef);
+
+    is_deeply([map { names($_->answer('GET')) } @clients],
+              [['waits'], ['waits']], 'those who stay get it');
+    wait_for(sub { $acr->get($here)->status() == 200 });
+    is_deeply(names($acr->get($here)), ['waits'], 'and those after them');
 }
 
 

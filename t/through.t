@@ -16,25 +16,28 @@ my $url = $origin->url();
 my $log = work_dir() . '/status.log';
 my $ups = 0;
 
-my $acr = start(workers => 2, fsync => 'off', http => <<"CONF",
+my $http = <<"CONF";
     acr_remote up.test $url timeout=60s;
     log_format status '\$acr_cache_status \$status \$request_method \$uri';
 CONF
-    server => "access_log $log status;",
-    location => 'acr_cache_rule hub/* up.test/*;'
-                . ' acr_cache_rule short/* up.test/* valid=0;'
-                . ' acr_cache_rule gone/* up.test/* gone=404 valid=0;'
-                . ' acr_cache_rule kept/* up.test/* gone=keep;'
-                . ' acr_cache_rule up.test/* up.test/*;');
+
+my $acr = start(workers => 2, fsync => 'off', http => $http,
+                server => "access_log $log status;",
+                location => 'acr_cache_rule hub/* up.test/*;'
+                            . ' acr_cache_rule short/* up.test/* valid=0;'
+                            . ' acr_cache_rule gone/* up.test/*'
+                            . ' gone=404 valid=0;'
+                            . ' acr_cache_rule kept/* up.test/* gone=keep;'
+                            . ' acr_cache_rule up.test/* up.test/*;');
 
 first();
 again();
 blobs();
 tags();
 errors();
-gone();
 names();
 proof();
+gone();
 finish();
 
 
@@ -293,7 +296,7 @@ sub gone {
 
     # that it is gone is remembered, too
 
-    $acr->reload(http => "acr_remote up.test $url timeout=5s;",
+    $acr->reload(http => $http,
                  location => 'acr_cache_rule gone/* up.test/* gone=404;'
                              . ' acr_cache_rule short/* up.test/*;'
                              . ' acr_cache_rule hub/* up.test/*;');

@@ -1,5 +1,6 @@
 
 #include "ngx_http_acr_prewarm.h"
+#include "ngx_http_acr_through.h"
 #include "../edge/ngx_http_acr_rule.h"
 
 
@@ -21,6 +22,9 @@ static void ngx_http_acr_prewarm_blob_look(ngx_http_request_t *r, void *data,
     ngx_int_t rc);
 static void ngx_http_acr_prewarm_blob_found(ngx_http_request_t *r, void *data,
     ngx_http_acr_meta_reply_t *reply);
+static void ngx_http_acr_prewarm_blob_ask(ngx_http_acr_prewarm_blob_t *blob);
+static void ngx_http_acr_prewarm_blob_said(ngx_http_request_t *r, void *data,
+    ngx_int_t rc);
 static void ngx_http_acr_prewarm_blob_fetch(
     ngx_http_acr_prewarm_blob_t *blob);
 static ngx_int_t ngx_http_acr_prewarm_blob_follow(
@@ -127,6 +131,11 @@ ngx_http_acr_prewarm_blob_next(ngx_http_acr_prewarm_t *prewarm)
         prewarm->nactive++;
     }
 
+    if (blob && blob->unsaid) {
+        ngx_http_acr_prewarm_blob_ask(blob);
+        return NGX_OK;
+    }
+
     if (blob) {
         ngx_http_acr_prewarm_blob_look(prewarm->request, blob, NGX_OK);
         return NGX_OK;
@@ -148,7 +157,7 @@ ngx_http_acr_prewarm_blob_whole(ngx_http_acr_prewarm_t *prewarm)
     {
         blob = ngx_queue_data(q, ngx_http_acr_prewarm_blob_t, queue);
 
-        if (blob->whole) {
+        if (blob->whole || blob->unsaid) {
             return blob;
         }
     }
@@ -218,6 +227,74 @@ ngx_http_acr_prewarm_blob_found(ngx_http_request_t *r, void *data,
 }
 
 
+/* a digest is no right: what is here, or comes for somebody else, is this
+   repository's only if its origin says so */
+
+static void
+ngx_http_acr_prewarm_blob_ask(ngx_http_acr_prewarm_blob_t *blob)
+{
+    ngx_http_acr_ctx_t      *ctx;
+    ngx_http_acr_prewarm_t  *prewarm;
+
+    prewarm = blob->prewarm;
+    ctx = prewarm->ctx;
+
+    blob->unsaid = 0;
+
+    ctx->repository = blob->manifest->repository;
+    ctx->reference = blob->text;
+    ctx->digest = blob->text;
+    ctx->through = NULL;
+
+    if (ngx_http_acr_through_begin(prewarm->request, ctx) != NGX_OK
+        || ctx->through == NULL)
+    {
+        ngx_http_acr_prewarm_blob_end(blob, "no memory");
+        ngx_http_acr_prewarm_next(prewarm);
+        return;
+    }
+
+    ngx_http_acr_through_has(prewarm->request, ctx,
+                             ngx_http_acr_prewarm_blob_said, blob);
+}
+
+
+static void
+ngx_http_acr_prewarm_blob_said(ngx_http_request_t *r, void *data,
+    ngx_int_t rc)
+{
+    ngx_http_acr_prewarm_blob_t *blob = data;
+
+    ngx_http_acr_fill_error_e  error;
+
+    switch (rc) {
+
+    case NGX_HTTP_ACR_REMOTE_OK:
+        blob->has = 1;
+        ngx_http_acr_prewarm_blob_fetch(blob);
+        return;
+
+    case NGX_HTTP_ACR_REMOTE_MISSING:
+        error = NGX_HTTP_ACR_FILL_E_MISSING;
+        break;
+
+    case NGX_HTTP_ACR_REMOTE_DENIED:
+        error = NGX_HTTP_ACR_FILL_E_DENIED;
+        break;
+
+    case NGX_HTTP_ACR_REMOTE_LIMITED:
+        error = NGX_HTTP_ACR_FILL_E_LIMITED;
+        break;
+
+    default:
+        error = NGX_HTTP_ACR_FILL_E_ORIGIN;
+    }
+
+    ngx_http_acr_prewarm_blob_end(blob, ngx_http_acr_prewarm_blob_error(error));
+    ngx_http_acr_prewarm_next(blob->prewarm);
+}
+
+
 /* --- one that is fetched: no step of the request, but beside them */
 
 static void
@@ -262,6 +339,7 @@ ngx_http_acr_prewarm_blob_follow(ngx_http_acr_prewarm_blob_t *blob)
     }
 
     source.remote = rule->remote;
+    source.has = blob->has;
     blob->source = ngx_http_acr_fill_source(&source);
 
     blob->follower.moved = ngx_http_acr_prewarm_blob_moved;
@@ -301,6 +379,15 @@ ngx_http_acr_prewarm_blob_check(ngx_http_acr_prewarm_blob_t *blob)
 
     rc = ngx_http_acr_fill_look(&blob->follower, &look);
 
+    if (rc == NGX_OK && !blob->has && look.now.source != blob->source
+        && (look.now.state == NGX_HTTP_ACR_FILL_WHOLE
+            || look.now.state == NGX_HTTP_ACR_FILL_RUNNING))
+    {
+        ngx_http_acr_fill_leave(&blob->follower);
+        blob->unsaid = 1;
+        return;
+    }
+
     if (rc == NGX_OK && look.now.state <= NGX_HTTP_ACR_FILL_RUNNING) {
         ngx_http_acr_fill_wait(&blob->follower, NGX_MAX_OFF_T_VALUE);
         return;
@@ -310,7 +397,7 @@ ngx_http_acr_prewarm_blob_check(ngx_http_acr_prewarm_blob_t *blob)
 
     if (rc == NGX_OK && look.now.state == NGX_HTTP_ACR_FILL_FAILED) {
 
-        if (look.now.error <= NGX_HTTP_ACR_FILL_E_LIMITED
+        if (look.now.error != NGX_HTTP_ACR_FILL_E_DISK
             && look.now.source != blob->source
             && ++blob->tries < NGX_HTTP_ACR_PREWARM_TRIES
             && ngx_http_acr_prewarm_blob_follow(blob) == NGX_OK)

@@ -190,7 +190,7 @@ ngx_http_acr_referred_list_read(ngx_array_t *array, ngx_str_t *text)
             return NGX_ERROR;
         }
 
-        if (digest.len == (size_t) (space - p)
+        if (digest.len && digest.len == (size_t) (space - p)
             && ngx_memcmp(digest.data, p, digest.len) == 0)
         {
             continue;

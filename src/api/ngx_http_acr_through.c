@@ -298,6 +298,18 @@ ngx_http_acr_through_fetch(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
 }
 
 
+void
+ngx_http_acr_through_has(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
+    ngx_http_acr_next_pt next, void *data)
+{
+    ctx->through->next = next;
+    ctx->through->data = data;
+    ctx->through->blob = 1;
+
+    ngx_http_acr_through_unsaid(r);
+}
+
+
 static ngx_int_t
 ngx_http_acr_through_known(ngx_http_acr_ctx_t *ctx,
     ngx_http_acr_through_asked_t *asked)

@@ -21,6 +21,10 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
         check(acr_range_parse(&again, p, n) == ACR_OK);
     }
 
+    if (acr_range_single(&range, 1000, p, n) == ACR_OK) {
+        check(range.start <= range.end && range.end < 1000);
+    }
+
     if (acr_range_parse(&range, p, n) != ACR_OK) {
         return 0;
     }
