@@ -131,6 +131,8 @@ ngx_http_acr_edge_init(ngx_conf_t *cf)
 
     *handler = ngx_http_acr_edge_log;
 
+    ngx_http_acr_edge_answer_init();
+
     return NGX_OK;
 }
 
