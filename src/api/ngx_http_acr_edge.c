@@ -33,6 +33,9 @@ typedef struct {
 static ngx_int_t ngx_http_acr_edge_handler(ngx_http_request_t *r);
 static void ngx_http_acr_edge_route(ngx_http_request_t *r,
     ngx_http_acr_ctx_t *ctx);
+static void ngx_http_acr_edge_write(ngx_http_request_t *r,
+    ngx_http_acr_ctx_t *ctx, acr_path_e resource);
+static ngx_uint_t ngx_http_acr_edge_basic(ngx_http_request_t *r);
 static void ngx_http_acr_edge_admitted(ngx_http_request_t *r,
     ngx_http_acr_ctx_t *ctx);
 static void ngx_http_acr_edge_go_on(ngx_http_request_t *r,
@@ -186,11 +189,7 @@ ngx_http_acr_edge_route(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
     if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))
         || ngx_http_acr_route_rights(r, ctx, resource, &all, &any) != NGX_OK)
     {
-        /* the origin knows what may be done there */
-
-        (void) ngx_http_acr_route_rights(r, ctx, resource, &all, &any);
-        ngx_http_acr_metrics_begin(ctx);
-        ngx_http_acr_edge_go_on(r, ctx);
+        ngx_http_acr_edge_write(r, ctx, resource);
         return;
     }
 
@@ -218,6 +217,51 @@ ngx_http_acr_edge_route(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
     default:
         ngx_http_acr_authorize(r, ctx, all, any, ngx_http_acr_edge_admitted);
     }
+}
+
+
+/*
+ * The origin knows what may be done there, and who may.  But those without a
+ * token for it are refused here: it gets no bodies that are for nothing, and
+ * counts no wrong tokens for the address of this node.  Passwords it alone
+ * knows.
+ */
+
+static void
+ngx_http_acr_edge_write(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
+    acr_path_e resource)
+{
+    ngx_int_t   rc;
+    ngx_uint_t  all, any;
+
+    rc = ngx_http_acr_route_rights(r, ctx, resource, &all, &any);
+
+    ngx_http_acr_metrics_begin(ctx);
+
+    if (rc != NGX_OK || ngx_http_acr_edge_basic(r)) {
+        ngx_http_acr_edge_go_on(r, ctx);
+        return;
+    }
+
+    ngx_http_acr_authorize(r, ctx, all, any, ngx_http_acr_edge_admitted);
+}
+
+
+static ngx_uint_t
+ngx_http_acr_edge_basic(ngx_http_request_t *r)
+{
+    ngx_str_t  *value;
+
+    if (r->headers_in.authorization == NULL) {
+        return 0;
+    }
+
+    value = &r->headers_in.authorization->value;
+
+    return value->len >= sizeof("Basic ") - 1
+           && ngx_strncasecmp(value->data, (u_char *) "Basic ",
+                              sizeof("Basic ") - 1)
+              == 0;
 }
 
 
