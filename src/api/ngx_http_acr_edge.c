@@ -66,6 +66,8 @@ static void ngx_http_acr_edge_fail(ngx_http_request_t *r,
 static void ngx_http_acr_edge_send(ngx_http_request_t *r,
     ngx_http_acr_edge_t *edge);
 static void ngx_http_acr_edge_whole(ngx_http_request_t *r, off_t size);
+static ngx_http_acr_ctx_t *ngx_http_acr_edge_passed(ngx_http_request_t *r);
+static void ngx_http_acr_edge_passed_cleanup(void *data);
 static ngx_int_t ngx_http_acr_edge_log(ngx_http_request_t *r);
 
 
@@ -710,6 +712,7 @@ ngx_http_acr_origin_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
     ngx_int_t                 rc;
+    ngx_pool_cleanup_t       *cln;
     ngx_http_acr_ctx_t       *ctx;
     ngx_http_acr_remote_t    *origin;
     ngx_http_acr_loc_conf_t  *conf;
@@ -733,6 +736,17 @@ ngx_http_acr_origin_variable(ngx_http_request_t *r,
 
         ctx->passed = (rc != NGX_DECLINED);
         ctx->probe = (rc == NGX_DONE);
+
+        if (ctx->passed) {
+            cln = ngx_pool_cleanup_add(r->pool, 0);
+
+            if (cln == NULL) {
+                return NGX_ERROR;
+            }
+
+            cln->handler = ngx_http_acr_edge_passed_cleanup;
+            cln->data = ctx;
+        }
     }
 
     v->valid = 1;
@@ -787,6 +801,37 @@ ngx_http_acr_generation_variable(ngx_http_request_t *r,
 }
 
 
+/* error_page forgets contexts, and is what follows when there is no answer */
+
+static ngx_http_acr_ctx_t *
+ngx_http_acr_edge_passed(ngx_http_request_t *r)
+{
+    ngx_http_acr_ctx_t  *ctx;
+    ngx_pool_cleanup_t  *cln;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_acr_module);
+
+    if (ctx) {
+        return ctx;
+    }
+
+    for (cln = r->pool->cleanup; cln; cln = cln->next) {
+        if (cln->handler == ngx_http_acr_edge_passed_cleanup) {
+            return cln->data;
+        }
+    }
+
+    return NULL;
+}
+
+
+static void
+ngx_http_acr_edge_passed_cleanup(void *data)
+{
+    return;
+}
+
+
 static ngx_int_t
 ngx_http_acr_edge_log(ngx_http_request_t *r)
 {
@@ -795,7 +840,7 @@ ngx_http_acr_edge_log(ngx_http_request_t *r)
     ngx_http_acr_breaker_t     *breaker;
     ngx_http_upstream_state_t  *state;
 
-    ctx = ngx_http_acr_get_ctx(r);
+    ctx = ngx_http_acr_edge_passed(r);
 
     if (ctx == NULL || !ctx->passed || ctx->registry->origin == NULL) {
         return NGX_OK;
