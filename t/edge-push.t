@@ -15,8 +15,17 @@ use JSON::PP ();
 
 my $OPEN = 'location /acr/admin/ { acr_admin; }';
 
-my $origin = start(fsync => 'off', server => $OPEN,
-                   http => 'acr_auth on; acr_service origin.test;');
+my $log = work_dir() . '/origin.log';
+
+# it is filled from elsewhere, too
+my $origin = start(fsync => 'off', server => $OPEN, http => <<"HTTP");
+    acr_auth on;
+    acr_service origin.test;
+    acr_remote docker.io http://127.0.0.1:1;
+    acr_cache_rule docker.io/* docker.io/*;
+    log_format origin '\$request_uri \$http_accept_encoding';
+    access_log $log origin;
+HTTP
 my $password = change($origin, 'PUT', 'admin', { enabled => JSON::PP::true })
                ->{passwords}[0]{value};
 my $puller = edge_token($origin, 'puller',
@@ -60,6 +69,8 @@ challenges();
 mounts();
 own_writes();
 digests();
+namespaces();
+codings();
 errors();
 down();
 finish();
@@ -296,6 +307,32 @@ sub cached {
                 split(/\n/, slurp("$edge->{dir}/access.log"));
 
     return @found ? $found[-1] : '';
+}
+
+
+# what containerd says to a mirror of the registry
+sub namespaces {
+    my $client = $edge->as(token('repository:team/d:pull'));
+
+    answers($client->get("/v2/team/d/manifests/$_?ns=origin.test"), 200,
+            'a registry is no mirror of itself') for 'kept', $kept;
+    answers($client->get("/v2/team/d/blobs/" . digest($config)
+                         . '?ns=origin.test'), 200, 'nor for blobs');
+    refused($client->get('/v2/team/d/manifests/kept?ns=ghcr.io'), 404,
+            'NAME_UNKNOWN', 'but of others');
+}
+
+
+# Whoever asks next may not know the coding that this one does.
+sub codings {
+    my $client = $edge->as(token('repository:team/d:pull'));
+
+    answers($client->get('/v2/team/d/tags/list?n=3',
+                         headers => ['Accept-Encoding' => 'gzip']), 200,
+            'a list');
+    ok(wait_for(sub { slurp($log) =~ m{^/v2/team/d/tags/list\?n=3 }m }),
+       'comes from the registry');
+    like(slurp($log), qr{^/v2/team/d/tags/list\?n=3 -$}m, 'as it is');
 }
 
 
