@@ -66,6 +66,7 @@ large();
 chunks();
 locations();
 challenges();
+basic();
 mounts();
 own_writes();
 digests();
@@ -177,6 +178,22 @@ sub locations {
     }
 
     $origin->reload(server => $OPEN);
+}
+
+
+# a password is good for what goes on to the registry
+sub basic {
+    my $basic = $edge->as('admin', $password);
+    my $pushed = $basic->push_blob('team/a', 'with a password');
+
+    answers($basic->get("/v2/team/a/blobs/$pushed"), 401, 'no pull');
+    answers($basic->delete("/v2/team/a/blobs/$pushed"), 202, 'a deletion');
+
+    my $wrong = $edge->as('admin', 'wrong')
+        ->post('/v2/team/a/blobs/uploads/', body => '',
+               headers => [Host => $host]);
+    refused($wrong, 401, 'UNAUTHORIZED', 'a wrong password');
+    is(realm($wrong), "http://$host/oauth2/token", 'is sent to the node');
 }
 
 
