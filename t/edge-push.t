@@ -159,10 +159,7 @@ sub chunks {
 # whatever form the registry has for them, they lead through the node
 sub locations {
     for my $form (qw(relative absolute forwarded)) {
-        $origin->reload(server => "$OPEN acr_location $form;");
-
-        # a connection that it has closed is not used for a push
-        wait_for(sub { $client->get('/oauth2/keys')->status() == 200 });
+        changed("$OPEN acr_location $form;");
 
         my $answer = $client->post('/v2/team/a/blobs/uploads/', body => '',
                                    headers => [Host => $host]);
@@ -177,7 +174,20 @@ sub locations {
            'as the way to the tokens does');
     }
 
-    $origin->reload(server => $OPEN);
+    changed($OPEN);
+}
+
+
+# the registry's server has these directives, and its index
+sub changed {
+    my ($server) = @_;
+
+    $origin->reload(server => $server);
+    wait_for(sub { $direct->get('/v2/team/a/tags/list')->status()
+                   =~ /^(?:200|404)$/ });
+
+    # a connection that it has closed is not used for a push
+    wait_for(sub { $client->get('/oauth2/keys')->status() == 200 });
 }
 
 
