@@ -6,8 +6,8 @@
 #ifndef NGX_HTTP_ACR_RULE_H
 #define NGX_HTTP_ACR_RULE_H
 
-#include "../oci/acr_rule.h"
 #include "ngx_http_acr_remote.h"
+#include "../oci/acr_rule.h"
 
 
 #define NGX_HTTP_ACR_RULES_MAX  1000
