@@ -37,6 +37,9 @@ typedef struct {
 static ngx_int_t ngx_http_acr_edge_handler(ngx_http_request_t *r);
 static void ngx_http_acr_edge_route(ngx_http_request_t *r,
     ngx_http_acr_ctx_t *ctx);
+static void ngx_http_acr_edge_write(ngx_http_request_t *r,
+    ngx_http_acr_ctx_t *ctx, acr_path_e resource);
+static ngx_uint_t ngx_http_acr_edge_basic(ngx_http_request_t *r);
 static void ngx_http_acr_edge_admitted(ngx_http_request_t *r,
     ngx_http_acr_ctx_t *ctx);
 static void ngx_http_acr_edge_go_on(ngx_http_request_t *r,
@@ -71,6 +74,8 @@ static ngx_int_t ngx_http_acr_edge_open(ngx_http_request_t *r,
 static void ngx_http_acr_edge_follow(ngx_http_request_t *r,
     acr_digest_t *digest);
 static void ngx_http_acr_edge_whole(ngx_http_request_t *r, off_t size);
+static ngx_http_acr_ctx_t *ngx_http_acr_edge_passed(ngx_http_request_t *r);
+static void ngx_http_acr_edge_passed_cleanup(void *data);
 static ngx_int_t ngx_http_acr_edge_log(ngx_http_request_t *r);
 
 
@@ -139,6 +144,8 @@ ngx_http_acr_edge_init(ngx_conf_t *cf)
 
     *handler = ngx_http_acr_edge_log;
 
+    ngx_http_acr_edge_answer_init();
+
     return NGX_OK;
 }
 
@@ -192,11 +199,7 @@ ngx_http_acr_edge_route(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
     if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))
         || ngx_http_acr_route_rights(r, ctx, resource, &all, &any) != NGX_OK)
     {
-        /* the origin knows what may be done there */
-
-        (void) ngx_http_acr_route_rights(r, ctx, resource, &all, &any);
-        ngx_http_acr_metrics_begin(ctx);
-        ngx_http_acr_edge_go_on(r, ctx);
+        ngx_http_acr_edge_write(r, ctx, resource);
         return;
     }
 
@@ -224,6 +227,51 @@ ngx_http_acr_edge_route(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
     default:
         ngx_http_acr_authorize(r, ctx, all, any, ngx_http_acr_edge_admitted);
     }
+}
+
+
+/*
+ * The origin knows what may be done there, and who may.  But those without a
+ * token for it are refused here: it gets no bodies that are for nothing, and
+ * counts no wrong tokens for the address of this node.  Passwords it alone
+ * knows.
+ */
+
+static void
+ngx_http_acr_edge_write(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
+    acr_path_e resource)
+{
+    ngx_int_t   rc;
+    ngx_uint_t  all, any;
+
+    rc = ngx_http_acr_route_rights(r, ctx, resource, &all, &any);
+
+    ngx_http_acr_metrics_begin(ctx);
+
+    if (rc != NGX_OK || ngx_http_acr_edge_basic(r)) {
+        ngx_http_acr_edge_go_on(r, ctx);
+        return;
+    }
+
+    ngx_http_acr_authorize(r, ctx, all, any, ngx_http_acr_edge_admitted);
+}
+
+
+static ngx_uint_t
+ngx_http_acr_edge_basic(ngx_http_request_t *r)
+{
+    ngx_str_t  *value;
+
+    if (r->headers_in.authorization == NULL) {
+        return 0;
+    }
+
+    value = &r->headers_in.authorization->value;
+
+    return value->len >= sizeof("Basic ") - 1
+           && ngx_strncasecmp(value->data, (u_char *) "Basic ",
+                              sizeof("Basic ") - 1)
+              == 0;
 }
 
 
@@ -738,6 +786,7 @@ ngx_http_acr_origin_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
     ngx_int_t                 rc;
+    ngx_pool_cleanup_t       *cln;
     ngx_http_acr_ctx_t       *ctx;
     ngx_http_acr_remote_t    *origin;
     ngx_http_acr_loc_conf_t  *conf;
@@ -761,6 +810,17 @@ ngx_http_acr_origin_variable(ngx_http_request_t *r,
 
         ctx->passed = (rc != NGX_DECLINED);
         ctx->probe = (rc == NGX_DONE);
+
+        if (ctx->passed) {
+            cln = ngx_pool_cleanup_add(r->pool, 0);
+
+            if (cln == NULL) {
+                return NGX_ERROR;
+            }
+
+            cln->handler = ngx_http_acr_edge_passed_cleanup;
+            cln->data = ctx;
+        }
     }
 
     v->valid = 1;
@@ -815,6 +875,37 @@ ngx_http_acr_generation_variable(ngx_http_request_t *r,
 }
 
 
+/* error_page forgets contexts, and is what follows when there is no answer */
+
+static ngx_http_acr_ctx_t *
+ngx_http_acr_edge_passed(ngx_http_request_t *r)
+{
+    ngx_http_acr_ctx_t  *ctx;
+    ngx_pool_cleanup_t  *cln;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_acr_module);
+
+    if (ctx) {
+        return ctx;
+    }
+
+    for (cln = r->pool->cleanup; cln; cln = cln->next) {
+        if (cln->handler == ngx_http_acr_edge_passed_cleanup) {
+            return cln->data;
+        }
+    }
+
+    return NULL;
+}
+
+
+static void
+ngx_http_acr_edge_passed_cleanup(void *data)
+{
+    return;
+}
+
+
 static ngx_int_t
 ngx_http_acr_edge_log(ngx_http_request_t *r)
 {
@@ -823,7 +914,7 @@ ngx_http_acr_edge_log(ngx_http_request_t *r)
     ngx_http_acr_breaker_t     *breaker;
     ngx_http_upstream_state_t  *state;
 
-    ctx = ngx_http_acr_get_ctx(r);
+    ctx = ngx_http_acr_edge_passed(r);
 
     if (ctx == NULL || !ctx->passed || ctx->registry->origin == NULL) {
         return NGX_OK;

@@ -16,6 +16,9 @@
    log phase */
 ngx_int_t ngx_http_acr_edge_init(ngx_conf_t *cf);
 
+/* the filter of what the origin has answered */
+void ngx_http_acr_edge_answer_init(void);
+
 /*
  * A request for a token, which the origin gives or refuses.  What it has given
  * is given again while it is down, until the token ends (and, with

@@ -57,6 +57,8 @@ struct ngx_http_acr_through_s {
 };
 
 
+static ngx_uint_t ngx_http_acr_through_own(ngx_http_acr_ctx_t *ctx,
+    ngx_str_t *host);
 static void ngx_http_acr_through_cleanup(void *data);
 static ngx_int_t ngx_http_acr_through_known(ngx_http_acr_ctx_t *ctx,
     ngx_http_acr_through_asked_t *asked);
@@ -124,6 +126,10 @@ ngx_http_acr_through_namespace(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
         return NGX_OK;
     }
 
+    if (rc == NGX_OK && ngx_http_acr_through_own(ctx, &host)) {
+        return NGX_OK;
+    }
+
     buf = ngx_pnalloc(r->pool, ACR_NAME_MAX);
 
     if (buf == NULL) {
@@ -150,6 +156,25 @@ ngx_http_acr_through_namespace(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
     }
 
     return NGX_OK;
+}
+
+
+/*
+ * Is it what containerd says to a mirror of this registry, an edge node?  Not
+ * the Host, nor what else a client has a say in: "ns" may be set by nginx, so
+ * that nothing but one other registry can be reached.
+ */
+
+static ngx_uint_t
+ngx_http_acr_through_own(ngx_http_acr_ctx_t *ctx, ngx_str_t *host)
+{
+    ngx_http_complex_value_t  *service;
+
+    service = ctx->conf->auth.service;
+
+    return service && service->lengths == NULL
+           && service->value.len == host->len
+           && ngx_strncasecmp(service->value.data, host->data, host->len) == 0;
 }
 
 

@@ -443,38 +443,16 @@ ngx_http_acr_challenge(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
     ngx_uint_t all, ngx_uint_t any, const char *error)
 {
     size_t     len;
-    ngx_str_t  service, scheme, host, realm;
+    ngx_str_t  service, realm;
     u_char     scope[ACR_SCOPE_MAX];
 
     if (ngx_http_acr_service(r, &service) != NGX_OK) {
         return;
     }
 
-    if (ctx->conf->auth.realm) {
-
-        if (ngx_http_acr_auth_value(r, ctx->conf->auth.realm, &realm)
-            != NGX_OK)
-        {
-            return;
-        }
-
-    } else {
-
-        if (ngx_http_acr_origin(r, &scheme, &host) != NGX_OK) {
-            host = service;
-        }
-
-        realm.len = scheme.len + sizeof("://") - 1 + host.len
-                    + sizeof("/oauth2/token") - 1;
-        realm.data = ngx_pnalloc(r->pool, realm.len);
-
-        if (realm.data == NULL) {
-            ngx_http_acr_fail_errno(r, NGX_ERROR);
-            return;
-        }
-
-        (void) ngx_sprintf(realm.data, "%V://%V/oauth2/token", &scheme,
-                           &host);
+    if (ngx_http_acr_realm(r, ctx, &service, &realm) != NGX_OK) {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return;
     }
 
     len = ngx_http_acr_challenge_scope(scope, ctx, all | any);
@@ -575,6 +553,34 @@ ngx_http_acr_challenge_body(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
 
 
 ngx_int_t
+ngx_http_acr_realm(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
+    ngx_str_t *otherwise, ngx_str_t *realm)
+{
+    ngx_str_t  scheme, host;
+
+    if (ctx->conf->auth.realm) {
+        return ngx_http_acr_auth_value(r, ctx->conf->auth.realm, realm);
+    }
+
+    if (ngx_http_acr_origin(r, &scheme, &host) != NGX_OK) {
+        host = *otherwise;
+    }
+
+    realm->len = scheme.len + sizeof("://") - 1 + host.len
+                 + sizeof("/oauth2/token") - 1;
+    realm->data = ngx_pnalloc(r->pool, realm->len);
+
+    if (realm->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    (void) ngx_sprintf(realm->data, "%V://%V/oauth2/token", &scheme, &host);
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
 ngx_http_acr_service(ngx_http_request_t *r, ngx_str_t *service)
 {
     ngx_str_t            scheme;
@@ -584,7 +590,14 @@ ngx_http_acr_service(ngx_http_request_t *r, ngx_str_t *service)
 
     if (ctx->conf->auth.service) {
 
-        return ngx_http_acr_auth_value(r, ctx->conf->auth.service, service);
+        if (ngx_http_acr_auth_value(r, ctx->conf->auth.service, service)
+            != NGX_OK)
+        {
+            ngx_http_acr_fail_errno(r, NGX_ERROR);
+            return NGX_ERROR;
+        }
+
+        return NGX_OK;
     }
 
     if (ngx_http_acr_origin(r, &scheme, service) != NGX_OK) {
@@ -597,8 +610,7 @@ ngx_http_acr_service(ngx_http_request_t *r, ngx_str_t *service)
 
 /*
  * A text of the configuration that goes into a quoted string of a header, and
- * whose variables a client may have a say in.  NGX_OK, or NGX_DONE after it has
- * failed the request.
+ * whose variables a client may have a say in.  NGX_OK or NGX_ERROR.
  */
 
 static ngx_int_t
@@ -609,8 +621,7 @@ ngx_http_acr_auth_value(ngx_http_request_t *r, ngx_http_complex_value_t *cv,
     size_t  i;
 
     if (ngx_http_complex_value(r, cv, value) != NGX_OK) {
-        ngx_http_acr_fail_errno(r, NGX_ERROR);
-        return NGX_DONE;
+        return NGX_ERROR;
     }
 
     for (i = 0; i < value->len; i++) {
@@ -621,8 +632,7 @@ ngx_http_acr_auth_value(ngx_http_request_t *r, ngx_http_complex_value_t *cv,
                           "acr: \"acr_service\" or \"acr_realm\" has become "
                           "a text with a quote, a backslash or what is not "
                           "printable ASCII");
-            ngx_http_acr_fail_errno(r, NGX_ERROR);
-            return NGX_DONE;
+            return NGX_ERROR;
         }
     }
 

@@ -139,6 +139,11 @@ ngx_uint_t ngx_http_acr_rights_registry(ngx_http_acr_ctx_t *ctx,
 void ngx_http_acr_challenge(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
     ngx_uint_t all, ngx_uint_t any, const char *error);
 
+/* the realm of challenges: acr_realm, else the token service at the Host, at
+   another host if there is none; NGX_ERROR: the request is yet to be failed */
+ngx_int_t ngx_http_acr_realm(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
+    ngx_str_t *otherwise, ngx_str_t *realm);
+
 /* whom tokens are for: acr_service, else the Host; NGX_ERROR after it has
    failed the request */
 ngx_int_t ngx_http_acr_service(ngx_http_request_t *r, ngx_str_t *service);

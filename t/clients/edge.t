@@ -228,6 +228,24 @@ sub skopeo {
                   "$image:2");
     });
 
+    # as a mirror of the registry
+
+    spew("$c->{dir}/registries.conf", <<"TOML");
+[[registry]]
+prefix = "registry.example.com"
+location = "127.0.0.1:1/nobody"
+insecure = true
+[[registry.mirror]]
+location = "$at"
+insecure = true
+TOML
+    splice(@copy, 1, 0, '--registries-conf', "$c->{dir}/registries.conf");
+    my $mirrored = "docker://registry.example.com/$name:multi";
+    $gets->('registries.conf', 'index', '--all', $mirrored);
+    away(sub {
+        $gets->('registries.conf without it', 'index', '--all', $mirrored);
+    });
+
     moves($name, 'multi', $layout, $layout->{image});
     $gets->('what has moved', 'image', '--all', "$image:multi");
 

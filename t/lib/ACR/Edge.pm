@@ -16,28 +16,33 @@ my $CONF = "$ACR::Node::TREE/conf/edge.conf";
 
 # edge(ORIGIN, CHANGE, OPTIONS): a node of ORIGIN, which runs, as a user "edge"
 # of its own, when it hears of changes.  CHANGE, if given, is called with the
-# text of the configuration, after that has our addresses, and returns another
-# one.  $edge->{user} has the name and the password of the user.
+# text of the configuration, which has our addresses already, and with the node;
+# it returns another text.  $edge->{user} has name and password of the user; it
+# may not read events with the option "deaf".
 sub edge {
     my ($origin, $change, %option) = @_;
 
+    my $deaf = delete $option{deaf};
     my $edge = prepare(%option, redis => undef);
     my $dir = $edge->{dir};
 
-    $edge->{user} = edge_token($origin, 'edge',
+    $edge->{user} = edge_token($origin, $deaf ? 'edge-deaf' : 'edge',
                                { '*' => ['content/read', 'metadata/read'] },
-                               'registry/events/read');
+                               $deaf ? () : 'registry/events/read');
 
     readable("$dir/edge.password", $edge->{user}{password});
     readable("$dir/origin.pub", $origin->get('/oauth2/keys')->body());
 
     my $text = conf($edge, $origin->port());
-    $edge->configure(text => $change ? $change->($text) : $text);
+    $text =~ s{user=edge }{user=$edge->{user}{name} };
+    $edge->configure(text => $change ? $change->($text, $edge)
+                                      : $text);
     $edge->run();
     $edge->allow(qr/acr: (?:fetching|origin|remote)|upstream|connect\(\)/);
 
-    wait_for(sub { $edge->log_text() =~ /are heard of/ })
-        or die "changes are not heard of\n" . $edge->tail();
+    my $heard = $deaf ? qr/are not heard of/ : qr/are heard of/;
+    wait_for(sub { $edge->log_text() =~ $heard })
+        or die "the node does not watch\n" . $edge->tail();
 
     return $edge;
 }
