@@ -16,10 +16,11 @@ my $url = $origin->url();
 my $log = work_dir() . '/status.log';
 my $ups = 0;
 
-my $acr = start(workers => 2, fsync => 'off', http => <<"CONF",
-    acr_remote up.test $url timeout=60s;
-    log_format status '\$acr_cache_status \$status \$request_method \$uri';
+my $format = <<'CONF';
+    log_format status '$acr_cache_status $status $request_method $uri';
 CONF
+my $acr = start(workers => 2, fsync => 'off',
+    http => "acr_remote up.test $url timeout=60s;\n$format",
     server => "access_log $log status;",
     location => 'acr_cache_rule hub/* up.test/*;'
                 . ' acr_cache_rule short/* up.test/* valid=0;'
@@ -293,10 +294,11 @@ sub gone {
 
     # that it is gone is remembered, too
 
-    $acr->reload(http => "acr_remote up.test $url timeout=5s;",
-                 location => 'acr_cache_rule gone/* up.test/* gone=404;'
+    $acr->reload(http => "acr_remote up.test $url timeout=5s;\n$format",
+                 location => 'acr_cache_rule hub/* up.test/*;'
                              . ' acr_cache_rule short/* up.test/*;'
-                             . ' acr_cache_rule hub/* up.test/*;');
+                             . ' acr_cache_rule gone/* up.test/* gone=404;'
+                             . ' acr_cache_rule up.test/* up.test/*;');
 
     for (1 .. 2) {
         like($acr->get('/v2/short/lib/g/manifests/old')->header('Warning'),
