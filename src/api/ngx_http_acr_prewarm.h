@@ -76,6 +76,9 @@ typedef struct {
     ngx_uint_t                     tries;
     unsigned                       asked:1;       /* it was not here */
     unsigned                       whole:1;       /* it has come */
+    unsigned                       unsaid:1;      /* it may be had if the
+                                                     origin has it */
+    unsigned                       has:1;         /* which it has */
 } ngx_http_acr_prewarm_blob_t;
 
 

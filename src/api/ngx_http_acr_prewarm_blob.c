@@ -1,5 +1,6 @@
 
 #include "ngx_http_acr_prewarm.h"
+#include "ngx_http_acr_through.h"
 #include "../edge/ngx_http_acr_rule.h"
 
 
@@ -15,7 +16,7 @@
 static ngx_uint_t ngx_http_acr_prewarm_blob_known(
     ngx_http_acr_prewarm_t *prewarm, ngx_str_t *repository,
     acr_digest_t *digest);
-static ngx_http_acr_prewarm_blob_t *ngx_http_acr_prewarm_blob_whole(
+static ngx_http_acr_prewarm_blob_t *ngx_http_acr_prewarm_blob_halted(
     ngx_http_acr_prewarm_t *prewarm);
 static void ngx_http_acr_prewarm_blob_look(ngx_http_request_t *r, void *data,
     ngx_int_t rc);
@@ -28,6 +29,9 @@ static ngx_int_t ngx_http_acr_prewarm_blob_follow(
 static void ngx_http_acr_prewarm_blob_moved(void *data);
 static void ngx_http_acr_prewarm_blob_check(
     ngx_http_acr_prewarm_blob_t *blob);
+static void ngx_http_acr_prewarm_blob_ask(ngx_http_acr_prewarm_blob_t *blob);
+static void ngx_http_acr_prewarm_blob_answered(ngx_http_request_t *r,
+    void *data, ngx_int_t rc);
 static const char *ngx_http_acr_prewarm_blob_error(
     ngx_http_acr_fill_error_e error);
 static void ngx_http_acr_prewarm_blob_end(ngx_http_acr_prewarm_blob_t *blob,
@@ -113,7 +117,7 @@ ngx_http_acr_prewarm_blob_next(ngx_http_acr_prewarm_t *prewarm)
     ngx_queue_t                  *q;
     ngx_http_acr_prewarm_blob_t  *blob;
 
-    blob = ngx_http_acr_prewarm_blob_whole(prewarm);
+    blob = ngx_http_acr_prewarm_blob_halted(prewarm);
 
     if (blob == NULL
         && prewarm->nactive < NGX_HTTP_ACR_PREWARM_AT_ONCE
@@ -127,6 +131,11 @@ ngx_http_acr_prewarm_blob_next(ngx_http_acr_prewarm_t *prewarm)
         prewarm->nactive++;
     }
 
+    if (blob && blob->unsaid) {
+        ngx_http_acr_prewarm_blob_ask(blob);
+        return NGX_OK;
+    }
+
     if (blob) {
         ngx_http_acr_prewarm_blob_look(prewarm->request, blob, NGX_OK);
         return NGX_OK;
@@ -136,8 +145,10 @@ ngx_http_acr_prewarm_blob_next(ngx_http_acr_prewarm_t *prewarm)
 }
 
 
+/* one that goes on with a step of the request */
+
 static ngx_http_acr_prewarm_blob_t *
-ngx_http_acr_prewarm_blob_whole(ngx_http_acr_prewarm_t *prewarm)
+ngx_http_acr_prewarm_blob_halted(ngx_http_acr_prewarm_t *prewarm)
 {
     ngx_queue_t                  *q;
     ngx_http_acr_prewarm_blob_t  *blob;
@@ -148,7 +159,7 @@ ngx_http_acr_prewarm_blob_whole(ngx_http_acr_prewarm_t *prewarm)
     {
         blob = ngx_queue_data(q, ngx_http_acr_prewarm_blob_t, queue);
 
-        if (blob->whole) {
+        if (blob->whole || blob->unsaid) {
             return blob;
         }
     }
@@ -262,6 +273,7 @@ ngx_http_acr_prewarm_blob_follow(ngx_http_acr_prewarm_blob_t *blob)
     }
 
     source.remote = rule->remote;
+    source.has = blob->has;
     blob->source = ngx_http_acr_fill_source(&source);
 
     blob->follower.moved = ngx_http_acr_prewarm_blob_moved;
@@ -290,7 +302,8 @@ ngx_http_acr_prewarm_blob_moved(void *data)
 
 /*
  * It may be one that the request of a client has begun, of another repository:
- * then what that does not have ours may.
+ * then what that does not have ours may.  And what has come from there, or is
+ * here already, is ours only if our origin has it, too.
  */
 
 static void
@@ -300,6 +313,15 @@ ngx_http_acr_prewarm_blob_check(ngx_http_acr_prewarm_blob_t *blob)
     ngx_http_acr_fill_look_t   look;
 
     rc = ngx_http_acr_fill_look(&blob->follower, &look);
+
+    if (rc == NGX_OK && !blob->has && look.now.source != blob->source
+        && (look.now.state == NGX_HTTP_ACR_FILL_WHOLE
+            || look.now.state == NGX_HTTP_ACR_FILL_RUNNING))
+    {
+        ngx_http_acr_fill_leave(&blob->follower);
+        blob->unsaid = 1;
+        return;
+    }
 
     if (rc == NGX_OK && look.now.state <= NGX_HTTP_ACR_FILL_RUNNING) {
         ngx_http_acr_fill_wait(&blob->follower, NGX_MAX_OFF_T_VALUE);
@@ -327,6 +349,74 @@ ngx_http_acr_prewarm_blob_check(ngx_http_acr_prewarm_blob_t *blob)
     /* or it is forgotten how it has ended: that is seen */
 
     blob->whole = 1;
+}
+
+
+/* the context is as it is for a pull */
+
+static void
+ngx_http_acr_prewarm_blob_ask(ngx_http_acr_prewarm_blob_t *blob)
+{
+    ngx_http_acr_ctx_t  *ctx;
+
+    ctx = blob->prewarm->ctx;
+
+    blob->unsaid = 0;
+
+    ctx->repository = blob->manifest->repository;
+    ctx->reference = blob->text;
+    ctx->digest = blob->text;
+    ctx->through = NULL;
+
+    if (ngx_http_acr_through_begin(blob->prewarm->request, ctx) != NGX_OK
+        || ctx->through == NULL)
+    {
+        ngx_http_acr_prewarm_blob_end(blob, "no memory");
+        ngx_http_acr_prewarm_next(blob->prewarm);
+        return;
+    }
+
+    ngx_http_acr_through_has(blob->prewarm->request, ctx,
+                             ngx_http_acr_prewarm_blob_answered, blob);
+}
+
+
+static void
+ngx_http_acr_prewarm_blob_answered(ngx_http_request_t *r, void *data,
+    ngx_int_t rc)
+{
+    ngx_http_acr_prewarm_blob_t *blob = data;
+
+    ngx_http_acr_fill_error_e   error;
+
+    blob->prewarm->ctx->through = NULL;
+
+    switch (rc) {
+
+    case NGX_HTTP_ACR_REMOTE_OK:
+        blob->has = 1;
+        ngx_http_acr_prewarm_blob_fetch(blob);
+        return;
+
+    case NGX_HTTP_ACR_REMOTE_MISSING:
+        error = NGX_HTTP_ACR_FILL_E_MISSING;
+        break;
+
+    case NGX_HTTP_ACR_REMOTE_DENIED:
+        error = NGX_HTTP_ACR_FILL_E_DENIED;
+        break;
+
+    case NGX_HTTP_ACR_REMOTE_LIMITED:
+        error = NGX_HTTP_ACR_FILL_E_LIMITED;
+        break;
+
+    default:
+        error = NGX_HTTP_ACR_FILL_E_ORIGIN;
+    }
+
+    ngx_http_acr_prewarm_blob_end(blob,
+                                  ngx_http_acr_prewarm_blob_error(error));
+    ngx_http_acr_prewarm_next(blob->prewarm);
 }
 
 

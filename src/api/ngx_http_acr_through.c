@@ -93,6 +93,8 @@ static void ngx_http_acr_through_fail(ngx_http_request_t *r,
 static void ngx_http_acr_through_follow(ngx_http_request_t *r,
     ngx_http_acr_through_t *through, ngx_uint_t has);
 static void ngx_http_acr_through_unsaid(ngx_http_request_t *r);
+static ngx_int_t ngx_http_acr_through_question(ngx_http_request_t *r,
+    ngx_http_acr_through_t *through);
 static void ngx_http_acr_through_whole(ngx_http_request_t *r, off_t size);
 
 
@@ -821,27 +823,63 @@ ngx_http_acr_through_follow(ngx_http_request_t *r,
 static void
 ngx_http_acr_through_unsaid(ngx_http_request_t *r)
 {
-    ngx_http_acr_through_t  *through;
+    ngx_http_acr_ctx_t  *ctx;
 
-    static ngx_str_t  blob = ngx_string("blobs/");
+    ctx = ngx_http_acr_get_ctx(r);
 
-    through = ngx_http_acr_get_ctx(r)->through;
-
-    /* the same digest may be asked for as a manifest */
-
-    through->question.len = blob.len
-                            + ngx_http_acr_get_ctx(r)->reference.len;
-    through->question.data = ngx_pnalloc(r->pool, through->question.len);
-
-    if (through->question.data == NULL) {
+    if (ngx_http_acr_through_question(r, ctx->through) != NGX_OK) {
         ngx_http_acr_fail_errno(r, NGX_ERROR);
         return;
     }
 
-    (void) ngx_sprintf(through->question.data, "%V%V", &blob,
-                       &ngx_http_acr_get_ctx(r)->reference);
+    (void) ngx_http_acr_through_take(r, ctx);
+}
 
-    (void) ngx_http_acr_through_take(r, ngx_http_acr_get_ctx(r));
+
+void
+ngx_http_acr_through_has(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
+    ngx_http_acr_next_pt next, void *data)
+{
+    ngx_http_acr_through_t  *through;
+
+    through = ctx->through;
+
+    through->blob = 1;
+    through->next = next;
+    through->data = data;
+
+    if (ngx_http_acr_through_question(r, through) != NGX_OK) {
+        ngx_http_acr_through_go_on(r, through, NGX_HTTP_ACR_REMOTE_FAILED);
+        return;
+    }
+
+    (void) ngx_http_acr_through_take(r, ctx);
+}
+
+
+/* the same digest may be asked for as a manifest */
+
+static ngx_int_t
+ngx_http_acr_through_question(ngx_http_request_t *r,
+    ngx_http_acr_through_t *through)
+{
+    ngx_str_t  *question, *reference;
+
+    static ngx_str_t  blob = ngx_string("blobs/");
+
+    question = &through->question;
+    reference = &ngx_http_acr_get_ctx(r)->reference;
+
+    question->len = blob.len + reference->len;
+    question->data = ngx_pnalloc(r->pool, question->len);
+
+    if (question->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    (void) ngx_sprintf(question->data, "%V%V", &blob, reference);
+
+    return NGX_OK;
 }
 
 

@@ -47,6 +47,10 @@ ngx_int_t ngx_http_acr_through_tag(ngx_http_request_t *r,
 void ngx_http_acr_through_fetch(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
     ngx_str_t *here, ngx_http_acr_next_pt next, void *data);
 
+/* the same of the blob ctx->digest: whether the origin has it */
+void ngx_http_acr_through_has(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
+    ngx_http_acr_next_pt next, void *data);
+
 /* the blob ctx->digest is not there: ends the request */
 void ngx_http_acr_through_blob(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
     acr_digest_t *digest);
