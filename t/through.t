@@ -26,7 +26,8 @@ my $acr = start(workers => 2, fsync => 'off',
                 . ' acr_cache_rule short/* up.test/* valid=0;'
                 . ' acr_cache_rule gone/* up.test/* gone=404 valid=0;'
                 . ' acr_cache_rule kept/* up.test/* gone=keep;'
-                . ' acr_cache_rule up.test/* up.test/*;');
+                . ' acr_cache_rule up.test/* up.test/*;'
+                . ' acr_cache_rule mine up.test/lib/m;');
 
 first();
 again();
@@ -298,7 +299,8 @@ sub gone {
                  location => 'acr_cache_rule hub/* up.test/*;'
                              . ' acr_cache_rule short/* up.test/*;'
                              . ' acr_cache_rule gone/* up.test/* gone=404;'
-                             . ' acr_cache_rule up.test/* up.test/*;');
+                             . ' acr_cache_rule up.test/* up.test/*;'
+                             . ' acr_cache_rule mine up.test/lib/m;');
 
     for (1 .. 2) {
         like($acr->get('/v2/short/lib/g/manifests/old')->header('Warning'),
@@ -328,6 +330,13 @@ sub names {
     answers($answer, 200, 'by its name here, of which the host is a part');
     is($answer->header('OCI-Namespace'), 'up.test', 'which is told');
     is_deeply([$acr->tags('up.test/lib/n')], ['1'], 'it is that repository');
+
+    # a rule of one repository is better, wherever it stands
+
+    $origin->has_image('lib/m', '1', 'mine');
+    answers($acr->get('/v2/lib/m/manifests/1?ns=up.test'), 200,
+            'by a rule of its own');
+    is_deeply([$acr->tags('mine')], ['1'], 'it is that one\'s repository');
 
     refused($acr->get('/v2/up.test/lib/n/manifests/1?ns=other.test'), 404,
             'NAME_UNKNOWN', 'another host than its own');
