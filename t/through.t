@@ -33,6 +33,7 @@ first();
 again();
 blobs();
 tags();
+locked();
 errors();
 gone();
 names();
@@ -200,6 +201,26 @@ sub tags {
     is_up();
 
     $acr->allow(qr/acr: (?:manifest|fetching|remote)/);
+}
+
+
+sub locked {
+    $origin->has_image('lib/l', '1', 'first layer of l');
+    answers($acr->get('/v2/hub/lib/l/manifests/1'), 200, 'a repository');
+    answers($acr->request('PATCH', '/acr/v1/hub/lib/l',
+                          body => '{"readEnabled":false}'), 200, 'is locked');
+    my $manifest = $origin->has_image('lib/l', '2', 'second layer of l');
+    my $layer = digest('second layer of l');
+
+    for my $target ('manifests/2', "manifests/$manifest", "blobs/$layer") {
+        refused($acr->get("/v2/hub/lib/l/$target"), 405,
+                'REGISTRY_DISALLOWED_OPERATION', "nothing comes: $target");
+        is($acr->head("/v2/hub/lib/l/$target")->status(), 405, 'HEAD');
+        is(scalar($origin->asked(qr{/v2/lib/l/$target})), 0,
+           'nobody is asked for it');
+    }
+
+    is_deeply([$acr->tags('hub/lib/l')], ['1'], 'and it stays as it is');
 }
 
 
