@@ -33,6 +33,7 @@ first();
 again();
 blobs();
 tags();
+unstored();
 locked();
 errors();
 gone();
@@ -201,6 +202,33 @@ sub tags {
     is_up();
 
     $acr->allow(qr/acr: (?:manifest|fetching|remote)/);
+}
+
+
+# an index that takes no writes
+sub unstored {
+    my $old = $origin->has_image('lib/o', 'latest', 'old layer of o');
+
+    $acr->allow(qr/acr: (?:manifest|Redis)/);
+    is($acr->resolve('short/lib/o', 'latest'), $old, 'a tag');
+    my $new = $origin->has_image('lib/o', 'latest', 'new layer of o');
+    $origin->has_image('lib/o', 'other', 'other layer of o');
+
+    $acr->{redis}->command('CONFIG', 'SET', 'maxmemory', '1');
+
+    for (1 .. 2) {
+        my $answer = $acr->get('/v2/short/lib/o/manifests/latest');
+        answers($answer, 200, 'it moves, but that cannot be noted');
+        is($answer->header('Docker-Content-Digest'), $old, 'the last is sent');
+        like($answer->header('Warning'), qr/^299 - /, 'with a warning');
+    }
+
+    refused($acr->get('/v2/short/lib/o/manifests/other'), 503, 'UNAVAILABLE',
+            'what is not here cannot be sent');
+
+    $acr->{redis}->command('CONFIG', 'SET', 'maxmemory', '0');
+    is($acr->resolve('short/lib/o', 'latest'), $new, 'when it can be');
+    answers($acr->get('/v2/short/lib/o/manifests/other'), 200, 'both come');
 }
 
 
