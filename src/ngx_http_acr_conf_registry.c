@@ -15,6 +15,7 @@
 
 static ngx_http_acr_registry_t *ngx_http_acr_conf_create(ngx_conf_t *cf,
     ngx_http_acr_loc_conf_t *conf);
+static time_t ngx_http_acr_conf_offline(ngx_http_acr_loc_conf_t *conf);
 static char *ngx_http_acr_conf_apart(ngx_conf_t *cf,
     ngx_http_acr_registry_t *registry, ngx_http_acr_loc_conf_t *conf);
 static char *ngx_http_acr_conf_agree(ngx_conf_t *cf,
@@ -110,7 +111,7 @@ ngx_http_acr_conf_create(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf)
     registry->scrub_interval = conf->scrub_interval;
     registry->scrub_rate = conf->scrub_rate;
     registry->origin = conf->origin;
-    registry->offline = conf->edge_offline;
+    registry->offline = ngx_http_acr_conf_offline(conf);
     registry->fill_max = conf->fill_max;
     registry->fill_rate = conf->fill_rate;
 
@@ -138,6 +139,15 @@ ngx_http_acr_conf_create(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf)
     }
 
     return registry;
+}
+
+
+/* only an edge node has an origin that may be down */
+
+static time_t
+ngx_http_acr_conf_offline(ngx_http_acr_loc_conf_t *conf)
+{
+    return conf->origin ? conf->edge_offline : 0;
 }
 
 
@@ -169,7 +179,7 @@ ngx_http_acr_conf_agree(ngx_conf_t *cf, ngx_http_acr_registry_t *registry,
     ngx_http_acr_loc_conf_t *conf)
 {
     if (registry->origin != conf->origin
-        || registry->offline != conf->edge_offline)
+        || registry->offline != ngx_http_acr_conf_offline(conf))
     {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"acr_root\" \"%V\" is used with two different "

@@ -309,6 +309,12 @@ ngx_http_acr_settle_abandoned(ngx_http_request_t *r, void *data, ngx_int_t rc)
 {
     ngx_http_acr_settle_list_t *list = data;
 
+    if (list->change && list->change->told) {
+        ngx_http_acr_get_ctx(r)->settling = list;
+        list->next(r, list->data, list->rc);
+        return;
+    }
+
     if (list->rc == NGX_ERROR) {
         ngx_http_acr_fail(r, ACR_E_UNAVAILABLE,
                           "the change could not be completed yet", NULL,

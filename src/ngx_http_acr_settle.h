@@ -48,6 +48,8 @@ typedef struct {
        of it; none of them has attributes.  Empty: that has to be asked */
     size_t       nkinds;
     u_char       kinds[2];
+
+    unsigned     told:1;       /* next is called in any case */
 } ngx_http_acr_change_t;
 
 
@@ -84,7 +86,8 @@ ngx_int_t ngx_http_acr_linked(ngx_http_acr_registry_t *registry,
  * If it cannot be done the request is answered with 503 or the store's error;
  * the entry stays pending and is settled later.  So it is if Redis is another
  * one, or has lost something, since the first call of the change: that may
- * have been part of it, and is not acknowledged.
+ * have been part of it, and is not acknowledged.  With change->told next is
+ * called then, with NGX_ERROR or an errno value.
  */
 void ngx_http_acr_settle(ngx_http_request_t *r, ngx_str_t *names,
     ngx_uint_t n, ngx_http_acr_change_t *change,

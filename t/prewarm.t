@@ -225,6 +225,19 @@ sub named {
     is($last->{result}, 'ok', 'several, by digest');
     is(asked(digest($image->{image}) . ' '), 1, 'each manifest once');
 
+    # what is here by another repository is not fetched, but asked for
+
+    is(asked('/v2/lib/b/blobs/' . digest($shared)), 0, 'what is here is not');
+    is(scalar($origin->asked(qr{^HEAD /v2/lib/b/blobs/${\ digest($shared)}})),
+       1, 'but whether it is there is asked');
+
+    my ($other) = image_there('lib/f', 'plain f');
+    $origin->gone('/v2/lib/f/blobs/' . digest($shared));
+    my ($end) = reverse(prewarm(['hub/lib/f@' . digest($other)], undef));
+    is_deeply([map { "$_->{digest} $_->{error}" } @{ $end->{errors} }],
+              [digest($shared) . ' the origin does not have it'],
+              'of what is here none has what its origin does not have');
+
     ($last) = reverse(prewarm(["hub/lib/b\@$index"], ['*']));
     is($last->{result}, 'ok', 'all platforms');
     is_deeply($last->{manifests}, { done => 4, total => 4 }, 'of an index');

@@ -16,28 +16,29 @@ my $url = $origin->url();
 my $log = work_dir() . '/status.log';
 my $ups = 0;
 
-my $http = <<"CONF";
-    acr_remote up.test $url timeout=60s;
-    log_format status '\$acr_cache_status \$status \$request_method \$uri';
+my $format = <<'CONF';
+    log_format status '$acr_cache_status $status $request_method $uri';
 CONF
-
-my $acr = start(workers => 2, fsync => 'off', http => $http,
-                server => "access_log $log status;",
-                location => 'acr_cache_rule hub/* up.test/*;'
-                            . ' acr_cache_rule short/* up.test/* valid=0;'
-                            . ' acr_cache_rule gone/* up.test/*'
-                            . ' gone=404 valid=0;'
-                            . ' acr_cache_rule kept/* up.test/* gone=keep;'
-                            . ' acr_cache_rule up.test/* up.test/*;');
+my $acr = start(workers => 2, fsync => 'off',
+    http => "acr_remote up.test $url timeout=60s;\n$format",
+    server => "access_log $log status;",
+    location => 'acr_cache_rule hub/* up.test/*;'
+                . ' acr_cache_rule short/* up.test/* valid=0;'
+                . ' acr_cache_rule gone/* up.test/* gone=404 valid=0;'
+                . ' acr_cache_rule kept/* up.test/* gone=keep;'
+                . ' acr_cache_rule up.test/* up.test/*;'
+                . ' acr_cache_rule mine up.test/lib/m;');
 
 first();
 again();
 blobs();
 tags();
+unstored();
+locked();
 errors();
+gone();
 names();
 proof();
-gone();
 finish();
 
 
@@ -204,6 +205,53 @@ sub tags {
 }
 
 
+# an index that takes no writes
+sub unstored {
+    my $old = $origin->has_image('lib/o', 'latest', 'old layer of o');
+
+    $acr->allow(qr/acr: (?:manifest|Redis)/);
+    is($acr->resolve('short/lib/o', 'latest'), $old, 'a tag');
+    my $new = $origin->has_image('lib/o', 'latest', 'new layer of o');
+    $origin->has_image('lib/o', 'other', 'other layer of o');
+
+    $acr->{redis}->command('CONFIG', 'SET', 'maxmemory', '1');
+
+    for (1 .. 2) {
+        my $answer = $acr->get('/v2/short/lib/o/manifests/latest');
+        answers($answer, 200, 'it moves, but that cannot be noted');
+        is($answer->header('Docker-Content-Digest'), $old, 'the last is sent');
+        like($answer->header('Warning'), qr/^299 - /, 'with a warning');
+    }
+
+    refused($acr->get('/v2/short/lib/o/manifests/other'), 503, 'UNAVAILABLE',
+            'what is not here cannot be sent');
+
+    $acr->{redis}->command('CONFIG', 'SET', 'maxmemory', '0');
+    is($acr->resolve('short/lib/o', 'latest'), $new, 'when it can be');
+    answers($acr->get('/v2/short/lib/o/manifests/other'), 200, 'both come');
+}
+
+
+sub locked {
+    $origin->has_image('lib/l', '1', 'first layer of l');
+    answers($acr->get('/v2/hub/lib/l/manifests/1'), 200, 'a repository');
+    answers($acr->request('PATCH', '/acr/v1/hub/lib/l',
+                          body => '{"readEnabled":false}'), 200, 'is locked');
+    my $manifest = $origin->has_image('lib/l', '2', 'second layer of l');
+    my $layer = digest('second layer of l');
+
+    for my $target ('manifests/2', "manifests/$manifest", "blobs/$layer") {
+        refused($acr->get("/v2/hub/lib/l/$target"), 405,
+                'REGISTRY_DISALLOWED_OPERATION', "nothing comes: $target");
+        is($acr->head("/v2/hub/lib/l/$target")->status(), 405, 'HEAD');
+        is(scalar($origin->asked(qr{/v2/lib/l/$target})), 0,
+           'nobody is asked for it');
+    }
+
+    is_deeply([$acr->tags('hub/lib/l')], ['1'], 'and it stays as it is');
+}
+
+
 sub errors {
     refused($acr->get('/v2/hub/lib/a/manifests/none'), 404,
             'MANIFEST_UNKNOWN', 'a tag that is nowhere');
@@ -296,10 +344,12 @@ sub gone {
 
     # that it is gone is remembered, too
 
-    $acr->reload(http => $http,
-                 location => 'acr_cache_rule gone/* up.test/* gone=404;'
+    $acr->reload(http => "acr_remote up.test $url timeout=5s;\n$format",
+                 location => 'acr_cache_rule hub/* up.test/*;'
                              . ' acr_cache_rule short/* up.test/*;'
-                             . ' acr_cache_rule hub/* up.test/*;');
+                             . ' acr_cache_rule gone/* up.test/* gone=404;'
+                             . ' acr_cache_rule up.test/* up.test/*;'
+                             . ' acr_cache_rule mine up.test/lib/m;');
 
     for (1 .. 2) {
         like($acr->get('/v2/short/lib/g/manifests/old')->header('Warning'),
@@ -329,6 +379,13 @@ sub names {
     answers($answer, 200, 'by its name here, of which the host is a part');
     is($answer->header('OCI-Namespace'), 'up.test', 'which is told');
     is_deeply([$acr->tags('up.test/lib/n')], ['1'], 'it is that repository');
+
+    # a rule of one repository is better, wherever it stands
+
+    $origin->has_image('lib/m', '1', 'mine');
+    answers($acr->get('/v2/lib/m/manifests/1?ns=up.test'), 200,
+            'by a rule of its own');
+    is_deeply([$acr->tags('mine')], ['1'], 'it is that one\'s repository');
 
     refused($acr->get('/v2/up.test/lib/n/manifests/1?ns=other.test'), 404,
             'NAME_UNKNOWN', 'another host than its own');

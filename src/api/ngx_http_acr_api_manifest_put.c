@@ -22,6 +22,8 @@ static void ngx_http_acr_put_read(ngx_http_request_t *r, void *data,
 static ngx_int_t ngx_http_acr_put_parse(void *data, ngx_log_t *log);
 static void ngx_http_acr_put_parsed(ngx_http_request_t *r, void *data,
     ngx_int_t rc);
+static void ngx_http_acr_put_failed(ngx_http_request_t *r,
+    ngx_http_acr_put_t *put);
 static ngx_int_t ngx_http_acr_put_prepare(ngx_http_request_t *r,
     ngx_http_acr_put_t *put);
 static ngx_int_t ngx_http_acr_put_args(ngx_http_request_t *r,
@@ -89,6 +91,7 @@ ngx_http_acr_manifest_store(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
     put->n = n;
     put->next = next;
     put->data = data;
+    put->change.told = 1;
 
     ngx_http_acr_put_read(r, put, NGX_OK);
 }
@@ -329,7 +332,7 @@ ngx_http_acr_put_parsed(ngx_http_request_t *r, void *data, ngx_int_t rc)
     put->names[0] = ngx_http_acr_digest_text(r, &put->computed);
 
     if (put->names[0].data == NULL || rc == NGX_ERROR) {
-        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        ngx_http_acr_put_failed(r, put);
         return;
     }
 
@@ -350,7 +353,7 @@ ngx_http_acr_put_parsed(ngx_http_request_t *r, void *data, ngx_int_t rc)
     put->ctx->digest = put->names[0];
 
     if (ngx_http_acr_put_prepare(r, put) != NGX_OK) {
-        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        ngx_http_acr_put_failed(r, put);
         return;
     }
 
@@ -362,6 +365,20 @@ ngx_http_acr_put_parsed(ngx_http_request_t *r, void *data, ngx_int_t rc)
     }
 
     ngx_http_acr_put_check(r, put);
+}
+
+
+/* no memory, or no random numbers */
+
+static void
+ngx_http_acr_put_failed(ngx_http_request_t *r, ngx_http_acr_put_t *put)
+{
+    if (put->next) {
+        put->next(r, put->data, NGX_ERROR);
+        return;
+    }
+
+    ngx_http_acr_fail_errno(r, NGX_ERROR);
 }
 
 

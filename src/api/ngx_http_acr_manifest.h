@@ -144,8 +144,8 @@ typedef struct {
  * Stores a manifest that comes from elsewhere as ctx->reference, whatever it
  * refers to is there or not, and continues with next.  NGX_OK; NGX_DECLINED:
  * attributes forbid it; NGX_ABORT: it is no manifest, or of another digest;
- * NGX_ERROR or an errno value.  If Redis does not answer, the request is
- * answered with 503.  p stays the caller's, and is in r->pool.
+ * NGX_ERROR (also if Redis does not answer) or an errno value.  p stays the
+ * caller's, and is in r->pool.
  */
 void ngx_http_acr_manifest_store(ngx_http_request_t *r,
     ngx_http_acr_ctx_t *ctx, ngx_str_t *content_type, u_char *p, size_t n,

@@ -19,6 +19,8 @@ static void ngx_http_acr_put_collecting(ngx_http_request_t *r,
     ngx_http_acr_put_t *put);
 static void ngx_http_acr_put_done(ngx_http_request_t *r, void *data,
     ngx_int_t rc);
+static void ngx_http_acr_put_unexpected(ngx_http_request_t *r,
+    ngx_http_acr_put_t *put);
 static void ngx_http_acr_put_next(ngx_http_request_t *r,
     ngx_http_acr_put_t *put, ngx_int_t rc);
 static ngx_int_t ngx_http_acr_put_headers(ngx_http_request_t *r,
@@ -129,6 +131,16 @@ ngx_http_acr_put_committed(ngx_http_request_t *r, void *data,
         ngx_http_acr_store_unlock_names(&put->change.locks, ngx_cycle->log);
     }
 
+    /* who asks may have something to send, and does not wait for a rebuild */
+
+    if (put->next
+        && (reply->status == NGX_HTTP_ACR_META_DOWN
+            || reply->status == NGX_HTTP_ACR_META_BEHIND))
+    {
+        ngx_http_acr_put_next(r, put, NGX_ERROR);
+        return;
+    }
+
     if (ngx_http_acr_unanswered(r, reply, &put->tries,
                                 ngx_http_acr_put_again, put))
     {
@@ -139,7 +151,7 @@ ngx_http_acr_put_committed(ngx_http_request_t *r, void *data,
         && reply->status != NGX_HTTP_ACR_META_CHANGED
         && reply->status != NGX_HTTP_ACR_META_LOCKED)
     {
-        ngx_http_acr_manifest_unexpected(r);
+        ngx_http_acr_put_unexpected(r, put);
         return;
     }
 
@@ -160,7 +172,7 @@ ngx_http_acr_put_committed(ngx_http_request_t *r, void *data,
         if (ngx_http_acr_linked(put->ctx->registry, &put->change, reply)
             != NGX_OK)
         {
-            ngx_http_acr_manifest_unexpected(r);
+            ngx_http_acr_put_unexpected(r, put);
             return;
         }
 
@@ -185,7 +197,7 @@ ngx_http_acr_put_committed(ngx_http_request_t *r, void *data,
         return;
 
     default:
-        ngx_http_acr_manifest_unexpected(r);
+        ngx_http_acr_put_unexpected(r, put);
     }
 }
 
@@ -212,7 +224,7 @@ ngx_http_acr_put_done(ngx_http_request_t *r, void *data, ngx_int_t rc)
     ngx_http_acr_put_t *put = data;
 
     if (put->next) {
-        ngx_http_acr_put_next(r, put, NGX_OK);
+        ngx_http_acr_put_next(r, put, rc);
         return;
     }
 
@@ -222,6 +234,20 @@ ngx_http_acr_put_done(ngx_http_request_t *r, void *data, ngx_int_t rc)
     }
 
     ngx_http_acr_send_status(r, NGX_HTTP_CREATED);
+}
+
+
+static void
+ngx_http_acr_put_unexpected(ngx_http_request_t *r, ngx_http_acr_put_t *put)
+{
+    ngx_http_acr_store_unlock_names(&put->change.locks, ngx_cycle->log);
+
+    if (put->next) {
+        ngx_http_acr_put_next(r, put, NGX_ERROR);
+        return;
+    }
+
+    ngx_http_acr_manifest_unexpected(r);
 }
 
 

@@ -54,6 +54,7 @@ struct ngx_http_acr_through_s {
     unsigned                        by_tag:1;
     unsigned                        blob:1;    /* and not a manifest */
     unsigned                        asked:1;   /* what is here is sent now */
+    unsigned                        unstored:1;
 };
 
 
@@ -663,6 +664,8 @@ ngx_http_acr_through_stored(ngx_http_request_t *r, void *data, ngx_int_t rc)
         break;
 
     default:
+        through->unstored = (rc == NGX_ERROR);
+
         ngx_log_error(NGX_LOG_ERR, r->connection->log, rc > 0 ? rc : 0,
                       "acr: manifest \"%V\" of \"%V/%V\" %s",
                       &ngx_http_acr_get_ctx(r)->reference,
@@ -792,6 +795,12 @@ ngx_http_acr_through_fail(ngx_http_request_t *r,
 
     key = through->blob ? "digest" : "reference";
     reference = &ngx_http_acr_get_ctx(r)->reference;
+
+    if (through->unstored) {
+        ngx_http_acr_fail(r, ACR_E_UNAVAILABLE, "it cannot be stored", key,
+                          reference);
+        return;
+    }
 
     switch (result) {
 

@@ -171,18 +171,25 @@ ngx_http_acr_auth_outcome(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
         return NGX_DECLINED;
     }
 
-    access = ctx->registry->auth->access;
+    /* one that is remembered may be over meanwhile */
+
+    if (rc == NGX_OK
+        && ctx->credential->ends
+        && ngx_time() > ctx->credential->ends
+                        + NGX_HTTP_ACR_TOKEN_SKEW
+                        + ngx_http_acr_auth_offline(ctx->registry))
+    {
+        return NGX_DECLINED;
+    }
 
     /* an edge node believes tokens of its origin, those that are over only
        while that is down */
 
     if (rc == NGX_OK && ctx->registry->origin) {
-        return (ctx->credential->ends == 0
-                || ngx_time() <= ctx->credential->ends
-                                 + NGX_HTTP_ACR_TOKEN_SKEW
-                                 + ngx_http_acr_auth_offline(ctx->registry))
-               ? NGX_OK : NGX_DECLINED;
+        return NGX_OK;
     }
+
+    access = ctx->registry->auth->access;
 
     if (rc == NGX_OK) {
         principal = &ctx->credential->principal;

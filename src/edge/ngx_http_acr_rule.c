@@ -188,6 +188,7 @@ ngx_http_acr_rule_target(ngx_array_t *rules, ngx_str_t *host, ngx_str_t *name,
 {
     size_t                n;
     u_char                target[ACR_NAME_MAX];
+    ngx_str_t             source;
     ngx_uint_t            i;
     ngx_http_acr_rule_t  *rule, *found;
 
@@ -200,6 +201,9 @@ ngx_http_acr_rule_target(ngx_array_t *rules, ngx_str_t *host, ngx_str_t *name,
         return NGX_OK;
     }
 
+    /* the repository may be the name itself, and the next rule asks for it */
+
+    source = *name;
     found = NULL;
     rule = rules->elts;
 
@@ -210,7 +214,7 @@ ngx_http_acr_rule_target(ngx_array_t *rules, ngx_str_t *host, ngx_str_t *name,
         }
 
         n = acr_rule_target(&rule[i].rule, ngx_http_acr_rule_text(host),
-                            ngx_http_acr_rule_text(name), target);
+                            ngx_http_acr_rule_text(&source), target);
 
         if (n) {
             found = &rule[i];

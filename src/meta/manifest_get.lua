@@ -1,6 +1,7 @@
 -- KEYS[1] prefix  ARGV repo, reference, kind ("tag"|"digest")
 -- Returns {"ok", digest, size, mediaType, state} | {"miss", state}
--- | {"locked", state} (what is there may not be read) | {"behind", state}.
+-- | {"locked", state} (it may not be read, and of a repository nothing that is
+-- to come from elsewhere) | {"behind", state}.
 local repo, name, digest = ARGV[1], ARGV[2], ARGV[2]
 
 if unsure(repo) then
@@ -11,17 +12,18 @@ if ARGV[3] == 'tag' then
 end
 
 local value = digest and redis.call('HGET', P .. 'manifests:' .. repo, digest)
-local odd = value and is_odd(repo)
+local odd = is_odd(repo)
+if odd and is_off(repo, '', 'r') then
+    return {'locked', STATE}
+end
 if not value or odd and is_broken(digest) then
     return {is_unread(repo) and 'behind' or 'miss', STATE}
 end
 
 if odd then
-    local values = redis.call('HMGET', P .. 'attributes:' .. repo, '', name,
+    local values = redis.call('HMGET', P .. 'attributes:' .. repo, name,
                               digest)
-    if has_off(values[1], 'r') or has_off(values[2], 'r')
-       or has_off(values[3], 'r')
-    then
+    if has_off(values[1], 'r') or has_off(values[2], 'r') then
         return {'locked', STATE}
     end
 end
