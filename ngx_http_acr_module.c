@@ -421,6 +421,9 @@ static ngx_http_variable_t  ngx_http_acr_variables[] = {
     { ngx_string("acr_generation"), NULL,
       ngx_http_acr_generation_variable, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
+    { ngx_string("acr_cache_key"), NULL,
+      ngx_http_acr_cache_key_variable, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
     { ngx_string("acr_cache_status"), NULL,
       ngx_http_acr_cache_status_variable, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 

@@ -174,6 +174,7 @@ typedef struct ngx_http_acr_body_s   ngx_http_acr_body_t;
 typedef struct ngx_http_acr_ahead_s  ngx_http_acr_ahead_t;
 typedef struct ngx_http_acr_through_s  ngx_http_acr_through_t;
 typedef struct ngx_http_acr_direct_s  ngx_http_acr_direct_t;
+typedef struct ngx_http_acr_asked_s  ngx_http_acr_asked_t;
 
 typedef struct {
     ngx_http_acr_loc_conf_t   *conf;
@@ -202,10 +203,10 @@ typedef struct {
     ngx_http_acr_ahead_t      *ahead;      /* of a file that is sent, or NULL */
     ngx_http_acr_direct_t     *direct;     /* that is sent as it comes, or NULL
                                               */
+    ngx_http_acr_asked_t      *asked;      /* the origin, or NULL */
 
     unsigned                   refills:2;  /* of what went before it was sent */
-    unsigned                   passed:1;   /* the origin may be asked... */
-    unsigned                   probe:1;    /* ...to see whether it is back */
+    unsigned                   refused:1;  /* the origin is not to be asked */
     unsigned                   acr:1;      /* of ACR's own API, /acr/v1 */
     unsigned                   gone:1;     /* nginx has terminated it */
     unsigned                   committing:1; /* goes on although it is gone */

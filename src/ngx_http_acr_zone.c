@@ -7,7 +7,7 @@
 #include <time.h>
 
 
-#define NGX_HTTP_ACR_ZONE_VERSION  5
+#define NGX_HTTP_ACR_ZONE_VERSION  6
 
 /* counters and fills are less than this */
 #define NGX_HTTP_ACR_ZONE_MIN      (1024 * 1024)
@@ -88,6 +88,7 @@ ngx_http_acr_zone_conf(ngx_conf_t *cf, ngx_http_acr_zone_t **zone)
 static ngx_int_t
 ngx_http_acr_zone_init(ngx_shm_zone_t *shm_zone, void *data)
 {
+    ngx_time_t                *tp;
     ngx_slab_pool_t           *shpool;
     ngx_http_acr_zone_t       *zone;
     ngx_http_acr_zone_head_t  *head;
@@ -115,6 +116,15 @@ ngx_http_acr_zone_init(ngx_shm_zone_t *shm_zone, void *data)
     }
 
     head->version = NGX_HTTP_ACR_ZONE_VERSION;
+
+    /* nginx's cache is still there: a generation of before must not come back,
+       and there was less than one of them in a microsecond */
+
+    tp = ngx_timeofday();
+
+    head->generation = (ngx_atomic_uint_t) tp->sec * 1000000
+                       + tp->msec * 1000;
+
     head->counters = ngx_slab_calloc(shpool, sizeof(ngx_http_acr_counters_t));
 
     if (head->counters == NULL) {

@@ -300,9 +300,10 @@ typedef struct {
 
     /* raised when something has changed at the origin, and so has what an edge
        node keeps of it: of all, and of the names with the hash */
+    ngx_atomic_t                  origin;    /* the hash of its host */
     ngx_atomic_t                  next;      /* event of the origin, and one
                                                 more; 0: none was heard of */
-    ngx_atomic_t                  generation;
+    ngx_atomic_t                  generation; /* begins with the time */
     ngx_atomic_t                  generations[NGX_HTTP_ACR_GENERATIONS];
 } ngx_http_acr_zone_head_t;
 

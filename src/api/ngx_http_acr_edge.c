@@ -74,9 +74,6 @@ static ngx_int_t ngx_http_acr_edge_open(ngx_http_request_t *r,
 static void ngx_http_acr_edge_follow(ngx_http_request_t *r,
     acr_digest_t *digest);
 static void ngx_http_acr_edge_whole(ngx_http_request_t *r, off_t size);
-static ngx_http_acr_ctx_t *ngx_http_acr_edge_passed(ngx_http_request_t *r);
-static void ngx_http_acr_edge_passed_cleanup(void *data);
-static ngx_int_t ngx_http_acr_edge_log(ngx_http_request_t *r);
 
 
 char *
@@ -136,14 +133,6 @@ ngx_http_acr_edge_init(ngx_conf_t *cf)
 
     *handler = ngx_http_acr_edge_handler;
 
-    handler = ngx_array_push(&cmcf->phases[NGX_HTTP_LOG_PHASE].handlers);
-
-    if (handler == NULL) {
-        return NGX_ERROR;
-    }
-
-    *handler = ngx_http_acr_edge_log;
-
     ngx_http_acr_edge_answer_init();
 
     return NGX_OK;
@@ -180,10 +169,23 @@ ngx_http_acr_edge_handler(ngx_http_request_t *r)
 static void
 ngx_http_acr_edge_route(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
 {
+    ngx_str_t   host;
     ngx_uint_t  all, any;
     acr_path_e  resource;
 
     if (ngx_http_acr_route_path(r, ctx, &resource) != NGX_OK) {
+        return;
+    }
+
+    /* the origin may have another repository for that than the one of the path,
+       for which rights are looked at here */
+
+    if (ctx->repository.len
+        && ngx_http_acr_arg(r, "ns", &host) != NGX_DECLINED)
+    {
+        ngx_http_acr_fail(r, ACR_E_NAME_UNKNOWN,
+                          "an edge node knows no namespaces", "name",
+                          &ctx->repository);
         return;
     }
 
@@ -224,9 +226,20 @@ ngx_http_acr_edge_route(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
         ngx_http_acr_authorize(r, ctx, all, any, ngx_http_acr_edge_blob);
         return;
 
+    case ACR_PATH_EXTENSIONS:
+
+        if (ctx->repository.len == 0) {
+            ngx_http_acr_authenticate(r, ctx, 1, ngx_http_acr_edge_admitted);
+            return;
+        }
+
+        break;
+
     default:
-        ngx_http_acr_authorize(r, ctx, all, any, ngx_http_acr_edge_admitted);
+        break;
     }
+
+    ngx_http_acr_authorize(r, ctx, all, any, ngx_http_acr_edge_admitted);
 }
 
 
@@ -776,180 +789,4 @@ ngx_http_acr_edge_whole(ngx_http_request_t *r, off_t size)
     }
 
     ngx_http_acr_edge_follow(r, &digest);
-}
-
-
-/* --- the breaker, for what goes on to the origin */
-
-ngx_int_t
-ngx_http_acr_origin_variable(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data)
-{
-    ngx_int_t                 rc;
-    ngx_pool_cleanup_t       *cln;
-    ngx_http_acr_ctx_t       *ctx;
-    ngx_http_acr_remote_t    *origin;
-    ngx_http_acr_loc_conf_t  *conf;
-
-    static ngx_str_t  states[] = { ngx_string("down"), ngx_string("up") };
-
-    ctx = ngx_http_acr_get_ctx(r->main);
-    conf = ngx_http_get_module_loc_conf(r, ngx_http_acr_module);
-    origin = conf->origin;
-
-    if (ctx == NULL || origin == NULL || origin->state == NULL) {
-        v->not_found = 1;
-        return NGX_OK;
-    }
-
-    /* it is asked once: what is let through has to tell what came of it */
-
-    if (!ctx->passed) {
-        rc = ngx_http_acr_breaker_pass(&origin->state->breaker,
-                                       ngx_current_msec, origin->timeout);
-
-        ctx->passed = (rc != NGX_DECLINED);
-        ctx->probe = (rc == NGX_DONE);
-
-        if (ctx->passed) {
-            cln = ngx_pool_cleanup_add(r->pool, 0);
-
-            if (cln == NULL) {
-                return NGX_ERROR;
-            }
-
-            cln->handler = ngx_http_acr_edge_passed_cleanup;
-            cln->data = ctx;
-        }
-    }
-
-    v->valid = 1;
-    v->no_cacheable = 0;
-    v->not_found = 0;
-    v->len = states[ctx->passed].len;
-    v->data = states[ctx->passed].data;
-
-    return NGX_OK;
-}
-
-
-ngx_int_t
-ngx_http_acr_generation_variable(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data)
-{
-    u_char              *p;
-    ngx_str_t           *name;
-    ngx_http_acr_ctx_t  *ctx;
-
-    static ngx_str_t  lists = ngx_string("");
-
-    ctx = ngx_http_acr_get_ctx(r->main);
-
-    if (ctx == NULL || ctx->registry->zone == NULL) {
-        v->not_found = 1;
-        return NGX_OK;
-    }
-
-    p = ngx_pnalloc(r->pool, NGX_INT64_LEN);
-
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    /* the digest of a list of referrers is not what changes */
-
-    name = (ctx->operation
-            && ngx_strcmp(ctx->operation, "manifest_get") == 0)
-           ? &ctx->reference : &lists;
-
-    v->len = ngx_sprintf(p, "%uL",
-                         ngx_http_acr_generation(ctx->registry->zone,
-                                                 &ctx->repository, name))
-             - p;
-    v->valid = 1;
-    v->no_cacheable = 0;
-    v->not_found = 0;
-    v->data = p;
-
-    return NGX_OK;
-}
-
-
-/* error_page forgets contexts, and is what follows when there is no answer */
-
-static ngx_http_acr_ctx_t *
-ngx_http_acr_edge_passed(ngx_http_request_t *r)
-{
-    ngx_http_acr_ctx_t  *ctx;
-    ngx_pool_cleanup_t  *cln;
-
-    ctx = ngx_http_get_module_ctx(r, ngx_http_acr_module);
-
-    if (ctx) {
-        return ctx;
-    }
-
-    for (cln = r->pool->cleanup; cln; cln = cln->next) {
-        if (cln->handler == ngx_http_acr_edge_passed_cleanup) {
-            return cln->data;
-        }
-    }
-
-    return NULL;
-}
-
-
-static void
-ngx_http_acr_edge_passed_cleanup(void *data)
-{
-    return;
-}
-
-
-static ngx_int_t
-ngx_http_acr_edge_log(ngx_http_request_t *r)
-{
-    ngx_uint_t                  i, bad;
-    ngx_http_acr_ctx_t         *ctx;
-    ngx_http_acr_breaker_t     *breaker;
-    ngx_http_upstream_state_t  *state;
-
-    ctx = ngx_http_acr_edge_passed(r);
-
-    if (ctx == NULL || !ctx->passed || ctx->registry->origin == NULL) {
-        return NGX_OK;
-    }
-
-    breaker = &ctx->registry->origin->state->breaker;
-
-    if (r->upstream_states == NULL || r->upstream_states->nelts == 0) {
-
-        /* the answer was in nginx's cache */
-
-        if (ctx->probe) {
-            ngx_http_acr_breaker_unsure(breaker, ngx_current_msec);
-        }
-
-        return NGX_OK;
-    }
-
-    bad = 0;
-    state = r->upstream_states->elts;
-
-    for (i = 0; i < r->upstream_states->nelts; i++) {
-        bad = (state[i].status >= NGX_HTTP_INTERNAL_SERVER_ERROR
-               || state[i].status == 0);
-    }
-
-    if (!bad) {
-        (void) ngx_http_acr_breaker_good(breaker);
-
-    } else if (ngx_http_acr_breaker_bad(breaker, ngx_current_msec, ctx->probe))
-    {
-        ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
-                      "acr: origin \"%V\" is assumed to be down",
-                      &ctx->registry->origin->host);
-    }
-
-    return NGX_OK;
 }

@@ -12,8 +12,7 @@
 #include "ngx_http_acr_api.h"
 
 
-/* for postconfiguration: the precontent phase, where "acr_edge" is on, and the
-   log phase */
+/* for postconfiguration: the precontent phase, where "acr_edge" is on */
 ngx_int_t ngx_http_acr_edge_init(ngx_conf_t *cf);
 
 /* the filter of what the origin has answered */
@@ -30,11 +29,27 @@ void ngx_http_acr_edge_token(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx);
 char *ngx_http_acr_set_origin(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 /* $acr_origin, "up" or "down": may the origin be asked?  $acr_generation: what
-   is cached under another one is out of date */
+   is cached under another one is out of date.  $acr_cache_key: all that an
+   answer of the origin depends on, for proxy_cache_key */
 ngx_int_t ngx_http_acr_origin_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 ngx_int_t ngx_http_acr_generation_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
+ngx_int_t ngx_http_acr_cache_key_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+
+/*
+ * Whether an answer of 5xx is that of somebody who has no registry behind them,
+ * or of one that cannot even be pulled from.  speaks: it has Retry-After, or is
+ * known to be of a registry, which has 502 for what is behind itself.
+ */
+ngx_uint_t ngx_http_acr_origin_dead(ngx_uint_t status, ngx_uint_t pull,
+    ngx_uint_t speaks);
+
+/* what has become of a question: NGX_OK, NGX_ERROR: the origin is dead, or
+   NGX_AGAIN: nobody knows */
+void ngx_http_acr_origin_told(ngx_http_acr_remote_t *origin, ngx_int_t rc,
+    ngx_uint_t probe, ngx_log_t *log);
 
 
 #endif /* NGX_HTTP_ACR_EDGE_H */

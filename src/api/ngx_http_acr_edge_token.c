@@ -47,12 +47,15 @@ static void ngx_http_acr_edge_token_read(ngx_http_request_t *r, void *data,
     ngx_int_t rc);
 static ngx_int_t ngx_http_acr_edge_token_key(ngx_http_request_t *r,
     ngx_http_acr_edge_token_t *token);
+static ngx_int_t ngx_http_acr_edge_token_url(ngx_http_request_t *r,
+    ngx_http_acr_edge_token_t *token);
 static ngx_int_t ngx_http_acr_edge_token_start(ngx_http_request_t *r,
     ngx_http_acr_edge_token_t *token);
 static void ngx_http_acr_edge_token_guard(ngx_event_t *ev);
 static void ngx_http_acr_edge_token_done(ngx_http_acr_fetch_t *fetch);
 static void ngx_http_acr_edge_token_answered(ngx_http_request_t *r,
     ngx_http_acr_edge_token_t *token);
+static ngx_int_t ngx_http_acr_edge_token_outcome(ngx_http_acr_fetch_t *fetch);
 static void ngx_http_acr_edge_token_note(ngx_http_acr_ctx_t *ctx,
     ngx_http_acr_edge_token_t *token);
 static void ngx_http_acr_edge_token_again(ngx_http_request_t *r,
@@ -131,6 +134,10 @@ ngx_http_acr_edge_token_read(ngx_http_request_t *r, void *data, ngx_int_t rc)
         return;
     }
 
+    if (ngx_http_acr_edge_token_url(r, token) != NGX_OK) {
+        return;
+    }
+
     rc = ngx_http_acr_breaker_pass(&token->origin->state->breaker,
                                    ngx_current_msec, token->origin->timeout);
 
@@ -204,11 +211,47 @@ ngx_http_acr_edge_token_key(ngx_http_request_t *r,
 }
 
 
+/* NGX_DONE: it is answered.  What our client refuses says nothing of the
+   origin. */
+
+static ngx_int_t
+ngx_http_acr_edge_token_url(ngx_http_request_t *r,
+    ngx_http_acr_edge_token_t *token)
+{
+    u_char      *p;
+    ngx_str_t   *url;
+    ngx_uint_t   https;
+    const char  *why;
+
+    url = &token->fetch.url;
+
+    url->len = token->origin->url.len + r->unparsed_uri.len;
+    url->data = ngx_pnalloc(r->pool, url->len);
+
+    if (url->data == NULL) {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return NGX_DONE;
+    }
+
+    p = ngx_cpymem(url->data, token->origin->url.data, token->origin->url.len);
+    ngx_memcpy(p, r->unparsed_uri.data, r->unparsed_uri.len);
+
+    why = ngx_http_acr_fetch_check(url, &https);
+
+    if (why) {
+        ngx_http_acr_fail_status(r, NGX_HTTP_BAD_REQUEST, ACR_E_UNSUPPORTED,
+                                 why, NULL, NULL);
+        return NGX_DONE;
+    }
+
+    return NGX_OK;
+}
+
+
 static ngx_int_t
 ngx_http_acr_edge_token_start(ngx_http_request_t *r,
     ngx_http_acr_edge_token_t *token)
 {
-    u_char                       *p;
     ngx_http_acr_fetch_t         *fetch;
     ngx_http_acr_fetch_header_t  *header;
 
@@ -234,17 +277,6 @@ ngx_http_acr_edge_token_start(ngx_http_request_t *r,
     ngx_str_set(&header->name, "X-Forwarded-For");
     header->value = r->connection->addr_text;
     header++;
-
-    fetch->url.len = token->origin->url.len + r->unparsed_uri.len;
-    fetch->url.data = ngx_pnalloc(r->pool, fetch->url.len);
-
-    if (fetch->url.data == NULL) {
-        return NGX_ERROR;
-    }
-
-    p = ngx_cpymem(fetch->url.data, token->origin->url.data,
-                   token->origin->url.len);
-    ngx_memcpy(p, r->unparsed_uri.data, r->unparsed_uri.len);
 
     fetch->written = token->origin->url;
     fetch->method = r->method_name;
@@ -294,18 +326,20 @@ static void
 ngx_http_acr_edge_token_answered(ngx_http_request_t *r,
     ngx_http_acr_edge_token_t *token)
 {
-    u_char                  *p;
-    ngx_uint_t               probe;
-    ngx_http_acr_ctx_t      *ctx;
-    ngx_http_acr_fetch_t    *fetch;
-    ngx_http_acr_breaker_t  *breaker;
+    u_char                *p;
+    ngx_uint_t             probe;
+    ngx_http_acr_ctx_t    *ctx;
+    ngx_http_acr_fetch_t  *fetch;
 
     ctx = ngx_http_acr_get_ctx(r);
     fetch = &token->fetch;
-    breaker = &token->origin->state->breaker;
 
     probe = token->probe;
     token->probe = 0;
+
+    ngx_http_acr_origin_told(token->origin,
+                             ngx_http_acr_edge_token_outcome(fetch), probe,
+                             r->connection->log);
 
     if (fetch->status == 0
         || fetch->status >= NGX_HTTP_INTERNAL_SERVER_ERROR)
@@ -314,13 +348,9 @@ ngx_http_acr_edge_token_answered(ngx_http_request_t *r,
                       "acr: origin \"%V\" gives no token: %ui %V",
                       &token->origin->host, fetch->status, &fetch->error);
 
-        (void) ngx_http_acr_breaker_bad(breaker, ngx_current_msec, probe);
-
         ngx_http_acr_edge_token_again(r, token);
         return;
     }
-
-    (void) ngx_http_acr_breaker_good(breaker);
 
     if (fetch->status == NGX_HTTP_OK) {
         ngx_http_acr_edge_token_note(ctx, token);
@@ -341,6 +371,28 @@ ngx_http_acr_edge_token_answered(ngx_http_request_t *r,
 
     ngx_http_acr_send_body(r, fetch->status, "application/json", p,
                            fetch->answer.len);
+}
+
+
+/* NGX_ERROR: the origin is dead */
+
+static ngx_int_t
+ngx_http_acr_edge_token_outcome(ngx_http_acr_fetch_t *fetch)
+{
+    ngx_str_t   value;
+    ngx_uint_t  speaks;
+
+    if (fetch->status == 0) {
+        return fetch->large ? NGX_OK : NGX_ERROR;
+    }
+
+    speaks = (ngx_http_acr_fetch_header(fetch,
+                                        "Docker-Distribution-Api-Version",
+                                        &value)
+              == NGX_OK);
+
+    return ngx_http_acr_origin_dead(fetch->status, 0, speaks) ? NGX_ERROR
+                                                              : NGX_OK;
 }
 
 

@@ -25,6 +25,7 @@ struct ngx_http_acr_watch_s {
     ngx_http_acr_remote_request_t   request;
     ngx_event_t                     timer;
     ngx_uint_t                      failures;   /* in a row */
+    uint32_t                        origin;     /* the hash of its host */
     unsigned                        watching:1; /* it was said in the log */
     u_char                          path[128];
 };
@@ -46,7 +47,8 @@ ngx_int_t
 ngx_http_acr_watch_start(ngx_http_acr_registry_t *registry,
     ngx_cycle_t *cycle)
 {
-    ngx_http_acr_watch_t  *watch;
+    ngx_http_acr_watch_t      *watch;
+    ngx_http_acr_zone_head_t  *head;
 
     watch = ngx_pcalloc(cycle->pool, sizeof(ngx_http_acr_watch_t));
 
@@ -55,6 +57,19 @@ ngx_http_acr_watch_start(ngx_http_acr_registry_t *registry,
     }
 
     watch->registry = registry;
+    watch->origin = ngx_crc32_long(registry->origin->host.data,
+                                   registry->origin->host.len);
+
+    /* the memory was another origin's before a reload: what is known of that
+       one, and the numbers of its events, are nothing here */
+
+    head = registry->zone->head;
+
+    if (head->origin != watch->origin) {
+        head->origin = watch->origin;
+        head->next = 0;
+        ngx_http_acr_generation_raise(registry->zone, NULL, NULL);
+    }
 
     watch->timer.handler = ngx_http_acr_watch_ask;
     watch->timer.data = watch;
@@ -195,6 +210,13 @@ ngx_http_acr_watch_read(ngx_http_acr_watch_t *watch, ngx_str_t *answer)
     {
         json_decref(root);
         return NGX_ERROR;
+    }
+
+    /* this worker exits, and those that come after it have another origin */
+
+    if (head->origin != watch->origin) {
+        json_decref(root);
+        return NGX_OK;
     }
 
     /* what was missed before the first answer is not known */
