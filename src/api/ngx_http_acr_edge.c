@@ -1,6 +1,7 @@
 
 #include "ngx_http_acr_edge.h"
 #include "ngx_http_acr_metrics.h"
+#include "ngx_http_acr_through.h"
 #include "../auth/ngx_http_acr_auth.h"
 #include "../edge/ngx_http_acr_evict.h"
 #include "../edge/ngx_http_acr_fill.h"
@@ -169,6 +170,7 @@ ngx_http_acr_edge_handler(ngx_http_request_t *r)
 static void
 ngx_http_acr_edge_route(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
 {
+    ngx_int_t   rc;
     ngx_str_t   host;
     ngx_uint_t  all, any;
     acr_path_e  resource;
@@ -180,11 +182,13 @@ ngx_http_acr_edge_route(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
     /* the origin may have another repository for that than the one of the path,
        for which rights are looked at here */
 
-    if (ctx->repository.len
-        && ngx_http_acr_arg(r, "ns", &host) != NGX_DECLINED)
+    rc = ngx_http_acr_arg(r, "ns", &host);
+
+    if (ctx->repository.len && rc != NGX_DECLINED
+        && (rc != NGX_OK || !ngx_http_acr_through_own(ctx, &host)))
     {
         ngx_http_acr_fail(r, ACR_E_NAME_UNKNOWN,
-                          "an edge node knows no namespaces", "name",
+                          "an edge node knows no other registry", "name",
                           &ctx->repository);
         return;
     }

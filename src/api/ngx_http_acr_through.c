@@ -58,8 +58,6 @@ struct ngx_http_acr_through_s {
 };
 
 
-static ngx_uint_t ngx_http_acr_through_own(ngx_http_acr_ctx_t *ctx,
-    ngx_str_t *host);
 static void ngx_http_acr_through_cleanup(void *data);
 static ngx_int_t ngx_http_acr_through_known(ngx_http_acr_ctx_t *ctx,
     ngx_http_acr_through_asked_t *asked);
@@ -160,13 +158,7 @@ ngx_http_acr_through_namespace(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
 }
 
 
-/*
- * Is it what containerd says to a mirror of this registry, an edge node?  Not
- * the Host, nor what else a client has a say in: "ns" may be set by nginx, so
- * that nothing but one other registry can be reached.
- */
-
-static ngx_uint_t
+ngx_uint_t
 ngx_http_acr_through_own(ngx_http_acr_ctx_t *ctx, ngx_str_t *host)
 {
     ngx_http_complex_value_t  *service;
