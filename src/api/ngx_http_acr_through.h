@@ -21,9 +21,10 @@ ngx_int_t ngx_http_acr_through_namespace(ngx_http_request_t *r,
     ngx_http_acr_ctx_t *ctx);
 
 /*
- * Is host, the argument "ns", what containerd says to a mirror of this registry,
- * such as an edge node?  Not the Host, nor what else a client has a say in: "ns"
- * may be set by nginx, so that nothing but one other registry can be reached.
+ * Is host, the argument "ns", what containerd says to a mirror of this
+ * registry, such as an edge node?  Not the Host, nor what else a client has a
+ * say in: "ns" may be set by nginx, so that nothing but one other registry can
+ * be reached.
  */
 ngx_uint_t ngx_http_acr_through_own(ngx_http_acr_ctx_t *ctx, ngx_str_t *host);
 
