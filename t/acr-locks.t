@@ -363,6 +363,12 @@ is($head->body(), '', 'has no body');
 is($head->header('Docker-Content-Digest'), undef, 'and tells no digest');
 change($acr, $tag, readEnabled => 1);
 
+# who pushes asks what is there already, which a lock of reads does not stop
+change($acr, $repository, readEnabled => 0);
+is($acr->head("/v2/$repository/$_")->status(), 404, "$_ is not there")
+    for 'manifests/none', 'blobs/' . digest('none');
+change($acr, $repository, readEnabled => 1);
+
 
 # --- pages have no gaps where something is not listed
 

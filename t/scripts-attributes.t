@@ -206,8 +206,9 @@ subtest 'lookups and lists' => sub {
     set('r', '', 'r');
     is($known->('v', 'tag'), 'locked', 'a repository: manifests');
     reply_is(s_('blob_stat', 'r', $A, 0), ['locked', $S], 'blobs');
-    is($known->('none', 'tag'), 'locked', 'a tag that is not there');
-    reply_is(s_('blob_stat', 'r', dig('none'), 0), ['locked', $S],
+    reply_is(s_('manifest_get', 'r', 'none', 'tag'), ['locked', $S, 'miss'],
+             'a tag that is not there');
+    reply_is(s_('blob_stat', 'r', dig('none'), 0), ['locked', $S, 'miss'],
              'a blob that is not there');
     reply_is(s_('blob_find', 'q', $A, 'r'), ['miss', $S], 'mounts');
     reply_is(s_('blob_find', 'q', $A, ''), ['miss', $S], 'of any name');

@@ -69,6 +69,7 @@ ngx_http_acr_blob_found(ngx_http_request_t *r, void *data,
     ngx_http_acr_blob_t *blob = data;
 
     off_t                size;
+    ngx_uint_t           miss;
     ngx_http_acr_ctx_t  *ctx;
 
     ctx = ngx_http_acr_get_ctx(r);
@@ -83,12 +84,18 @@ ngx_http_acr_blob_found(ngx_http_request_t *r, void *data,
     ngx_http_acr_count(ctx->registry->zone,
                        NGX_HTTP_ACR_C_LOOKUPS + NGX_HTTP_ACR_SOURCE_redis, 1);
 
-    if (reply->status == NGX_HTTP_ACR_META_LOCKED) {
+    /* who pushes to a repository that may not be read looks what is missing */
+
+    miss = (reply->status == NGX_HTTP_ACR_META_MISS
+            || (reply->status == NGX_HTTP_ACR_META_LOCKED && reply->n
+                && ctx->through == NULL));
+
+    if (!miss && reply->status == NGX_HTTP_ACR_META_LOCKED) {
         ngx_http_acr_locked(r);
         return;
     }
 
-    if (reply->status == NGX_HTTP_ACR_META_MISS) {
+    if (miss) {
 
         if (ctx->through) {
             ngx_http_acr_through_blob(r, ctx, &blob->digest);

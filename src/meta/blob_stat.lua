@@ -1,6 +1,6 @@
 -- KEYS[1] prefix  ARGV repo, digest, touch (0|1)
--- Returns {"ok", size, state} | {"miss", state} | {"locked", state} (nothing
--- may be read there, what is to come from elsewhere neither)
+-- Returns {"ok", size, state} | {"miss", state} | {"locked", state} (it may
+-- not be read) | {"locked", state, "miss"} (nor what is to come from elsewhere)
 -- | {"behind", state}.
 local repo, digest = ARGV[1], ARGV[2]
 
@@ -10,11 +10,15 @@ end
 
 local size = redis.call('HGET', P .. 'blobs:' .. repo, digest)
 local odd = is_odd(repo)
-if odd and is_off(repo, '', 'r') then
-    return {'locked', STATE}
-end
+local locked = odd and is_off(repo, '', 'r')
 if not size or odd and is_broken(digest) then
-    return {is_unread(repo) and 'behind' or 'miss', STATE}
+    if is_unread(repo) then
+        return {'behind', STATE}
+    end
+    return locked and {'locked', STATE, 'miss'} or {'miss', STATE}
+end
+if locked then
+    return {'locked', STATE}
 end
 if ARGV[3] == '1' then
     touch(repo, digest, true)

@@ -1,7 +1,8 @@
 -- KEYS[1] prefix  ARGV repo, reference, kind ("tag"|"digest")
 -- Returns {"ok", digest, size, mediaType, state} | {"miss", state}
--- | {"locked", state} (it may not be read, and of a repository nothing that is
--- to come from elsewhere) | {"behind", state}.
+-- | {"locked", state} (what is there may not be read)
+-- | {"locked", state, "miss"} (nor what is to come from elsewhere)
+-- | {"behind", state}.
 local repo, name, digest = ARGV[1], ARGV[2], ARGV[2]
 
 if unsure(repo) then
@@ -13,13 +14,17 @@ end
 
 local value = digest and redis.call('HGET', P .. 'manifests:' .. repo, digest)
 local odd = is_odd(repo)
-if odd and is_off(repo, '', 'r') then
-    return {'locked', STATE}
-end
+local locked = odd and is_off(repo, '', 'r')
 if not value or odd and is_broken(digest) then
-    return {is_unread(repo) and 'behind' or 'miss', STATE}
+    if is_unread(repo) then
+        return {'behind', STATE}
+    end
+    return locked and {'locked', STATE, 'miss'} or {'miss', STATE}
 end
 
+if locked then
+    return {'locked', STATE}
+end
 if odd then
     local values = redis.call('HMGET', P .. 'attributes:' .. repo, name,
                               digest)
