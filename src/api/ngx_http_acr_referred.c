@@ -429,7 +429,9 @@ ngx_http_acr_referred_answer(ngx_http_acr_referred_ask_t *ask)
         return;
     }
 
-    ngx_memcpy(ask->page, request->answer.data, ask->len);
+    if (ask->len) {
+        ngx_memcpy(ask->page, request->answer.data, ask->len);
+    }
 
     ngx_http_acr_run(r, ngx_http_acr_get_ctx(r)->registry->slow,
                      ngx_http_acr_referred_read, ask,

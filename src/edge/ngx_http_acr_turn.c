@@ -69,14 +69,11 @@ ngx_http_acr_turn_give(ngx_http_acr_turn_t *turn, ngx_int_t rc)
         return;
     }
 
-    turn->asks = 0;
-    ngx_queue_remove(&turn->queue);
+    q = ngx_queue_head(&turn->waiting);
 
-    while (!ngx_queue_empty(&turn->waiting)) {
-        q = ngx_queue_head(&turn->waiting);
-        ngx_queue_remove(q);
-
+    while (q != ngx_queue_sentinel(&turn->waiting)) {
         other = ngx_queue_data(q, ngx_http_acr_turn_t, queue);
+        q = ngx_queue_next(q);
 
         other->rc = rc;
         other->event.handler = ngx_http_acr_turn_event;
@@ -85,6 +82,11 @@ ngx_http_acr_turn_give(ngx_http_acr_turn_t *turn, ngx_int_t rc)
 
         ngx_post_event(&other->event, &ngx_posted_next_events);
     }
+
+    ngx_queue_init(&turn->waiting);
+
+    turn->asks = 0;
+    ngx_queue_remove(&turn->queue);
 }
 
 

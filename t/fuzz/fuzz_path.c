@@ -81,6 +81,10 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
         check(path.name.len == 0 && is_path(p, n, &path, "/_catalog", 0));
         return 0;
 
+    case ACR_PATH_ACR_EVENTS:
+        check(path.name.len == 0 && is_path(p, n, &path, "/_events", 0));
+        return 0;
+
     case ACR_PATH_TOKEN:
         check(fuzz_same(p, n, "/oauth2/token", 13));
         return 0;
