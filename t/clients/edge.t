@@ -439,14 +439,14 @@ sub containerd {
     unasked('containerd');
     away(sub { $gets->('pull without the registry', @plain) });
 
-    spew("$c->{dir}/certs.d/registry.example.com/hosts.toml", <<"TOML");
+    spew("$c->{dir}/certs.d/origin.test/hosts.toml", <<"TOML");
 server = "http://127.0.0.1:1"
 
 [host."http://$at"]
   capabilities = ["pull", "resolve"]
 TOML
     my @mirror = ('--hosts-dir', "$c->{dir}/certs.d", @creds,
-                  "registry.example.com/$name:multi");
+                  "origin.test/$name:multi");
     $gets->('pull by hosts.toml', @mirror);
     $gets->('and again', @mirror);
     away(sub { $gets->('without the registry', @mirror) });
