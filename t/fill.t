@@ -18,10 +18,18 @@ my $MIB = 1048576;
 
 my $origin = ACR::Origin->start(work_dir());
 my $url = $origin->url();
+my $other = ACR::Origin->start(work_dir());
+my $other_url = $other->url();
 my $shim = ACR::Shim->missing() ? undef : ACR::Shim->new();
 
-my %rules = (http => "acr_remote up.test $url timeout=60s;\n",
-             location => 'acr_cache_rule hub/* up.test/*;');
+my $http = <<"CONF";
+    acr_remote up.test $url timeout=60s;
+    acr_remote other.test $other_url timeout=60s;
+CONF
+
+my %rules = (http => $http,
+             location => 'acr_cache_rule hub/* up.test/*;'
+                         . ' acr_cache_rule other/* other.test/*;');
 my $acr = start(workers => 2, fsync => 'off',
                 redis => redis('--appendonly', 'yes'), %rules,
                 $shim ? (env => $shim->env()) : ());
@@ -34,6 +42,7 @@ reloaded();
 restarted();
 lengths();
 silent();
+sources();
 full() if $shim;
 repositories();
 turns();
@@ -223,6 +232,25 @@ sub is_up {
     $origin->has_image('lib/up', $tag, $tag);
     ok(wait_for(sub { $acr->get("/v2/hub/lib/up/manifests/$tag")->status()
                       == 200 }), 'the origin is asked again');
+}
+
+
+# who is silent, or sends something else, stops nobody else's pulls of the same
+sub sources {
+    my $bytes = bytes(4 * $MIB, 'from two');
+    my $digest = $origin->has_blob('lib/a', $bytes, hold => 2 * $MIB);
+
+    $other->has_blob('lib/a', $bytes);
+    my $rest = begun($digest, $bytes, $MIB);
+    my $answer = $acr->get("/v2/other/lib/a/blobs/$digest");
+    is($answer->status(), 200, 'another source');
+    ok($answer->body() eq $bytes, 'does not wait for a silent one');
+    is_kept('other/lib/a', $digest, 'and is kept');
+
+    $origin->rule("/v2/lib/a/blobs/$digest", hold => undef);
+    is($rest->(), 'whole', 'and the silent one goes on');
+    ok(wait_for(sub { my @fills = glob("$acr->{root}/acr/fills/*");
+                      return !@fills }), 'nothing stays of either');
 }
 
 
