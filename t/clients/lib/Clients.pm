@@ -264,6 +264,23 @@ sub fails {
 }
 
 
+# $c->has_content(LAYOUT, DESCRIPTOR, CTR...): containerd has everything below
+# the descriptor, byte for byte
+sub has_content {
+    my ($self, $layout, $descriptor, @ctr) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+    my @wrong;
+
+    for my $digest (@{$layout->digests($descriptor)}) {
+        my ($status, $output) = $self->run(@ctr, 'content', 'get', $digest);
+        push(@wrong, $digest) if 'sha256:' . sha256_hex($output) ne $digest;
+    }
+
+    return ok(!@wrong, 'byte for byte') || diag(join("\n", @wrong));
+}
+
+
 # $c->dockerd(OPTIONS): starts one; the command that is its client, or nothing
 sub dockerd {
     my ($self, @more) = @_;
