@@ -79,11 +79,12 @@ static void
 ngx_http_acr_manifest_found(ngx_http_request_t *r, void *data,
     ngx_http_acr_meta_reply_t *reply)
 {
-    off_t                size;
-    ngx_str_t            type;
-    ngx_uint_t           by_tag, miss;
-    acr_digest_t         digest;
-    ngx_http_acr_ctx_t  *ctx;
+    off_t                       size;
+    ngx_str_t                   type;
+    ngx_uint_t                  by_tag;
+    acr_digest_t                digest;
+    ngx_http_acr_ctx_t         *ctx;
+    ngx_http_acr_meta_status_e  status;
 
     ctx = ngx_http_acr_get_ctx(r);
 
@@ -97,18 +98,14 @@ ngx_http_acr_manifest_found(ngx_http_request_t *r, void *data,
     ngx_http_acr_count(ctx->registry->zone,
                        NGX_HTTP_ACR_C_LOOKUPS + NGX_HTTP_ACR_SOURCE_redis, 1);
 
-    /* who pushes to a repository that may not be read looks what is missing */
+    status = ngx_http_acr_through_status(ctx, reply);
 
-    miss = (reply->status == NGX_HTTP_ACR_META_MISS
-            || (reply->status == NGX_HTTP_ACR_META_LOCKED && reply->n
-                && ctx->through == NULL));
-
-    if (!miss && reply->status == NGX_HTTP_ACR_META_LOCKED) {
+    if (status == NGX_HTTP_ACR_META_LOCKED) {
         ngx_http_acr_locked(r);
         return;
     }
 
-    if (miss) {
+    if (status == NGX_HTTP_ACR_META_MISS) {
 
         if (ctx->through && ngx_http_acr_through_manifest(r, ctx) == NGX_OK) {
             return;

@@ -267,28 +267,13 @@ ngx_http_acr_prewarm_blob_said(ngx_http_request_t *r, void *data,
 
     ngx_http_acr_fill_error_e  error;
 
-    switch (rc) {
-
-    case NGX_HTTP_ACR_REMOTE_OK:
+    if (rc == NGX_HTTP_ACR_REMOTE_OK) {
         blob->has = 1;
         ngx_http_acr_prewarm_blob_fetch(blob);
         return;
-
-    case NGX_HTTP_ACR_REMOTE_MISSING:
-        error = NGX_HTTP_ACR_FILL_E_MISSING;
-        break;
-
-    case NGX_HTTP_ACR_REMOTE_DENIED:
-        error = NGX_HTTP_ACR_FILL_E_DENIED;
-        break;
-
-    case NGX_HTTP_ACR_REMOTE_LIMITED:
-        error = NGX_HTTP_ACR_FILL_E_LIMITED;
-        break;
-
-    default:
-        error = NGX_HTTP_ACR_FILL_E_ORIGIN;
     }
+
+    error = ngx_http_acr_fill_error(rc);
 
     ngx_http_acr_prewarm_blob_end(blob, ngx_http_acr_prewarm_blob_error(error));
     ngx_http_acr_prewarm_next(blob->prewarm);

@@ -171,6 +171,22 @@ ngx_http_acr_through_own(ngx_http_acr_ctx_t *ctx, ngx_str_t *host)
 }
 
 
+ngx_http_acr_meta_status_e
+ngx_http_acr_through_status(ngx_http_acr_ctx_t *ctx,
+    ngx_http_acr_meta_reply_t *reply)
+{
+    /* of what is there nothing follows */
+
+    if (reply->status == NGX_HTTP_ACR_META_LOCKED && reply->n
+        && ctx->through == NULL)
+    {
+        return NGX_HTTP_ACR_META_MISS;
+    }
+
+    return reply->status;
+}
+
+
 ngx_int_t
 ngx_http_acr_through_begin(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
 {

@@ -34,6 +34,14 @@ ngx_int_t ngx_http_acr_through_begin(ngx_http_request_t *r,
     ngx_http_acr_ctx_t *ctx);
 
 /*
+ * What the answer of a lookup of a manifest or blob is to who asks.  In a
+ * repository that may not be read what is not there is a miss, since who pushes
+ * looks for it; but it is locked where it would come from elsewhere.
+ */
+ngx_http_acr_meta_status_e ngx_http_acr_through_status(ngx_http_acr_ctx_t *ctx,
+    ngx_http_acr_meta_reply_t *reply);
+
+/*
  * With ctx->through.  The manifest ctx->reference is not there: NGX_OK if it is
  * asked for elsewhere, which ends the request; NGX_DECLINED: it was, just now.
  */

@@ -87,6 +87,10 @@ void ngx_http_acr_fill_wait(ngx_http_acr_follower_t *follower, off_t want);
 /* a number for the registry that contents come from */
 uint32_t ngx_http_acr_fill_host(ngx_http_acr_remote_t *remote);
 
+/* why a fill fails whose question has come to this, which is not OK */
+ngx_http_acr_fill_error_e ngx_http_acr_fill_error(
+    ngx_http_acr_remote_result_e result);
+
 /* the source, as one that has failed is told of (ngx_http_acr_fills_look_t) */
 uint32_t ngx_http_acr_fill_source(ngx_http_acr_source_t *source);
 

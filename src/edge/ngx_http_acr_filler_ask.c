@@ -428,22 +428,9 @@ ngx_http_acr_filler_failed(ngx_http_acr_filler_t *filler)
         return;
     }
 
-    switch (request->result) {
+    error = ngx_http_acr_fill_error(request->result);
 
-    case NGX_HTTP_ACR_REMOTE_MISSING:
-        error = NGX_HTTP_ACR_FILL_E_MISSING;
-        break;
-
-    case NGX_HTTP_ACR_REMOTE_DENIED:
-        error = NGX_HTTP_ACR_FILL_E_DENIED;
-        break;
-
-    case NGX_HTTP_ACR_REMOTE_LIMITED:
-        error = NGX_HTTP_ACR_FILL_E_LIMITED;
-        break;
-
-    default:
-        error = NGX_HTTP_ACR_FILL_E_ORIGIN;
+    if (error == NGX_HTTP_ACR_FILL_E_ORIGIN) {
 
         if (request->status == NGX_HTTP_RANGE_NOT_SATISFIABLE) {
             filler->discard = 1;
@@ -469,4 +456,24 @@ ngx_http_acr_filler_failed(ngx_http_acr_filler_t *filler)
     }
 
     ngx_http_acr_filler_give_up(filler, error, filler->discard);
+}
+
+
+ngx_http_acr_fill_error_e
+ngx_http_acr_fill_error(ngx_http_acr_remote_result_e result)
+{
+    switch (result) {
+
+    case NGX_HTTP_ACR_REMOTE_MISSING:
+        return NGX_HTTP_ACR_FILL_E_MISSING;
+
+    case NGX_HTTP_ACR_REMOTE_DENIED:
+        return NGX_HTTP_ACR_FILL_E_DENIED;
+
+    case NGX_HTTP_ACR_REMOTE_LIMITED:
+        return NGX_HTTP_ACR_FILL_E_LIMITED;
+
+    default:
+        return NGX_HTTP_ACR_FILL_E_ORIGIN;
+    }
 }
