@@ -21,6 +21,7 @@
 #define NGX_HTTP_ACR_AUTH_H
 
 #include "../ngx_http_acr.h"
+#include "../ngx_http_acr_document.h"
 #include "../ngx_http_acr_step.h"
 
 
@@ -73,10 +74,7 @@ struct ngx_http_acr_auth_s {
 
     ngx_http_acr_access_t     *access;     /* NULL: it cannot be read */
     ngx_http_acr_access_t     *read;       /* by a thread, just now */
-    ngx_http_acr_store_version_t  version; /* of the task, while it runs */
-    ngx_uint_t                 again;      /* it may have been overtaken */
-    ngx_http_acr_task_t        task;
-    ngx_event_t                timer;
+    ngx_http_acr_document_t    document;
 
     struct ngx_http_acr_oidc_keys_s  **oidc;   /* of each issuer, or NULL */
 

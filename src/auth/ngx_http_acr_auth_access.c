@@ -3,15 +3,11 @@
 #include "ngx_http_acr_oidc.h"
 
 
-/* milliseconds between two looks: what was taken away ends within a second */
-#define NGX_HTTP_ACR_ACCESS_LOOK  500
-
-
-static ngx_int_t ngx_http_acr_access_load(void *data, ngx_log_t *log);
+static ngx_int_t ngx_http_acr_access_read(void *data, const u_char *p,
+    size_t n, ngx_log_t *log);
 static void ngx_http_acr_access_loaded(void *data, ngx_int_t rc);
 static void ngx_http_acr_access_set(ngx_http_acr_auth_t *auth,
     ngx_http_acr_access_t *access);
-static void ngx_http_acr_access_timer(ngx_event_t *ev);
 
 
 ngx_int_t
@@ -52,14 +48,11 @@ ngx_http_acr_auth_start(ngx_http_acr_registry_t *registry, ngx_cycle_t *cycle)
         ngx_queue_init(&auth->buckets[i]);
     }
 
-    auth->task.work = ngx_http_acr_access_load;
-    auth->task.done = ngx_http_acr_access_loaded;
-    auth->task.data = auth;
-
-    auth->timer.data = auth;
-    auth->timer.handler = ngx_http_acr_access_timer;
-    auth->timer.log = cycle->log;
-    auth->timer.cancelable = 1;
+    auth->document.registry = registry;
+    auth->document.file = &ngx_http_acr_store_access;
+    auth->document.parse = ngx_http_acr_access_read;
+    auth->document.parsed = ngx_http_acr_access_loaded;
+    auth->document.data = auth;
 
     registry->auth = auth;
 
@@ -67,12 +60,7 @@ ngx_http_acr_auth_start(ngx_http_acr_registry_t *registry, ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
-    /* nothing is served yet, so this may wait */
-
-    ngx_http_acr_access_loaded(auth, ngx_http_acr_access_load(auth,
-                                                              cycle->log));
-
-    ngx_add_timer(&auth->timer, NGX_HTTP_ACR_ACCESS_LOOK);
+    ngx_http_acr_document_start(&auth->document, cycle);
 
     return NGX_OK;
 }
@@ -85,64 +73,18 @@ ngx_http_acr_auth_stop(ngx_http_acr_registry_t *registry)
         return;
     }
 
-    if (registry->auth->timer.timer_set) {
-        ngx_del_timer(&registry->auth->timer);
-    }
-
+    ngx_http_acr_document_stop(&registry->auth->document);
     ngx_http_acr_oidc_stop(registry->auth);
 }
 
 
-static void
-ngx_http_acr_access_timer(ngx_event_t *ev)
-{
-    ngx_http_acr_auth_t *auth = ev->data;
-
-    if (ngx_exiting && ngx_event_no_timers_left() == NGX_OK) {
-        return;
-    }
-
-    if (!auth->task.active) {
-
-        if (auth->again) {
-            ngx_memzero(&auth->version, sizeof(ngx_http_acr_store_version_t));
-            auth->again = 0;
-        }
-
-        (void) ngx_http_acr_task_post(&auth->task, auth->registry->slow);
-    }
-
-    ngx_add_timer(ev, NGX_HTTP_ACR_ACCESS_LOOK);
-}
-
-
 static ngx_int_t
-ngx_http_acr_access_load(void *data, ngx_log_t *log)
+ngx_http_acr_access_read(void *data, const u_char *p, size_t n,
+    ngx_log_t *log)
 {
     ngx_http_acr_auth_t *auth = data;
 
-    u_char     *p;
-    size_t      n;
-    ngx_int_t   rc;
-
-    rc = ngx_http_acr_store_access_read(&auth->registry->store,
-                                        &auth->version, &p, &n, log);
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
-    rc = ngx_http_acr_access_parse(&auth->read, p, n, log);
-
-    ngx_free(p);
-
-    if (rc == ENOMEM) {
-
-        /* as if it had not been read: the next look tries it again */
-
-        ngx_memzero(&auth->version, sizeof(ngx_http_acr_store_version_t));
-    }
-
-    return rc;
+    return ngx_http_acr_access_parse(&auth->read, p, n, log);
 }
 
 
@@ -202,18 +144,13 @@ ngx_http_acr_access_parse(ngx_http_acr_access_t **access, const u_char *p,
 }
 
 
-/*
- * Two changes that were written one after the other may arrive in the other
- * order, and a look may have seen the later one: so the file is read again.
- */
-
 void
 ngx_http_acr_access_take(ngx_http_acr_auth_t *auth,
     ngx_http_acr_access_t *access)
 {
     ngx_http_acr_access_set(auth, access);
 
-    auth->again = 1;
+    ngx_http_acr_document_again(&auth->document);
 }
 
 

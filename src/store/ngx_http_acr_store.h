@@ -56,10 +56,19 @@ const char *ngx_http_acr_store_prepare(ngx_http_acr_store_t *store, uid_t uid,
     gid_t gid, ngx_err_t *err, char *path);
 
 
-/* --- access: acr/access.json and acr/token.key */
+/* --- documents: JSON files below acr/, replaced as a whole; acr/token.key */
 
-#define NGX_HTTP_ACR_STORE_ACCESS_MAX  (32 * 1024 * 1024)
 #define NGX_HTTP_ACR_STORE_KEY_MAX     16384
+
+typedef struct {
+    const char  *path;                 /* below the root */
+    ngx_str_t    name;                 /* its lock's */
+    off_t        max;                  /* bytes */
+    mode_t       mode;
+} ngx_http_acr_store_document_t;
+
+extern const ngx_http_acr_store_document_t  ngx_http_acr_store_access;
+extern const ngx_http_acr_store_document_t  ngx_http_acr_store_rules;
 
 /* what a file was when it was read; all zeroes: it never was */
 
@@ -76,7 +85,8 @@ typedef struct {
  * length of 0 if there is none yet.  If version is not NULL: NGX_DECLINED if
  * the file is the one that it tells, else it is set.
  */
-ngx_int_t ngx_http_acr_store_access_read(ngx_http_acr_store_t *store,
+ngx_int_t ngx_http_acr_store_document_read(ngx_http_acr_store_t *store,
+    const ngx_http_acr_store_document_t *document,
     ngx_http_acr_store_version_t *version, u_char **p, size_t *n,
     ngx_log_t *log);
 
@@ -89,7 +99,8 @@ ngx_int_t ngx_http_acr_store_access_read(ngx_http_acr_store_t *store,
 typedef ngx_int_t (*ngx_http_acr_store_change_pt)(void *data, const u_char *p,
     size_t n, u_char **text, size_t *len, ngx_log_t *log);
 
-ngx_int_t ngx_http_acr_store_access_change(ngx_http_acr_store_t *store,
+ngx_int_t ngx_http_acr_store_document_change(ngx_http_acr_store_t *store,
+    const ngx_http_acr_store_document_t *document,
     ngx_http_acr_store_change_pt change, void *data, ngx_log_t *log);
 
 /*

@@ -1,21 +1,31 @@
 
 /*
- * Who may do what: acr/access.json, and the key that tokens are signed with,
- * acr/token.key.
+ * What a registry keeps beside the layout, a JSON file each that is replaced as
+ * a whole: DESIGN "Layout on disk".
  */
 
 #include "ngx_http_acr_store_path.h"
 
 
-#define NGX_HTTP_ACR_STORE_ACCESS  "/acr/access.json"
-
-
-static ngx_int_t ngx_http_acr_store_access_write(ngx_http_acr_store_t *store,
+static ngx_int_t ngx_http_acr_store_document_write(
+    ngx_http_acr_store_t *store, const ngx_http_acr_store_document_t *document,
     const u_char *p, size_t n, ngx_log_t *log);
 
 
+/* hashes of passwords are of no use to other users */
+
+const ngx_http_acr_store_document_t  ngx_http_acr_store_access = {
+    "/acr/access.json", ngx_string("access.json"), 32 * 1024 * 1024, 0600
+};
+
+const ngx_http_acr_store_document_t  ngx_http_acr_store_rules = {
+    "/acr/rules.json", ngx_string("rules.json"), 4 * 1024 * 1024, 0644
+};
+
+
 ngx_int_t
-ngx_http_acr_store_access_read(ngx_http_acr_store_t *store,
+ngx_http_acr_store_document_read(ngx_http_acr_store_t *store,
+    const ngx_http_acr_store_document_t *document,
     ngx_http_acr_store_version_t *version, u_char **p, size_t *n,
     ngx_log_t *log)
 {
@@ -27,7 +37,7 @@ ngx_http_acr_store_access_read(ngx_http_acr_store_t *store,
     *p = NULL;
     *n = 0;
 
-    ngx_http_acr_store_path_set(&path, store, NGX_HTTP_ACR_STORE_ACCESS);
+    ngx_http_acr_store_path_set(&path, store, document->path);
     ngx_memzero(&now, sizeof(ngx_http_acr_store_version_t));
 
     if (stat(path.data, &st) == -1) {
@@ -37,7 +47,7 @@ ngx_http_acr_store_access_read(ngx_http_acr_store_t *store,
                                              path.data);
         }
 
-        /* not so if the volume is away: then nobody has been granted less */
+        /* not so if the volume is away: then nothing has been taken back */
 
         if (ngx_http_acr_store_probe_read(store) != NGX_OK) {
             return ENOENT;
@@ -47,7 +57,7 @@ ngx_http_acr_store_access_read(ngx_http_acr_store_t *store,
 
     } else {
 
-        if (st.st_size > NGX_HTTP_ACR_STORE_ACCESS_MAX) {
+        if (st.st_size > document->max) {
             return ngx_http_acr_store_failed(log, EFBIG, "stat()", path.data);
         }
 
@@ -98,16 +108,19 @@ ngx_http_acr_store_access_read(ngx_http_acr_store_t *store,
 
 
 ngx_int_t
-ngx_http_acr_store_access_change(ngx_http_acr_store_t *store,
+ngx_http_acr_store_document_change(ngx_http_acr_store_t *store,
+    const ngx_http_acr_store_document_t *document,
     ngx_http_acr_store_change_pt change, void *data, ngx_log_t *log)
 {
     int               lock;
     size_t            n, len;
     u_char           *p, *text;
     ngx_int_t         rc;
+    ngx_str_t         name;
 
     static ngx_str_t  nobody = ngx_string("");
-    static ngx_str_t  name = ngx_string("access.json");
+
+    name = document->name;
 
     rc = ngx_http_acr_store_lock_wait(store, &nobody, &name, &lock, log);
 
@@ -115,14 +128,15 @@ ngx_http_acr_store_access_change(ngx_http_acr_store_t *store,
         return rc;
     }
 
-    rc = ngx_http_acr_store_access_read(store, NULL, &p, &n, log);
+    rc = ngx_http_acr_store_document_read(store, document, NULL, &p, &n, log);
 
     if (rc == NGX_OK) {
         text = NULL;
         rc = change(data, p, n, &text, &len, log);
 
         if (rc == NGX_OK) {
-            rc = ngx_http_acr_store_access_write(store, text, len, log);
+            rc = ngx_http_acr_store_document_write(store, document, text, len,
+                                                   log);
         }
 
         free(text);
@@ -136,13 +150,14 @@ ngx_http_acr_store_access_change(ngx_http_acr_store_t *store,
 
 
 static ngx_int_t
-ngx_http_acr_store_access_write(ngx_http_acr_store_t *store, const u_char *p,
-    size_t n, ngx_log_t *log)
+ngx_http_acr_store_document_write(ngx_http_acr_store_t *store,
+    const ngx_http_acr_store_document_t *document, const u_char *p, size_t n,
+    ngx_log_t *log)
 {
     ngx_int_t                  rc;
     ngx_http_acr_store_path_t  path, temp;
 
-    ngx_http_acr_store_path_set(&path, store, NGX_HTTP_ACR_STORE_ACCESS);
+    ngx_http_acr_store_path_set(&path, store, document->path);
 
     rc = ngx_http_acr_store_write_temp(store, &temp, p, n, log);
 
@@ -150,9 +165,7 @@ ngx_http_acr_store_access_write(ngx_http_acr_store_t *store, const u_char *p,
         return rc;
     }
 
-    /* hashes are of no use to other users either */
-
-    if (chmod(temp.data, 0600) == -1) {
+    if (chmod(temp.data, document->mode) == -1) {
         rc = ngx_http_acr_store_failed(log, ngx_errno, "chmod()", temp.data);
 
     } else {
@@ -167,80 +180,4 @@ ngx_http_acr_store_access_write(ngx_http_acr_store_t *store, const u_char *p,
     rc = ngx_http_acr_store_sync_above(store, &path, log);
 
     return rc == NGX_DECLINED ? ENOENT : rc;
-}
-
-
-const char *
-ngx_http_acr_store_key(ngx_http_acr_store_t *store, const char *pem,
-    uid_t uid, gid_t gid, char *buf, size_t *n, ngx_err_t *err)
-{
-    int                        fd;
-    size_t                     len;
-    ssize_t                    done;
-    const char                *failed;
-    ngx_http_acr_store_path_t  path, temp;
-
-    *err = 0;
-    failed = NULL;
-
-    ngx_http_acr_store_path_set(&path, store, "/acr/token.key");
-
-    if (access(path.data, F_OK) == -1) {
-
-        ngx_http_acr_store_path_set(&temp, store, "/acr/tmp/key-XXXXXX");
-
-        fd = mkostemp(temp.data, O_CLOEXEC);
-
-        if (fd == -1) {
-            *err = ngx_errno;
-            return "cannot make";
-        }
-
-        len = ngx_strlen(pem);
-        ngx_set_errno(0);
-
-        if (write(fd, pem, len) != (ssize_t) len
-            || (geteuid() == 0 && fchown(fd, uid, gid) == -1)
-            || (store->fsync && fsync(fd) == -1))
-        {
-            *err = ngx_errno ? ngx_errno : ENOSPC;
-            failed = "cannot write";
-
-        /* the first of several nodes wins */
-
-        } else if (link(temp.data, path.data) == -1 && ngx_errno != EEXIST) {
-            *err = ngx_errno;
-            failed = "cannot make";
-        }
-
-        (void) close(fd);
-        (void) unlink(temp.data);
-
-        if (failed) {
-            return failed;
-        }
-    }
-
-    fd = open(path.data, O_RDONLY|O_NONBLOCK|O_CLOEXEC);
-
-    if (fd == -1) {
-        *err = ngx_errno;
-        return "cannot open";
-    }
-
-    done = read(fd, buf, *n);
-
-    if (done == -1) {
-        *err = ngx_errno;
-        failed = "cannot read";
-
-    } else if ((size_t) done == *n) {
-        failed = "too long:";
-    }
-
-    (void) close(fd);
-
-    *n = (done > 0) ? (size_t) done : 0;
-
-    return failed;
 }

@@ -1,0 +1,82 @@
+
+/*
+ * The key that tokens are signed with: acr/token.key.
+ */
+
+#include "ngx_http_acr_store_path.h"
+
+
+const char *
+ngx_http_acr_store_key(ngx_http_acr_store_t *store, const char *pem,
+    uid_t uid, gid_t gid, char *buf, size_t *n, ngx_err_t *err)
+{
+    int                        fd;
+    size_t                     len;
+    ssize_t                    done;
+    const char                *failed;
+    ngx_http_acr_store_path_t  path, temp;
+
+    *err = 0;
+    failed = NULL;
+
+    ngx_http_acr_store_path_set(&path, store, "/acr/token.key");
+
+    if (access(path.data, F_OK) == -1) {
+
+        ngx_http_acr_store_path_set(&temp, store, "/acr/tmp/key-XXXXXX");
+
+        fd = mkostemp(temp.data, O_CLOEXEC);
+
+        if (fd == -1) {
+            *err = ngx_errno;
+            return "cannot make";
+        }
+
+        len = ngx_strlen(pem);
+        ngx_set_errno(0);
+
+        if (write(fd, pem, len) != (ssize_t) len
+            || (geteuid() == 0 && fchown(fd, uid, gid) == -1)
+            || (store->fsync && fsync(fd) == -1))
+        {
+            *err = ngx_errno ? ngx_errno : ENOSPC;
+            failed = "cannot write";
+
+        /* the first of several nodes wins */
+
+        } else if (link(temp.data, path.data) == -1 && ngx_errno != EEXIST) {
+            *err = ngx_errno;
+            failed = "cannot make";
+        }
+
+        (void) close(fd);
+        (void) unlink(temp.data);
+
+        if (failed) {
+            return failed;
+        }
+    }
+
+    fd = open(path.data, O_RDONLY|O_NONBLOCK|O_CLOEXEC);
+
+    if (fd == -1) {
+        *err = ngx_errno;
+        return "cannot open";
+    }
+
+    done = read(fd, buf, *n);
+
+    if (done == -1) {
+        *err = ngx_errno;
+        failed = "cannot read";
+
+    } else if ((size_t) done == *n) {
+        failed = "too long:";
+    }
+
+    (void) close(fd);
+
+    *n = (done > 0) ? (size_t) done : 0;
+
+    return failed;
+}
