@@ -86,9 +86,10 @@ copy acr/repositories -c '*'
 copy $v2/repositories -c '_layers/*/*/link'
 copy $v2/blobs '/*/*/*/data'
 
-# who may do what, and the key of tokens
+# who may do what, the key of tokens, and cache rules
 copy_file acr/access.json
 copy_file acr/token.key
+copy_file acr/rules.json
 
 sync -f "$part"
 mv -T "$part" "$to/$name"

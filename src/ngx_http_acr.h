@@ -36,6 +36,7 @@
 
 
 typedef struct ngx_http_acr_auth_s        ngx_http_acr_auth_t;
+typedef struct ngx_http_acr_rules_s       ngx_http_acr_rules_t;
 typedef struct ngx_http_acr_credential_s  ngx_http_acr_credential_t;
 typedef struct ngx_http_acr_used_s        ngx_http_acr_used_t;
 
@@ -103,6 +104,7 @@ typedef struct {
                                               more are good for nothing */
     ngx_array_t               *issuers;    /* acr_oidc_issuer, or NULL */
     ngx_http_acr_auth_t       *auth;       /* of this worker, or NULL */
+    ngx_http_acr_rules_t      *rules;      /* of this worker, or NULL */
     unsigned                   auth_on:1;
 } ngx_http_acr_registry_t;
 

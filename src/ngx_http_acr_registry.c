@@ -4,6 +4,7 @@
 #include "auth/ngx_http_acr_auth.h"
 #include "edge/ngx_http_acr_evict.h"
 #include "edge/ngx_http_acr_fill.h"
+#include "edge/ngx_http_acr_rules.h"
 #include "edge/ngx_http_acr_watch.h"
 #include "work/ngx_http_acr_rebuild.h"
 
@@ -27,7 +28,8 @@ ngx_int_t
 ngx_http_acr_registry_start(ngx_http_acr_registry_t *registry,
     ngx_cycle_t *cycle)
 {
-    ngx_http_acr_meta_owner_t  owner;
+    ngx_http_acr_main_conf_t   *mcf;
+    ngx_http_acr_meta_owner_t   owner;
 
     registry->store.slot = ngx_process_slot;
 
@@ -69,6 +71,12 @@ ngx_http_acr_registry_start(ngx_http_acr_registry_t *registry,
     if (registry->auth_on
         && ngx_http_acr_auth_start(registry, cycle) != NGX_OK)
     {
+        return NGX_ERROR;
+    }
+
+    mcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_acr_module);
+
+    if (ngx_http_acr_rules_start(registry, &mcf->remotes, cycle) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -142,6 +150,7 @@ ngx_http_acr_registry_stop(ngx_http_acr_registry_t *registry)
     ngx_http_acr_events_stop(registry);
     ngx_http_acr_fill_stop(registry);
     ngx_http_acr_auth_stop(registry);
+    ngx_http_acr_rules_stop(registry);
 
     if (registry->meta) {
         ngx_http_acr_meta_close(registry->meta);

@@ -35,7 +35,7 @@
     X(admin_stats) X(admin_sessions) X(admin_rebuild) X(admin_rebuild_get)   \
     X(admin_gc) X(admin_gc_get) X(admin_gc_stop) X(admin_scrub)              \
     X(admin_scrub_get) X(admin_scrub_stop) X(admin_access) X(admin_remotes)  \
-    X(admin_prewarm)                                                         \
+    X(admin_prewarm) X(admin_cache_rules)                                    \
     X(token_get) X(token_post) X(token_exchange) X(token_keys)               \
     X(acr_catalog_get) X(acr_repository_get) X(acr_repository_patch)         \
     X(acr_repository_delete) X(acr_tags_get) X(acr_tag_get)                  \

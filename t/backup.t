@@ -72,11 +72,16 @@ ok(!-e "$second/acr/access.json" && !-e "$second/acr/token.key",
 
 # --- who may do what
 
-my $closed = start(fsync => 'off', http => 'acr_auth on;', server =>
-                   'location /acr/admin/ { acr_admin; }');
+my $closed = start(fsync => 'off', server =>
+                   'location /acr/admin/ { acr_admin; }',
+                   http => 'acr_auth on; acr_remote up.test;');
 my $password = access($closed, 'PUT', 'admin', { enabled => JSON::PP::true })
                ->{passwords}[0]{value};
 my $admin = $closed->as('admin', $password);
+my $rule = '/acr/admin/cache-rules/up';
+answers($closed->request('PUT', $rule, body => '{"targetRepository":"up/*",'
+                         . '"sourceRepository":"up.test/*"}'), 204,
+        'a cache rule is made');
 my $pushed = $admin->push_image('lib/a', 'v1', 'a');
 my $token = $admin->get('/oauth2/token?scope=repository:lib/a:pull')
                   ->json()->{token};
@@ -103,11 +108,13 @@ mkdir($other) && chmod(0755, $other) or die "$other: $!\n";
 system("cp -a $kept/* $other") == 0 or die "cp: $?\n";
 system('chown', '-R', ACR::Node::worker_user() . ':', glob("$other/*")) == 0
     or die "chown: $?\n" if $> == 0;
-my $restored = start(fsync => 'off', root => $other, http => 'acr_auth on;',
-                     server => 'location /acr/admin/ { acr_admin; }');
+my $restored = start(fsync => 'off', root => $other,
+                     server => 'location /acr/admin/ { acr_admin; }',
+                     http => 'acr_auth on; acr_remote up.test;');
 
 is($restored->as('admin', $password)->resolve('lib/a', 'v1'), $pushed,
    'a copy that is restored knows the passwords');
+answers($restored->get($rule), 200, 'and the cache rules');
 answers($restored->as($token)->get('/v2/lib/a/manifests/v1'), 200,
         'and the tokens that were issued');
 answers($restored->get('/v2/lib/a/manifests/v1'), 401, 'and nobody else');

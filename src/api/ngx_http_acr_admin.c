@@ -3,6 +3,7 @@
 #include "ngx_http_acr_metrics.h"
 
 #define NGX_HTTP_ACR_ADMIN_SESSIONS  100     /* of a page */
+#define NGX_HTTP_ACR_ADMIN_NAME      128     /* bytes of one that is told */
 
 /* what sessions.lua says of each */
 #define NGX_HTTP_ACR_ADMIN_SESSION   6
@@ -104,6 +105,7 @@ ngx_http_acr_admin_route(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
 
     if (ngx_http_acr_admin_access(r, ctx)
         || ngx_http_acr_admin_remote(r, ctx)
+        || ngx_http_acr_admin_rules(r, ctx)
         || ngx_http_acr_admin_prewarm(r, ctx))
     {
         return;
@@ -169,6 +171,96 @@ ngx_http_acr_admin_name(ngx_http_request_t *r, ngx_str_t *name)
 
     name->len -= p - name->data;
     name->data = p;
+}
+
+
+ngx_int_t
+ngx_http_acr_admin_below(ngx_str_t *uri, ngx_str_t *kind, ngx_str_t *rest)
+{
+    u_char  *p, *last;
+
+    last = uri->data + uri->len;
+
+    for (p = uri->data; (size_t) (last - p) >= kind->len; p++) {
+
+        if (ngx_memcmp(p, kind->data, kind->len) != 0) {
+            continue;
+        }
+
+        if (p + kind->len < last && p[kind->len] != '/') {
+            continue;
+        }
+
+        p += kind->len;
+
+        if (p < last) {
+            p++;
+        }
+
+        if (p < last && last[-1] == '/') {
+            last--;
+        }
+
+        rest->data = p;
+        rest->len = last - p;
+
+        return NGX_OK;
+    }
+
+    return NGX_DECLINED;
+}
+
+
+ngx_int_t
+ngx_http_acr_admin_body(ngx_http_request_t *r, ngx_str_t *text, json_t **body)
+{
+    *body = json_loadb((char *) text->data, text->len, JSON_REJECT_DUPLICATES,
+                       NULL);
+
+    if (json_is_object(*body)) {
+        return NGX_OK;
+    }
+
+    ngx_http_acr_fail_status(r, NGX_HTTP_BAD_REQUEST, ACR_E_UNSUPPORTED,
+                             "the body is no JSON object", NULL, NULL);
+
+    return NGX_ERROR;
+}
+
+
+void
+ngx_http_acr_admin_refuse(ngx_http_request_t *r, acr_change_e code,
+    const char *error, ngx_str_t *name)
+{
+    ngx_str_t    what;
+    ngx_uint_t   status;
+    acr_error_e  e;
+
+    e = ACR_E_UNSUPPORTED;
+
+    switch (code) {
+
+    case ACR_CHANGE_INVALID:
+        status = NGX_HTTP_BAD_REQUEST;
+        break;
+
+    case ACR_CHANGE_UNKNOWN:
+        status = NGX_HTTP_NOT_FOUND;
+        break;
+
+    case ACR_CHANGE_CONFLICT:
+        status = NGX_HTTP_CONFLICT;
+        break;
+
+    default:
+        status = NGX_HTTP_INTERNAL_SERVER_ERROR;
+        e = ACR_E_UNKNOWN;
+    }
+
+    what.data = name->data;
+    what.len = ngx_min(name->len, NGX_HTTP_ACR_ADMIN_NAME);
+
+    ngx_http_acr_fail_status(r, status, e, error, "name", &what);
 }
 
 

@@ -475,17 +475,10 @@ ngx_http_acr_admin_access_read(ngx_http_request_t *r, void *data,
 {
     ngx_http_acr_admin_access_t *a = data;
 
-    if (a->text.len) {
-        a->body = json_loadb((char *) a->text.data, a->text.len,
-                             JSON_REJECT_DUPLICATES, NULL);
-
-        if (!json_is_object(a->body)) {
-            ngx_http_acr_fail_status(r, NGX_HTTP_BAD_REQUEST,
-                                     ACR_E_UNSUPPORTED,
-                                     "the body is no JSON object", NULL,
-                                     NULL);
-            return;
-        }
+    if (a->text.len
+        && ngx_http_acr_admin_body(r, &a->text, &a->body) != NGX_OK)
+    {
+        return;
     }
 
     /* it goes on when the client has left: a password may have changed */
@@ -503,9 +496,10 @@ ngx_http_acr_admin_access_work(void *data, ngx_log_t *log)
 {
     ngx_http_acr_admin_access_t *a = data;
 
-    return ngx_http_acr_store_access_change(&a->ctx->registry->store,
-                                            ngx_http_acr_admin_access_change,
-                                            a, log);
+    return ngx_http_acr_store_document_change(&a->ctx->registry->store,
+                                              &ngx_http_acr_store_access,
+                                              ngx_http_acr_admin_access_change,
+                                              a, log);
 }
 
 
@@ -533,8 +527,7 @@ ngx_http_acr_admin_access_done(ngx_http_request_t *r, void *data,
 {
     ngx_http_acr_admin_access_t *a = data;
 
-    ngx_str_t    name, reason;
-    ngx_uint_t   status;
+    ngx_str_t  name;
 
     name.data = (u_char *) a->name.data;
     name.len = a->name.len;
@@ -566,31 +559,7 @@ ngx_http_acr_admin_access_done(ngx_http_request_t *r, void *data,
         return;
     }
 
-    switch (a->code) {
-
-    case ACR_CHANGE_INVALID:
-        status = NGX_HTTP_BAD_REQUEST;
-        break;
-
-    case ACR_CHANGE_UNKNOWN:
-        status = NGX_HTTP_NOT_FOUND;
-        break;
-
-    case ACR_CHANGE_CONFLICT:
-        status = NGX_HTTP_CONFLICT;
-        break;
-
-    default:
-        status = NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    reason.data = name.data;
-    reason.len = ngx_min(name.len, ACR_ACCESS_NAME_MAX);
-
-    ngx_http_acr_fail_status(r, status,
-                             status == NGX_HTTP_INTERNAL_SERVER_ERROR
-                             ? ACR_E_UNKNOWN : ACR_E_UNSUPPORTED,
-                             a->error, "name", &reason);
+    ngx_http_acr_admin_refuse(r, a->code, a->error, &name);
 }
 
 

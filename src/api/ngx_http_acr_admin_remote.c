@@ -107,48 +107,22 @@ static ngx_int_t
 ngx_http_acr_admin_remote_path(ngx_str_t *uri, ngx_str_t *host,
     ngx_str_t *verb)
 {
-    u_char  *p, *last;
+    u_char  *p;
 
-    static ngx_str_t  name = ngx_string("/remotes");
+    static ngx_str_t  kind = ngx_string("/remotes");
 
-    last = uri->data + uri->len;
-
-    for (p = uri->data; (size_t) (last - p) >= name.len; p++) {
-
-        if (ngx_memcmp(p, name.data, name.len) == 0
-            && (p + name.len == last || p[name.len] == '/'))
-        {
-            break;
-        }
-    }
-
-    if ((size_t) (last - p) < name.len) {
+    if (ngx_http_acr_admin_below(uri, &kind, host) != NGX_OK) {
         return NGX_DECLINED;
     }
 
-    p += name.len;
+    ngx_str_null(verb);
 
-    if (p < last) {
-        p++;
-    }
+    p = ngx_strlchr(host->data, host->data + host->len, '/');
 
-    host->data = p;
-
-    while (p < last && *p != '/') {
-        p++;
-    }
-
-    host->len = p - host->data;
-
-    if (p < last) {
-        p++;
-    }
-
-    verb->data = p;
-    verb->len = last - p;
-
-    if (verb->len && last[-1] == '/') {
-        verb->len--;
+    if (p) {
+        verb->data = p + 1;
+        verb->len = host->data + host->len - verb->data;
+        host->len = p - host->data;
     }
 
     return NGX_OK;

@@ -95,9 +95,9 @@ ngx_http_acr_prewarm_cleanup(void *data)
 ngx_int_t
 ngx_http_acr_prewarm_add(ngx_http_acr_prewarm_t *prewarm, ngx_str_t *name)
 {
-    u_char        *p, *last;
-    u_char         buf[ACR_NAME_MAX];
-    ngx_str_t      repository, reference, source;
+    u_char                     *p, *last;
+    ngx_str_t                   repository, reference;
+    ngx_http_acr_rule_found_t   rule;
     acr_digest_t   digest;
 
     last = name->data + name->len;
@@ -125,9 +125,7 @@ ngx_http_acr_prewarm_add(ngx_http_acr_prewarm_t *prewarm, ngx_str_t *name)
     reference.len = last - p - 1;
 
     if (!acr_name_valid(repository.data, repository.len)
-        || ngx_http_acr_rule_find(prewarm->ctx->conf->cache_rules,
-                                  &repository, &source, buf)
-           == NULL)
+        || ngx_http_acr_rule_find(prewarm->ctx, &repository, &rule) != NGX_OK)
     {
         return NGX_DECLINED;
     }

@@ -309,21 +309,20 @@ ngx_http_acr_prewarm_blob_fetch(ngx_http_acr_prewarm_blob_t *blob)
 static ngx_int_t
 ngx_http_acr_prewarm_blob_follow(ngx_http_acr_prewarm_blob_t *blob)
 {
-    ngx_http_acr_ctx_t     *ctx;
-    ngx_http_acr_rule_t    *rule;
-    ngx_http_acr_source_t   source;
-    u_char                  buf[ACR_NAME_MAX];
+    ngx_http_acr_ctx_t         *ctx;
+    ngx_http_acr_source_t       source;
+    ngx_http_acr_rule_found_t   rule;
 
     ctx = blob->prewarm->ctx;
 
-    rule = ngx_http_acr_rule_find(ctx->conf->cache_rules,
-                                  &blob->manifest->repository,
-                                  &source.repository, buf);
-    if (rule == NULL) {
+    if (ngx_http_acr_rule_find(ctx, &blob->manifest->repository, &rule)
+        != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
-    source.remote = rule->remote;
+    source.remote = rule.remote;
+    source.repository = rule.source;
     source.has = blob->has;
     blob->source = ngx_http_acr_fill_source(&source);
 

@@ -14,9 +14,7 @@
 
 typedef struct {
     ngx_http_request_t             *request;
-    ngx_http_acr_rule_t            *rule;
-    ngx_str_t                       source;    /* the repository's name there */
-    u_char                          name[ACR_NAME_MAX];
+    ngx_http_acr_rule_found_t       rule;
     ngx_str_t                       type;
     ngx_str_t                       key;       /* of the memory and the turn */
 
@@ -74,7 +72,7 @@ ngx_http_acr_referred(ngx_http_request_t *r, ngx_str_t *type,
 
     ctx = ngx_http_acr_get_ctx(r);
 
-    if (ctx->conf->cache_rules == NULL) {
+    if (!ngx_http_acr_rule_any(ctx)) {
         next(r, data, NGX_DECLINED);
         return;
     }
@@ -90,10 +88,7 @@ ngx_http_acr_referred(ngx_http_request_t *r, ngx_str_t *type,
 
     ngx_memzero(ask, sizeof(ngx_http_acr_referred_ask_t));
 
-    ask->rule = ngx_http_acr_rule_find(ctx->conf->cache_rules,
-                                       &ctx->repository, &ask->source,
-                                       ask->name);
-    if (ask->rule == NULL) {
+    if (ngx_http_acr_rule_find(ctx, &ctx->repository, &ask->rule) != NGX_OK) {
         next(r, data, NGX_DECLINED);
         return;
     }
@@ -127,17 +122,21 @@ static ngx_int_t
 ngx_http_acr_referred_key(ngx_http_request_t *r,
     ngx_http_acr_referred_ask_t *ask)
 {
-    ngx_str_t  *digest;
+    ngx_str_t  *digest, *host;
 
     digest = &ngx_http_acr_get_ctx(r)->digest;
+    host = &ask->rule.remote->host;
 
-    ask->key.data = ngx_pnalloc(r->pool, ask->type.len + 1 + digest->len);
+    ask->key.data = ngx_pnalloc(r->pool, ask->type.len + host->len
+                                         + ask->rule.source.len + digest->len
+                                         + sizeof("?/?") - 1);
 
     if (ask->key.data == NULL) {
         return NGX_ERROR;
     }
 
-    ask->key.len = ngx_sprintf(ask->key.data, "%V?%V", &ask->type, digest)
+    ask->key.len = ngx_sprintf(ask->key.data, "%V?%V/%V?%V", &ask->type, host,
+                               &ask->rule.source, digest)
                    - ask->key.data;
 
     return NGX_OK;
@@ -203,7 +202,7 @@ ngx_http_acr_referred_recall(ngx_http_acr_referred_ask_t *ask)
 
     ngx_memcpy(&when, text.data, sizeof(when));
 
-    if (ngx_time() - when >= ask->rule->valid) {
+    if (ngx_time() - when >= ask->rule.valid) {
         return NGX_DECLINED;
     }
 
@@ -264,7 +263,7 @@ ngx_http_acr_referred_first(ngx_http_acr_referred_ask_t *ask)
     ngx_str_set(&ask->accept.name, "Accept");
     ngx_str_set(&ask->accept.value, "application/vnd.oci.image.index.v1+json");
 
-    request->remote = ask->rule->remote;
+    request->remote = ask->rule.remote;
     request->headers = &ask->accept;
     request->nheaders = 1;
     request->max = ngx_http_acr_get_ctx(r)->conf->max_manifest_size;
@@ -276,14 +275,15 @@ ngx_http_acr_referred_first(ngx_http_acr_referred_ask_t *ask)
     ask->guard.log = ngx_cycle->log;
 
     scope->data = ngx_pnalloc(r->pool, sizeof("repository::pull")
-                                       + ask->source.len);
+                                       + ask->rule.source.len);
 
     if (scope->data == NULL || ngx_http_acr_referred_path(ask) != NGX_OK) {
         ngx_http_acr_fail_errno(r, NGX_ERROR);
         return;
     }
 
-    scope->len = ngx_sprintf(scope->data, "repository:%V:pull", &ask->source)
+    scope->len = ngx_sprintf(scope->data, "repository:%V:pull",
+                             &ask->rule.source)
                  - scope->data;
 
     ngx_http_acr_referred_send(ask);
@@ -303,7 +303,7 @@ ngx_http_acr_referred_path(ngx_http_acr_referred_ask_t *ask)
 
     path->data = ngx_pnalloc(ask->request->pool,
                              sizeof("/v2//referrers/?artifactType=")
-                             + ask->source.len + digest->len
+                             + ask->rule.source.len + digest->len
                              + 3 * ask->type.len);
 
     if (path->data == NULL) {
@@ -311,13 +311,13 @@ ngx_http_acr_referred_path(ngx_http_acr_referred_ask_t *ask)
     }
 
     if (ask->tag) {
-        p = ngx_sprintf(path->data, "/v2/%V/manifests/%V", &ask->source,
+        p = ngx_sprintf(path->data, "/v2/%V/manifests/%V", &ask->rule.source,
                         digest);
 
         *ngx_strlchr(p - digest->len, p, ':') = '-';
 
     } else {
-        p = ngx_sprintf(path->data, "/v2/%V/referrers/%V", &ask->source,
+        p = ngx_sprintf(path->data, "/v2/%V/referrers/%V", &ask->rule.source,
                         digest);
 
         if (ask->type.len) {
@@ -408,7 +408,7 @@ ngx_http_acr_referred_answer(ngx_http_acr_referred_ask_t *ask)
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                       "acr: referrers of \"%V\" in \"%V/%V\" were not "
                       "fetched: %V", &ngx_http_acr_get_ctx(r)->digest,
-                      &ask->rule->remote->host, &ask->source,
+                      &ask->rule.remote->host, &ask->rule.source,
                       &request->error);
 
         ngx_http_acr_referred_end(ask, NGX_ERROR);
@@ -458,7 +458,7 @@ ngx_http_acr_referred_link(ngx_http_acr_referred_ask_t *ask)
     u_char     *p, *last;
     ngx_str_t   link, *url, *path;
 
-    url = &ask->rule->remote->url;
+    url = &ask->rule.remote->url;
     path = &ask->remote.path;
 
     if (ask->tag
@@ -531,7 +531,7 @@ ngx_http_acr_referred_got(ngx_http_request_t *r, void *data, ngx_int_t rc)
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                       "acr: the referrers of \"%V\" in \"%V/%V\" are no list",
                       &ngx_http_acr_get_ctx(r)->digest,
-                      &ask->rule->remote->host, &ask->source);
+                      &ask->rule.remote->host, &ask->rule.source);
 
         ngx_http_acr_referred_end(ask, NGX_ERROR);
         return;

@@ -24,15 +24,15 @@
 
 typedef struct {
     time_t                          when;
-    ngx_uint_t                      result;    /* OK or MISSING */
+    uint32_t                        source;    /* a hash of whom: another rule
+                                                  asks anew */
+    uint32_t                        result;    /* OK or MISSING */
 } ngx_http_acr_through_asked_t;
 
 
 struct ngx_http_acr_through_s {
     ngx_http_request_t             *request_of;
-    ngx_http_acr_rule_t            *rule;
-    ngx_str_t                       source;    /* the repository's name there */
-    u_char                          name[ACR_NAME_MAX];
+    ngx_http_acr_rule_found_t       rule;
 
     acr_digest_t                    content;   /* of a blob */
     ngx_str_t                       question;  /* of those, one is asked at a
@@ -63,6 +63,7 @@ static ngx_int_t ngx_http_acr_through_known(ngx_http_acr_ctx_t *ctx,
     ngx_http_acr_through_asked_t *asked);
 static void ngx_http_acr_through_note(ngx_http_acr_ctx_t *ctx,
     ngx_http_acr_remote_result_e result);
+static uint32_t ngx_http_acr_through_source(ngx_http_acr_through_t *through);
 static ngx_int_t ngx_http_acr_through_take(ngx_http_request_t *r,
     ngx_http_acr_ctx_t *ctx);
 static void ngx_http_acr_through_shared(ngx_http_request_t *r, void *data,
@@ -115,7 +116,7 @@ ngx_http_acr_through_namespace(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
     ngx_int_t   rc;
     ngx_str_t   host;
 
-    if (ctx->conf->cache_rules == NULL) {
+    if (!ngx_http_acr_rule_any(ctx)) {
         return NGX_OK;
     }
 
@@ -137,8 +138,8 @@ ngx_http_acr_through_namespace(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
     }
 
     if (rc != NGX_OK
-        || ngx_http_acr_rule_target(ctx->conf->cache_rules, &host,
-                                    &ctx->repository, &ctx->repository, buf)
+        || ngx_http_acr_rule_target(ctx, &host, &ctx->repository,
+                                    &ctx->repository, buf)
            != NGX_OK)
     {
         ngx_http_acr_fail(r, ACR_E_NAME_UNKNOWN,
@@ -193,7 +194,7 @@ ngx_http_acr_through_begin(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
     ngx_pool_cleanup_t      *cln;
     ngx_http_acr_through_t  *through;
 
-    if (ctx->conf->cache_rules == NULL) {
+    if (!ngx_http_acr_rule_any(ctx)) {
         return NGX_OK;
     }
 
@@ -207,10 +208,9 @@ ngx_http_acr_through_begin(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
 
     ngx_memzero(through, sizeof(ngx_http_acr_through_t));
 
-    through->rule = ngx_http_acr_rule_find(ctx->conf->cache_rules,
-                                           &ctx->repository, &through->source,
-                                           through->name);
-    if (through->rule == NULL) {
+    if (ngx_http_acr_rule_find(ctx, &ctx->repository, &through->rule)
+        != NGX_OK)
+    {
         return NGX_OK;
     }
 
@@ -292,7 +292,7 @@ ngx_http_acr_through_tag(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
         return ngx_http_acr_through_take(r, ctx);
     }
 
-    valid = through->rule->valid;
+    valid = through->rule.valid;
 
     if (asked.result == NGX_HTTP_ACR_REMOTE_MISSING) {
         valid = ngx_min(valid, NGX_HTTP_ACR_THROUGH_MISSING);
@@ -358,7 +358,8 @@ ngx_http_acr_through_known(ngx_http_acr_ctx_t *ctx,
                                   | NGX_HTTP_ACR_CACHE_ASKED,
                                   &ctx->repository, &ctx->reference,
                                   (u_char *) asked, sizeof(*asked))
-           != sizeof(*asked))
+           != sizeof(*asked)
+        || asked->source != ngx_http_acr_through_source(ctx->through))
     {
         return NGX_DECLINED;
     }
@@ -381,6 +382,7 @@ ngx_http_acr_through_note(ngx_http_acr_ctx_t *ctx,
     }
 
     asked.when = ngx_time();
+    asked.source = ngx_http_acr_through_source(ctx->through);
     asked.result = result;
 
     ngx_http_acr_cache_put(registry->zone->cache,
@@ -389,6 +391,25 @@ ngx_http_acr_through_note(ngx_http_acr_ctx_t *ctx,
                            &ctx->repository, &ctx->reference,
                            NGX_HTTP_ACR_THROUGH_STAMP,
                            (u_char *) &asked, sizeof(asked));
+}
+
+
+static uint32_t
+ngx_http_acr_through_source(ngx_http_acr_through_t *through)
+{
+    uint32_t    hash;
+    ngx_str_t  *host, *source;
+
+    host = &through->rule.remote->host;
+    source = &through->rule.source;
+
+    ngx_crc32_init(hash);
+    ngx_crc32_update(&hash, host->data, host->len);
+    ngx_crc32_update(&hash, (u_char *) "/", 1);
+    ngx_crc32_update(&hash, source->data, source->len);
+    ngx_crc32_final(hash);
+
+    return hash;
 }
 
 
@@ -449,11 +470,11 @@ ngx_http_acr_through_ask(ngx_http_request_t *r,
 
     if (head) {
         ngx_str_set(&request->method, "HEAD");
-        request->timeout = ngx_min(through->rule->remote->timeout,
+        request->timeout = ngx_min(through->rule.remote->timeout,
                                    NGX_HTTP_ACR_THROUGH_PATIENCE);
     }
 
-    request->remote = through->rule->remote;
+    request->remote = through->rule.remote;
     request->headers = &through->accept;
     request->nheaders = 1;
     request->max = ngx_http_acr_get_ctx(r)->conf->max_manifest_size;
@@ -493,20 +514,20 @@ ngx_http_acr_through_path(ngx_http_request_t *r,
     reference = &ngx_http_acr_get_ctx(r)->reference;
 
     path->data = ngx_pnalloc(r->pool, sizeof("/v2//manifests/")
-                                      + through->source.len
+                                      + through->rule.source.len
                                       + reference->len);
     scope->data = ngx_pnalloc(r->pool, sizeof("repository::pull")
-                                       + through->source.len);
+                                       + through->rule.source.len);
 
     if (path->data == NULL || scope->data == NULL) {
         return NGX_ERROR;
     }
 
-    path->len = ngx_sprintf(path->data, "/v2/%V/%s/%V", &through->source,
+    path->len = ngx_sprintf(path->data, "/v2/%V/%s/%V", &through->rule.source,
                             kind, reference)
                 - path->data;
     scope->len = ngx_sprintf(scope->data, "repository:%V:pull",
-                             &through->source)
+                             &through->rule.source)
                  - scope->data;
 
     return NGX_OK;
@@ -558,7 +579,7 @@ ngx_http_acr_through_answer(ngx_http_request_t *r,
                       "acr: %s \"%V\" of \"%V/%V\" was not fetched: %V",
                       through->blob ? "blob" : "manifest",
                       &ngx_http_acr_get_ctx(r)->reference,
-                      &through->rule->remote->host, &through->source,
+                      &through->rule.remote->host, &through->rule.source,
                       &request->error);
 
         ngx_http_acr_through_end(r, through, request->result);
@@ -677,7 +698,7 @@ ngx_http_acr_through_stored(ngx_http_request_t *r, void *data, ngx_int_t rc)
         ngx_log_error(NGX_LOG_ERR, r->connection->log, rc > 0 ? rc : 0,
                       "acr: manifest \"%V\" of \"%V/%V\" %s",
                       &ngx_http_acr_get_ctx(r)->reference,
-                      &through->rule->remote->host, &through->source,
+                      &through->rule.remote->host, &through->rule.source,
                       (rc == NGX_ABORT) ? "is none, or has another digest"
                                         : "cannot be stored");
 
@@ -749,7 +770,7 @@ ngx_http_acr_through_go_on(ngx_http_request_t *r,
     }
 
     if (through->here
-        && !(result == NGX_HTTP_ACR_REMOTE_MISSING && through->rule->gone))
+        && !(result == NGX_HTTP_ACR_REMOTE_MISSING && through->rule.gone))
     {
         ngx_http_acr_through_stale(r, through, result);
         return;
@@ -856,8 +877,8 @@ ngx_http_acr_through_follow(ngx_http_request_t *r,
 {
     ngx_http_acr_source_t  source;
 
-    source.remote = through->rule->remote;
-    source.repository = through->source;
+    source.remote = through->rule.remote;
+    source.repository = through->rule.source;
     source.has = has;
 
     ngx_http_acr_follow(r, &through->content, &source,

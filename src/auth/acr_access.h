@@ -42,6 +42,7 @@
 
 #include <jansson.h>
 
+#include "acr_change.h"
 #include "acr_scope.h"
 
 #define ACR_ACCESS_NAME_MAX      128    /* of a user, token or scope map */
@@ -160,14 +161,6 @@ json_t *acr_access_who(const acr_access_t *access,
  * password.  A text that cannot be loaded as it is: FAILED.  The text is read
  * twice, so this is for a thread.
  */
-
-typedef enum {
-    ACR_CHANGE_OK = 0,
-    ACR_CHANGE_INVALID,        /* 400 */
-    ACR_CHANGE_UNKNOWN,        /* 404 */
-    ACR_CHANGE_CONFLICT,       /* 409 */
-    ACR_CHANGE_FAILED          /* 500: no memory, no randomness */
-} acr_change_e;
 
 /*
  * kind: "admin", "tokens", "scope-maps", "role-assignments"; name: which one

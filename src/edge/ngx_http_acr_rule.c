@@ -1,18 +1,20 @@
 
-#include "ngx_http_acr_rule.h"
+#include "ngx_http_acr_rules.h"
 
 
-#define NGX_HTTP_ACR_RULE_VALID  300
+#define NGX_HTTP_ACR_RULE_LISTS  2
 
 
 static char *ngx_http_acr_rule_parameter(ngx_conf_t *cf, ngx_str_t *value,
     ngx_http_acr_rule_t *rule);
 static char *ngx_http_acr_rule_valid(ngx_conf_t *cf, ngx_str_t *value,
     ngx_http_acr_rule_t *rule);
-static ngx_uint_t ngx_http_acr_rule_better(ngx_http_acr_rule_t *rule,
-    ngx_http_acr_rule_t *found);
-static ngx_uint_t ngx_http_acr_rule_named(ngx_array_t *rules, ngx_str_t *host,
-    ngx_str_t *name);
+static ngx_uint_t ngx_http_acr_rule_lists(ngx_http_acr_ctx_t *ctx,
+    ngx_array_t **lists);
+static ngx_http_acr_rule_t *ngx_http_acr_rule_best(ngx_http_acr_ctx_t *ctx,
+    ngx_str_t *host, ngx_str_t *from, ngx_str_t *to);
+static ngx_uint_t ngx_http_acr_rule_named(ngx_http_acr_ctx_t *ctx,
+    ngx_str_t *host, ngx_str_t *name);
 static acr_text_t ngx_http_acr_rule_text(ngx_str_t *s);
 
 
@@ -38,7 +40,7 @@ ngx_http_acr_set_cache_rule(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         }
     }
 
-    if ((*rules)->nelts == NGX_HTTP_ACR_RULES_MAX) {
+    if ((*rules)->nelts == ACR_RULES_MAX) {
         return "is there too often: 1000 times at most";
     }
 
@@ -70,7 +72,7 @@ ngx_http_acr_set_cache_rule(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         }
     }
 
-    rule->valid = NGX_HTTP_ACR_RULE_VALID;
+    rule->valid = ACR_RULES_VALID;
     rule->gone = 0;
 
     for (i = 3; i < cf->args->nelts; i++) {
@@ -136,96 +138,139 @@ ngx_http_acr_rule_valid(ngx_conf_t *cf, ngx_str_t *value,
 }
 
 
-ngx_http_acr_rule_t *
-ngx_http_acr_rule_find(ngx_array_t *rules, ngx_str_t *repository,
-    ngx_str_t *source, u_char *buf)
+ngx_uint_t
+ngx_http_acr_rule_any(ngx_http_acr_ctx_t *ctx)
 {
-    size_t                n;
-    u_char                name[ACR_NAME_MAX];
-    ngx_uint_t            i;
-    ngx_http_acr_rule_t  *rule, *found;
+    ngx_uint_t    n;
+    ngx_array_t  *lists[NGX_HTTP_ACR_RULE_LISTS];
 
-    if (rules == NULL) {
-        return NULL;
-    }
+    for (n = ngx_http_acr_rule_lists(ctx, lists); n; n--) {
 
-    found = NULL;
-    rule = rules->elts;
-
-    for (i = 0; i < rules->nelts; i++) {
-
-        if (!ngx_http_acr_rule_better(&rule[i], found)) {
-            continue;
-        }
-
-        n = acr_rule_source(&rule[i].rule, ngx_http_acr_rule_text(repository),
-                            name);
-        if (n) {
-            found = &rule[i];
-
-            ngx_memcpy(buf, name, n);
-            source->data = buf;
-            source->len = n;
+        if (lists[n - 1]->nelts) {
+            return 1;
         }
     }
 
-    return found;
+    return 0;
 }
 
 
-/* of one repository, not of many */
+/* what comes first is asked first; how many there are */
 
 static ngx_uint_t
-ngx_http_acr_rule_better(ngx_http_acr_rule_t *rule, ngx_http_acr_rule_t *found)
+ngx_http_acr_rule_lists(ngx_http_acr_ctx_t *ctx, ngx_array_t **lists)
 {
-    return found == NULL || (found->rule.many && !rule->rule.many);
+    ngx_uint_t             n;
+    ngx_http_acr_rules_t  *rules;
+
+    n = 0;
+    rules = ctx->registry->rules;
+
+    if (ctx->conf->cache_rules) {
+        lists[n++] = ctx->conf->cache_rules;
+    }
+
+    if (rules && rules->set) {
+        lists[n++] = &rules->set->list;
+    }
+
+    return n;
 }
 
 
 ngx_int_t
-ngx_http_acr_rule_target(ngx_array_t *rules, ngx_str_t *host, ngx_str_t *name,
-    ngx_str_t *repository, u_char *buf)
+ngx_http_acr_rule_find(ngx_http_acr_ctx_t *ctx, ngx_str_t *repository,
+    ngx_http_acr_rule_found_t *found)
 {
-    size_t                n;
-    u_char                target[ACR_NAME_MAX];
-    ngx_str_t             source;
-    ngx_uint_t            i;
-    ngx_http_acr_rule_t  *rule, *found;
+    ngx_http_acr_rule_t  *rule;
 
-    if (rules == NULL) {
+    found->source.data = found->name;
+
+    rule = ngx_http_acr_rule_best(ctx, NULL, repository, &found->source);
+
+    if (rule == NULL) {
         return NGX_DECLINED;
     }
 
-    if (ngx_http_acr_rule_named(rules, host, name)) {
+    found->remote = rule->remote;
+    found->valid = rule->valid;
+    found->gone = rule->gone;
+
+    return NGX_OK;
+}
+
+
+/*
+ * The rule for a repository of this name, here (host is NULL) or at a host, or
+ * NULL; to->data, of ACR_NAME_MAX bytes, gets the name that it has at the other
+ * side, to->len its length.
+ */
+
+static ngx_http_acr_rule_t *
+ngx_http_acr_rule_best(ngx_http_acr_ctx_t *ctx, ngx_str_t *host,
+    ngx_str_t *from, ngx_str_t *to)
+{
+    size_t                n;
+    u_char                name[ACR_NAME_MAX];
+    ngx_uint_t            i, j, nlists;
+    ngx_array_t          *lists[NGX_HTTP_ACR_RULE_LISTS];
+    ngx_http_acr_rule_t  *rule, *best;
+
+    best = NULL;
+    nlists = ngx_http_acr_rule_lists(ctx, lists);
+
+    for (i = 0; i < nlists; i++) {
+        rule = lists[i]->elts;
+
+        for (j = 0; j < lists[i]->nelts; j++) {
+
+            /* it can be followed, and is of one repository, not of many */
+
+            if (rule[j].remote == NULL
+                || (best && (!best->rule.many || rule[j].rule.many)))
+            {
+                continue;
+            }
+
+            n = host ? acr_rule_target(&rule[j].rule,
+                                       ngx_http_acr_rule_text(host),
+                                       ngx_http_acr_rule_text(from), name)
+                     : acr_rule_source(&rule[j].rule,
+                                       ngx_http_acr_rule_text(from), name);
+
+            if (n) {
+                best = &rule[j];
+
+                ngx_memcpy(to->data, name, n);
+                to->len = n;
+            }
+        }
+    }
+
+    return best;
+}
+
+
+ngx_int_t
+ngx_http_acr_rule_target(ngx_http_acr_ctx_t *ctx, ngx_str_t *host,
+    ngx_str_t *name, ngx_str_t *repository, u_char *buf)
+{
+    ngx_str_t  target;
+
+    if (ngx_http_acr_rule_named(ctx, host, name)) {
         *repository = *name;
         return NGX_OK;
     }
 
-    /* the repository may be the name itself, and the next rule asks for it */
+    target.data = buf;
 
-    source = *name;
-    found = NULL;
-    rule = rules->elts;
-
-    for (i = 0; i < rules->nelts; i++) {
-
-        if (!ngx_http_acr_rule_better(&rule[i], found)) {
-            continue;
-        }
-
-        n = acr_rule_target(&rule[i].rule, ngx_http_acr_rule_text(host),
-                            ngx_http_acr_rule_text(&source), target);
-
-        if (n) {
-            found = &rule[i];
-
-            ngx_memcpy(buf, target, n);
-            repository->data = buf;
-            repository->len = n;
-        }
+    if (ngx_http_acr_rule_best(ctx, host, name, &target) == NULL) {
+        return NGX_DECLINED;
     }
 
-    return found ? NGX_OK : NGX_DECLINED;
+    *repository = target;
+
+    return NGX_OK;
 }
 
 
@@ -236,25 +281,18 @@ ngx_http_acr_rule_target(ngx_array_t *rules, ngx_str_t *host, ngx_str_t *name,
  */
 
 static ngx_uint_t
-ngx_http_acr_rule_named(ngx_array_t *rules, ngx_str_t *host, ngx_str_t *name)
+ngx_http_acr_rule_named(ngx_http_acr_ctx_t *ctx, ngx_str_t *host,
+    ngx_str_t *name)
 {
-    u_char                buf[ACR_NAME_MAX];
-    ngx_str_t             source;
-    ngx_http_acr_rule_t  *rule;
+    ngx_http_acr_rule_found_t  found;
 
-    if (host->len == 0
-        || name->len <= host->len
-        || name->data[host->len] != '/'
-        || ngx_memcmp(name->data, host->data, host->len) != 0)
-    {
-        return 0;
-    }
-
-    rule = ngx_http_acr_rule_find(rules, name, &source, buf);
-
-    return rule
-           && rule->rule.host.len == host->len
-           && ngx_memcmp(rule->rule.host.data, host->data, host->len) == 0;
+    return host->len
+           && name->len > host->len
+           && name->data[host->len] == '/'
+           && ngx_memcmp(name->data, host->data, host->len) == 0
+           && ngx_http_acr_rule_find(ctx, name, &found) == NGX_OK
+           && found.remote->host.len == host->len
+           && ngx_memcmp(found.remote->host.data, host->data, host->len) == 0;
 }
 
 

@@ -7,10 +7,8 @@
 #define NGX_HTTP_ACR_RULE_H
 
 #include "ngx_http_acr_remote.h"
+#include "../ngx_http_acr.h"
 #include "../oci/acr_rule.h"
-
-
-#define NGX_HTTP_ACR_RULES_MAX  1000
 
 
 typedef struct {
@@ -28,16 +26,33 @@ typedef struct {
 char *ngx_http_acr_set_cache_rule(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
+/* what a rule says for one repository: a copy, for as long as it is needed */
+
+typedef struct {
+    ngx_http_acr_remote_t      *remote;
+    ngx_str_t                   source;    /* the repository's name there, in
+                                              name */
+    time_t                      valid;
+    ngx_uint_t                  gone;
+    u_char                      name[ACR_NAME_MAX];
+} ngx_http_acr_rule_found_t;
+
+
+/* 1 if there are rules for requests of this location: those of nginx.conf, and
+   those of the registry (ngx_http_acr_rules.h) */
+ngx_uint_t ngx_http_acr_rule_any(ngx_http_acr_ctx_t *ctx);
+
 /*
- * The rule for a repository, or NULL; source becomes the repository's name
- * there, in buf of ACR_NAME_MAX bytes.  rules may be NULL.
+ * NGX_OK, or NGX_DECLINED: no rule is for this repository.  A rule of one
+ * repository comes before one of many, and else nginx.conf comes first.
  */
-ngx_http_acr_rule_t *ngx_http_acr_rule_find(ngx_array_t *rules,
-    ngx_str_t *repository, ngx_str_t *source, u_char *buf);
+ngx_int_t ngx_http_acr_rule_find(ngx_http_acr_ctx_t *ctx,
+    ngx_str_t *repository, ngx_http_acr_rule_found_t *found);
 
 /* the name here of a repository that a client knows by its name at a host, or
-   by one here that begins with that host; NGX_DECLINED: there is none */
-ngx_int_t ngx_http_acr_rule_target(ngx_array_t *rules, ngx_str_t *host,
+   by one here that begins with that host, in buf of ACR_NAME_MAX bytes or as it
+   was; NGX_DECLINED: there is none */
+ngx_int_t ngx_http_acr_rule_target(ngx_http_acr_ctx_t *ctx, ngx_str_t *host,
     ngx_str_t *name, ngx_str_t *repository, u_char *buf);
 
 
