@@ -31,7 +31,6 @@ struct ngx_http_acr_events_s {
 
 static void ngx_http_acr_events_cleanup(void *data);
 static void ngx_http_acr_events_leave(ngx_http_acr_events_wait_t *wait);
-static ngx_int_t ngx_http_acr_events_watch(ngx_http_request_t *r);
 static void ngx_http_acr_events_due(ngx_http_acr_events_t *events);
 static void ngx_http_acr_events_ask(ngx_event_t *ev);
 static void ngx_http_acr_events_told(void *data,
@@ -120,7 +119,7 @@ ngx_http_acr_events_wait(ngx_http_request_t *r,
 
     cln = ngx_http_cleanup_add(r, 0);
 
-    if (cln == NULL || ngx_http_acr_events_watch(r) != NGX_OK) {
+    if (cln == NULL || ngx_http_acr_watch(r) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -162,31 +161,6 @@ ngx_http_acr_events_leave(ngx_http_acr_events_wait_t *wait)
         wait->events->nwaiting--;
         wait->events = NULL;
     }
-}
-
-
-/* it is to be seen when the client leaves, as nginx's upstream does it */
-
-static ngx_int_t
-ngx_http_acr_events_watch(ngx_http_request_t *r)
-{
-    ngx_event_t  *rev;
-
-    /* what reads a body away sees it */
-
-    if (r->discard_body) {
-        return NGX_OK;
-    }
-
-    rev = r->connection->read;
-    r->read_event_handler = ngx_http_test_reading;
-
-    if (rev->ready) {
-        ngx_post_event(rev, &ngx_posted_events);
-        return NGX_OK;
-    }
-
-    return ngx_handle_read_event(rev, 0);
 }
 
 

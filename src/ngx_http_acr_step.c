@@ -369,6 +369,63 @@ ngx_http_acr_leave(ngx_http_request_t *r)
 }
 
 
+ngx_int_t
+ngx_http_acr_watch(ngx_http_request_t *r)
+{
+    ngx_event_t  *rev;
+
+    r->write_event_handler = ngx_http_request_empty_handler;
+
+    /* what reads a body away sees it */
+
+    if (r->discard_body) {
+        return NGX_OK;
+    }
+
+    r->read_event_handler = ngx_http_test_reading;
+
+#if (NGX_HTTP_V2)
+
+    /* the connection is its own to look after */
+
+    if (r->stream) {
+        return NGX_OK;
+    }
+
+#endif
+
+#if (NGX_HTTP_V3)
+
+    if (r->connection->quic) {
+        return NGX_OK;
+    }
+
+#endif
+
+    rev = r->connection->read;
+
+    if (rev->ready) {
+        ngx_post_event(rev, &ngx_posted_events);
+        return NGX_OK;
+    }
+
+    return ngx_handle_read_event(rev, 0);
+}
+
+
+ngx_int_t
+ngx_http_acr_resume(ngx_http_request_t *r)
+{
+    ngx_http_acr_ctx_t  *ctx;
+
+    ctx = ngx_http_acr_get_ctx(r);
+
+    ngx_http_set_log_request(r->connection->log, r);
+
+    return (ctx && !ctx->gone) ? NGX_OK : NGX_DONE;
+}
+
+
 void
 ngx_http_acr_finalize(ngx_http_request_t *r, ngx_int_t rc)
 {

@@ -89,6 +89,18 @@ void ngx_http_acr_later(ngx_http_request_t *r, ngx_msec_t delay,
 void ngx_http_acr_enter(ngx_http_request_t *r);
 ngx_int_t ngx_http_acr_leave(ngx_http_request_t *r);
 
+/*
+ * For a request that waits without being entered: nginx frees it when its
+ * client leaves, as it does in its upstream.  What is to happen then stands in
+ * a cleanup of the request, and what it waits for calls nothing afterwards.
+ * Someone else's timer keeps an exiting worker alive meanwhile.  NGX_ERROR: the
+ * request is yet to be failed.
+ */
+ngx_int_t ngx_http_acr_watch(ngx_http_request_t *r);
+
+/* first thing when such a wait is over, as ngx_http_acr_leave() */
+ngx_int_t ngx_http_acr_resume(ngx_http_request_t *r);
+
 /* the end of a request: rc as for ngx_http_finalize_request() */
 void ngx_http_acr_finalize(ngx_http_request_t *r, ngx_int_t rc);
 

@@ -359,7 +359,7 @@ ngx_http_acr_edge_cleanup(void *data)
     ngx_http_acr_edge_t *edge = data;
 
     ngx_http_acr_remote_cancel(&edge->request);
-    ngx_http_acr_turn_give(&edge->turn, NGX_AGAIN);
+    ngx_http_acr_turn_leave(&edge->turn);
 
     if (edge->guard.timer_set) {
         ngx_del_timer(&edge->guard);

@@ -149,7 +149,7 @@ ngx_http_acr_referred_cleanup(void *data)
     ngx_http_acr_referred_ask_t *ask = data;
 
     ngx_http_acr_remote_cancel(&ask->remote);
-    ngx_http_acr_turn_give(&ask->turn, NGX_AGAIN);
+    ngx_http_acr_turn_leave(&ask->turn);
 
     if (ask->guard.timer_set) {
         ngx_del_timer(&ask->guard);

@@ -233,7 +233,7 @@ ngx_http_acr_through_cleanup(void *data)
     ngx_http_acr_through_t *through = data;
 
     ngx_http_acr_remote_cancel(&through->request);
-    ngx_http_acr_turn_give(&through->turn, NGX_AGAIN);
+    ngx_http_acr_turn_leave(&through->turn);
 
     if (through->guard.timer_set) {
         ngx_del_timer(&through->guard);

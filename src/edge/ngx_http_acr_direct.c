@@ -121,7 +121,11 @@ ngx_http_acr_direct(ngx_http_request_t *r, ngx_http_acr_source_t *source,
     direct->timer.data = direct;
     direct->timer.log = ngx_cycle->log;
 
-    if (ngx_http_acr_direct_ask(direct) != NGX_OK) {
+    /* if the client leaves the origin's request goes with it */
+
+    if (ngx_http_acr_watch(r) != NGX_OK
+        || ngx_http_acr_direct_ask(direct) != NGX_OK)
+    {
         return NGX_DECLINED;
     }
 
@@ -130,18 +134,6 @@ ngx_http_acr_direct(ngx_http_request_t *r, ngx_http_acr_source_t *source,
     cln->handler = ngx_http_acr_direct_cleanup;
 
     ngx_add_timer(&direct->timer, NGX_HTTP_ACR_DIRECT_GUARD);
-
-    /*
-     * It is not blocked: if the client leaves it is freed, and the origin's
-     * request with it.  nginx looks out for that while it sends; before that
-     * nobody does, unless a body is read away.
-     */
-
-    if (r->read_event_handler == ngx_http_block_reading) {
-        r->read_event_handler = ngx_http_test_reading;
-    }
-
-    r->write_event_handler = ngx_http_request_empty_handler;
 
     return NGX_OK;
 }
@@ -462,9 +454,7 @@ ngx_http_acr_direct_moved(ngx_event_t *ev)
     r = direct->request;
     c = r->connection;
 
-    ngx_http_set_log_request(c->log, r);
-
-    if (!ngx_http_acr_get_ctx(r)->gone) {
+    if (ngx_http_acr_resume(r) == NGX_OK) {
         ngx_http_acr_direct_go_on(direct);
     }
 

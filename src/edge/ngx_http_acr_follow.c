@@ -186,7 +186,12 @@ ngx_http_acr_follow_check(ngx_http_request_t *r, ngx_http_acr_follow_t *follow)
     /* what has no bytes, or an unknown number of them, is sent when it is
        whole */
 
-    ngx_http_acr_enter(r);
+    if (ngx_http_acr_watch(r) != NGX_OK) {
+        ngx_http_acr_fill_leave(&follow->follower);
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return;
+    }
+
     ngx_http_acr_fill_wait(&follow->follower, -1);
 }
 
@@ -211,7 +216,7 @@ ngx_http_acr_follow_moved(void *data)
     r = follow->request;
     c = r->connection;
 
-    if (ngx_http_acr_leave(r) == NGX_OK) {
+    if (ngx_http_acr_resume(r) == NGX_OK) {
         ngx_http_acr_follow_check(r, follow);
     }
 

@@ -1,4 +1,5 @@
 
+#include "../ngx_http_acr_response.h"
 #include "ngx_http_acr_turn.h"
 
 
@@ -30,9 +31,15 @@ ngx_http_acr_turn_take(ngx_http_request_t *r, ngx_http_acr_turn_t *turn,
         other = ngx_queue_data(q, ngx_http_acr_turn_t, queue);
 
         if (ngx_http_acr_turn_same(other, turn)) {
+
+            if (ngx_http_acr_watch(r) != NGX_OK) {
+                ngx_http_acr_fail_errno(r, NGX_ERROR);
+                return NGX_ERROR;
+            }
+
             turn->waits = 1;
             ngx_queue_insert_tail(&other->waiting, &turn->queue);
-            ngx_http_acr_enter(r);
+
             return NGX_AGAIN;
         }
     }
@@ -57,8 +64,6 @@ ngx_http_acr_turn_same(ngx_http_acr_turn_t *a, ngx_http_acr_turn_t *b)
 }
 
 
-/* those who wait are blocked, and so are not freed before their event */
-
 void
 ngx_http_acr_turn_give(ngx_http_acr_turn_t *turn, ngx_int_t rc)
 {
@@ -69,12 +74,13 @@ ngx_http_acr_turn_give(ngx_http_acr_turn_t *turn, ngx_int_t rc)
         return;
     }
 
-    q = ngx_queue_head(&turn->waiting);
+    while (!ngx_queue_empty(&turn->waiting)) {
+        q = ngx_queue_head(&turn->waiting);
+        ngx_queue_remove(q);
 
-    while (q != ngx_queue_sentinel(&turn->waiting)) {
         other = ngx_queue_data(q, ngx_http_acr_turn_t, queue);
-        q = ngx_queue_next(q);
 
+        other->waits = 0;
         other->rc = rc;
         other->event.handler = ngx_http_acr_turn_event;
         other->event.data = other;
@@ -83,10 +89,24 @@ ngx_http_acr_turn_give(ngx_http_acr_turn_t *turn, ngx_int_t rc)
         ngx_post_event(&other->event, &ngx_posted_next_events);
     }
 
-    ngx_queue_init(&turn->waiting);
-
     turn->asks = 0;
     ngx_queue_remove(&turn->queue);
+}
+
+
+void
+ngx_http_acr_turn_leave(ngx_http_acr_turn_t *turn)
+{
+    ngx_http_acr_turn_give(turn, NGX_AGAIN);
+
+    if (turn->waits) {
+        ngx_queue_remove(&turn->queue);
+        turn->waits = 0;
+    }
+
+    if (turn->event.posted) {
+        ngx_delete_posted_event(&turn->event);
+    }
 }
 
 
@@ -101,9 +121,7 @@ ngx_http_acr_turn_event(ngx_event_t *ev)
     r = turn->request;
     c = r->connection;
 
-    turn->waits = 0;
-
-    if (ngx_http_acr_leave(r) == NGX_OK) {
+    if (ngx_http_acr_resume(r) == NGX_OK) {
         turn->next(r, turn->data, turn->rc);
     }
 
