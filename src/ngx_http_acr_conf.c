@@ -335,7 +335,7 @@ ngx_http_acr_check_origin(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf)
         return NGX_CONF_ERROR;
     }
 
-    if (conf->zone == NULL || conf->zone->size < 2 * 1024 * 1024) {
+    if (conf->zone == NULL || conf->zone->size < NGX_HTTP_ACR_ZONE_FILLS) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"acr_origin\" needs an \"acr_zone\" of 2m at "
                            "least");
@@ -411,7 +411,7 @@ static char *
 ngx_http_acr_check_fills(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf)
 {
     if (conf->cache_rules
-        && (conf->zone == NULL || conf->zone->size < 2 * 1024 * 1024))
+        && (conf->zone == NULL || conf->zone->size < NGX_HTTP_ACR_ZONE_FILLS))
     {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"acr_cache_rule\" needs an \"acr_zone\" of 2m "

@@ -6,9 +6,12 @@
 #define NGX_HTTP_ACR_DOCUMENT_LOOK  500
 
 
-static ngx_int_t ngx_http_acr_document_load(void *data, ngx_log_t *log);
-static void ngx_http_acr_document_loaded(void *data, ngx_int_t rc);
 static void ngx_http_acr_document_timer(ngx_event_t *ev);
+static void ngx_http_acr_document_look(ngx_http_acr_document_t *document);
+static ngx_int_t ngx_http_acr_document_load(void *data, ngx_log_t *log);
+static ngx_int_t ngx_http_acr_document_read(
+    ngx_http_acr_document_t *document, u_char **p, size_t *n, ngx_log_t *log);
+static void ngx_http_acr_document_loaded(void *data, ngx_int_t rc);
 
 
 void
@@ -59,19 +62,25 @@ ngx_http_acr_document_timer(ngx_event_t *ev)
         return;
     }
 
-    if (!document->task.active) {
-
-        if (document->again) {
-            ngx_memzero(&document->version,
-                        sizeof(ngx_http_acr_store_version_t));
-            document->again = 0;
-        }
-
-        (void) ngx_http_acr_task_post(&document->task,
-                                      document->registry->slow);
-    }
+    ngx_http_acr_document_look(document);
 
     ngx_add_timer(ev, NGX_HTTP_ACR_DOCUMENT_LOOK);
+}
+
+
+static void
+ngx_http_acr_document_look(ngx_http_acr_document_t *document)
+{
+    if (document->task.active) {
+        return;
+    }
+
+    if (document->again) {
+        ngx_memzero(&document->version, sizeof(ngx_http_acr_store_version_t));
+        document->again = 0;
+    }
+
+    (void) ngx_http_acr_task_post(&document->task, document->registry->slow);
 }
 
 
@@ -86,9 +95,8 @@ ngx_http_acr_document_load(void *data, ngx_log_t *log)
 
     document->read = 0;
 
-    rc = ngx_http_acr_store_document_read(&document->registry->store,
-                                          document->file, &document->version,
-                                          &p, &n, log);
+    rc = ngx_http_acr_document_read(document, &p, &n, log);
+
     if (rc != NGX_OK) {
         return rc;
     }
@@ -110,10 +118,55 @@ ngx_http_acr_document_load(void *data, ngx_log_t *log)
 }
 
 
+/* what stays as it is, an error too, is told of once, and not twice a second */
+
+static ngx_int_t
+ngx_http_acr_document_read(ngx_http_acr_document_t *document, u_char **p,
+    size_t *n, ngx_log_t *log)
+{
+    ngx_int_t  rc;
+    ngx_log_t  quiet;
+
+    quiet = *log;
+    quiet.log_level = NGX_LOG_STDERR;
+
+    rc = ngx_http_acr_store_document_read(&document->registry->store,
+                                          document->file, &document->version,
+                                          p, n, &quiet);
+
+    if (rc == NGX_OK || rc == NGX_DECLINED) {
+        document->failed = 0;
+        return rc;
+    }
+
+    /* EAGAIN: it was replaced just now */
+
+    if (rc != EAGAIN && rc != document->failed) {
+        ngx_log_error(NGX_LOG_CRIT, log, rc,
+                      "acr: %s cannot be read, what it has said before holds",
+                      document->file->path + 1);
+
+        document->failed = rc;
+    }
+
+    return rc;
+}
+
+
 static void
 ngx_http_acr_document_loaded(void *data, ngx_int_t rc)
 {
     ngx_http_acr_document_t *document = data;
+
+    if (document->again) {
+
+        if (document->read) {
+            document->parsed(document->data, NGX_DECLINED);
+        }
+
+        ngx_http_acr_document_look(document);
+        return;
+    }
 
     if (document->read) {
         document->parsed(document->data, rc);

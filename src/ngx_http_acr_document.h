@@ -24,12 +24,14 @@ typedef struct {
     void                                   *data;
 
     /* in a thread, or before anything is served: makes something of the text,
-       which is empty if there is no file.  ENOMEM: the next look tries it
+       which is NULL if there is no file.  NGX_OK; NGX_ERROR after a log line:
+       it is wrong, which is told of once; ENOMEM: the next look tries it
        again */
     ngx_int_t                             (*parse)(void *data, const u_char *p,
                                                    size_t n, ngx_log_t *log);
 
-    /* on the event loop: parse has returned this; not called if the document
+    /* on the event loop: parse has returned this; or NGX_DECLINED: what it has
+       made is out of date, and is to be released.  Not called if the document
        could not be read */
     void                                  (*parsed)(void *data, ngx_int_t rc);
 
@@ -40,6 +42,8 @@ typedef struct {
     ngx_http_acr_task_t                     task;
     ngx_event_t                             timer;
     ngx_uint_t                              read;      /* likewise */
+    ngx_int_t                               failed;    /* likewise: the error
+                                                          that was told of */
     ngx_uint_t                              again;
 } ngx_http_acr_document_t;
 
@@ -52,9 +56,10 @@ void ngx_http_acr_document_start(ngx_http_acr_document_t *document,
 void ngx_http_acr_document_stop(ngx_http_acr_document_t *document);
 
 /*
- * This worker has taken what it has written itself.  Two changes that were
- * written one after the other may arrive in the other order, and a look may
- * have seen the later one: so the document is read again.
+ * This worker has taken what it has written itself.  A look that is under way
+ * may have seen what was before, so it is not believed; and two changes that
+ * were written one after the other may arrive in the other order: so the
+ * document is read again.
  */
 void ngx_http_acr_document_again(ngx_http_acr_document_t *document);
 

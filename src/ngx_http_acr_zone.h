@@ -26,6 +26,11 @@
 
 /* --- labels: X(value) */
 
+/* bytes of a zone that has room for fills, and for what is known of tags
+   elsewhere */
+#define NGX_HTTP_ACR_ZONE_FILLS  (2 * 1024 * 1024)
+
+
 /* the router's names of operations; "none": refused before that was known */
 #define NGX_HTTP_ACR_OPERATIONS(X)                                           \
     X(none) X(base_get) X(extensions_get) X(catalog_get) X(tags_get)         \

@@ -220,7 +220,8 @@ sub refusals {
         }, 'with the reason');
     }
 
-    for my $body ('', '[]', '{', '{"valid":1,"valid":2}') {
+    for my $body ('', '[]', '{', '{"valid":1,"valid":2}',
+                  '{"valid":' . '[' x 100 . ']' x 100 . '}') {
         refused($acr->request('PUT', "$RULES/a", body => $body), 400,
                 'UNSUPPORTED', "body: $body");
     }
@@ -228,6 +229,7 @@ sub refusals {
     refused(put($acr, '-a', %good), 400, 'UNSUPPORTED', 'a bad name');
     refused(put($acr, 'a/b', %good), 400, 'UNSUPPORTED', 'two names');
     refused(put($acr, 'a' x 129, %good), 400, 'UNSUPPORTED', 'a long name');
+    refused(put($acr, '%FF', %good), 400, 'UNSUPPORTED', 'a name of no text');
     refused(put($acr, 'a', %good, gone => 'x' x 70_000), 413, 'SIZE_INVALID',
             'a long body');
     refused($acr->get("$RULES/a"), 404, 'UNSUPPORTED', 'none of these is one');
@@ -344,8 +346,9 @@ sub unknown {
     $acr->stop();
     $acr->run();
 
-    like($acr->log_text(), qr/rule "named" .* there is no "acr_remote"/,
-         'a rule without its remote is told of');
+    ok(wait_for(sub {
+        $acr->log_text() =~ /rule "named" .* there is no "acr_remote"/
+    }), 'a rule without its remote is told of');
     ok(!rules($acr)->{named}{active}, 'and is not active');
     ok(rules($acr)->{fresh}{active}, 'others are');
     answers($acr->get('/v2/named/x/manifests/1.0'), 200,

@@ -104,8 +104,8 @@ ngx_http_acr_admin_route(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
     ngx_http_acr_admin_route_t  *route;
 
     if (ngx_http_acr_admin_access(r, ctx)
-        || ngx_http_acr_admin_remote(r, ctx)
         || ngx_http_acr_admin_rules(r, ctx)
+        || ngx_http_acr_admin_remote(r, ctx)
         || ngx_http_acr_admin_prewarm(r, ctx))
     {
         return;
@@ -214,17 +214,22 @@ ngx_http_acr_admin_below(ngx_str_t *uri, ngx_str_t *kind, ngx_str_t *rest)
 ngx_int_t
 ngx_http_acr_admin_body(ngx_http_request_t *r, ngx_str_t *text, json_t **body)
 {
-    *body = json_loadb((char *) text->data, text->len, JSON_REJECT_DUPLICATES,
-                       NULL);
+    const char  *error;
 
-    if (json_is_object(*body)) {
+    switch (acr_json_load(body, text->data, text->len, &error)) {
+
+    case ACR_OK:
         return NGX_OK;
+
+    case ACR_NOMEM:
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return NGX_ERROR;
+
+    default:
+        ngx_http_acr_fail_status(r, NGX_HTTP_BAD_REQUEST, ACR_E_UNSUPPORTED,
+                                 error, NULL, NULL);
+        return NGX_ERROR;
     }
-
-    ngx_http_acr_fail_status(r, NGX_HTTP_BAD_REQUEST, ACR_E_UNSUPPORTED,
-                             "the body is no JSON object", NULL, NULL);
-
-    return NGX_ERROR;
 }
 
 

@@ -403,6 +403,13 @@ ngx_http_acr_admin_rules_check(ngx_http_acr_admin_rules_t *a)
     place = acr_rules_find(a->set->rules, &a->name);
     rule = (ngx_http_acr_rule_t *) a->set->list.elts + place;
 
+    if (a->ctx->registry->rules == NULL && a->remotes->remotes.nelts) {
+        a->code = ACR_CHANGE_INVALID;
+        a->error = "the registry has no \"acr_zone\" of 2m at least";
+
+        return NGX_DECLINED;
+    }
+
     if (rule->remote == NULL) {
         a->code = ACR_CHANGE_INVALID;
         a->error = "nginx.conf has no \"acr_remote\" of the source's host";

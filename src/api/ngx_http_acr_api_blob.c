@@ -35,7 +35,7 @@ ngx_http_acr_blob_get(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
         return;
     }
 
-    if (ngx_http_acr_through_begin(r, ctx) != NGX_OK) {
+    if (ngx_http_acr_through_begin(r, ctx, NULL) != NGX_OK) {
         ngx_http_acr_fail_errno(r, NGX_ERROR);
         return;
     }

@@ -7,7 +7,7 @@
 static void ngx_http_acr_prewarm_cleanup(void *data);
 static ngx_http_acr_prewarm_manifest_t *ngx_http_acr_prewarm_manifest(
     ngx_http_acr_prewarm_t *prewarm, ngx_str_t *repository,
-    ngx_str_t *reference, ngx_str_t *name);
+    ngx_str_t *reference, ngx_str_t *name, ngx_http_acr_rule_found_t *rule);
 static void ngx_http_acr_prewarm_event(ngx_event_t *ev);
 static ngx_http_acr_prewarm_manifest_t *ngx_http_acr_prewarm_present(
     ngx_http_acr_prewarm_t *prewarm);
@@ -97,8 +97,8 @@ ngx_http_acr_prewarm_add(ngx_http_acr_prewarm_t *prewarm, ngx_str_t *name)
 {
     u_char                     *p, *last;
     ngx_str_t                   repository, reference;
-    ngx_http_acr_rule_found_t   rule;
-    acr_digest_t   digest;
+    acr_digest_t                digest;
+    ngx_http_acr_rule_found_t  *rule;
 
     last = name->data + name->len;
 
@@ -124,14 +124,21 @@ ngx_http_acr_prewarm_add(ngx_http_acr_prewarm_t *prewarm, ngx_str_t *name)
     reference.data = p + 1;
     reference.len = last - p - 1;
 
+    rule = ngx_palloc(prewarm->request->pool,
+                      sizeof(ngx_http_acr_rule_found_t));
+
+    if (rule == NULL) {
+        return NGX_ERROR;
+    }
+
     if (!acr_name_valid(repository.data, repository.len)
-        || ngx_http_acr_rule_find(prewarm->ctx, &repository, &rule) != NGX_OK)
+        || ngx_http_acr_rule_find(prewarm->ctx, &repository, rule) != NGX_OK)
     {
         return NGX_DECLINED;
     }
 
     return ngx_http_acr_prewarm_manifest(prewarm, &repository, &reference,
-                                         name)
+                                         name, rule)
            ? NGX_OK : NGX_ERROR;
 }
 
@@ -140,7 +147,8 @@ ngx_http_acr_prewarm_add(ngx_http_acr_prewarm_t *prewarm, ngx_str_t *name)
 
 static ngx_http_acr_prewarm_manifest_t *
 ngx_http_acr_prewarm_manifest(ngx_http_acr_prewarm_t *prewarm,
-    ngx_str_t *repository, ngx_str_t *reference, ngx_str_t *name)
+    ngx_str_t *repository, ngx_str_t *reference, ngx_str_t *name,
+    ngx_http_acr_rule_found_t *rule)
 {
     ngx_http_acr_prewarm_manifest_t  *manifest, **place;
 
@@ -155,6 +163,7 @@ ngx_http_acr_prewarm_manifest(ngx_http_acr_prewarm_t *prewarm,
     manifest->repository = *repository;
     manifest->reference = *reference;
     manifest->name = *name;
+    manifest->rule = rule;
 
     *place = manifest;
 
@@ -297,8 +306,8 @@ ngx_http_acr_prewarm_begin(ngx_http_acr_prewarm_t *prewarm)
 
     prewarm->changed(prewarm);
 
-    if (ngx_http_acr_through_begin(prewarm->request, ctx) != NGX_OK
-        || ctx->through == NULL)
+    if (ngx_http_acr_through_begin(prewarm->request, ctx, manifest->rule)
+        != NGX_OK)
     {
         ngx_http_acr_prewarm_done(prewarm, "no memory");
         return;
@@ -514,7 +523,8 @@ ngx_http_acr_prewarm_children(ngx_http_acr_prewarm_t *prewarm)
             rc = (text.data
                   && ngx_http_acr_prewarm_manifest(prewarm,
                                                    &manifest->repository,
-                                                   &text, &manifest->name))
+                                                   &text, &manifest->name,
+                                                   manifest->rule))
                  ? NGX_OK : NGX_ERROR;
         }
 

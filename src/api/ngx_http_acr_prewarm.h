@@ -18,6 +18,7 @@
 #define NGX_HTTP_ACR_PREWARM_H
 
 #include "ngx_http_acr_api.h"
+#include "../edge/ngx_http_acr_rule.h"
 #include "../edge/ngx_http_acr_fill.h"
 
 
@@ -48,6 +49,7 @@ typedef struct {
     ngx_str_t                      repository;
     ngx_str_t                      reference;     /* a tag or a digest */
     ngx_str_t                      name;          /* as it was asked for */
+    ngx_http_acr_rule_found_t     *rule;          /* when that was */
 } ngx_http_acr_prewarm_manifest_t;
 
 

@@ -246,8 +246,9 @@ ngx_http_acr_prewarm_blob_ask(ngx_http_acr_prewarm_blob_t *blob)
     ctx->digest = blob->text;
     ctx->through = NULL;
 
-    if (ngx_http_acr_through_begin(prewarm->request, ctx) != NGX_OK
-        || ctx->through == NULL)
+    if (ngx_http_acr_through_begin(prewarm->request, ctx,
+                                   blob->manifest->rule)
+        != NGX_OK)
     {
         ngx_http_acr_prewarm_blob_end(blob, "no memory");
         ngx_http_acr_prewarm_next(prewarm);
@@ -309,20 +310,13 @@ ngx_http_acr_prewarm_blob_fetch(ngx_http_acr_prewarm_blob_t *blob)
 static ngx_int_t
 ngx_http_acr_prewarm_blob_follow(ngx_http_acr_prewarm_blob_t *blob)
 {
-    ngx_http_acr_ctx_t         *ctx;
-    ngx_http_acr_source_t       source;
-    ngx_http_acr_rule_found_t   rule;
+    ngx_http_acr_ctx_t     *ctx;
+    ngx_http_acr_source_t   source;
 
     ctx = blob->prewarm->ctx;
 
-    if (ngx_http_acr_rule_find(ctx, &blob->manifest->repository, &rule)
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    source.remote = rule.remote;
-    source.repository = rule.source;
+    source.remote = blob->manifest->rule->remote;
+    source.repository = blob->manifest->rule->source;
     source.has = blob->has;
     blob->source = ngx_http_acr_fill_source(&source);
 

@@ -152,7 +152,7 @@ ngx_http_acr_prewarm_body_references(ngx_http_acr_prewarm_t *prewarm,
             ngx_http_acr_prewarm_body_wrong(prewarm, "a reference is "
                                             "\"name:tag\" or "
                                             "\"name@digest\", of a name that "
-                                            "\"acr_cache_rule\" is for",
+                                            "a cache rule is for",
                                             "reference", &name);
             return NGX_DONE;
         }

@@ -105,12 +105,13 @@ ngx_http_acr_through_status(ngx_http_acr_ctx_t *ctx,
 
 
 ngx_int_t
-ngx_http_acr_through_begin(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
+ngx_http_acr_through_begin(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
+    ngx_http_acr_rule_found_t *rule)
 {
     ngx_pool_cleanup_t      *cln;
     ngx_http_acr_through_t  *through;
 
-    if (!ngx_http_acr_rule_any(ctx)) {
+    if (rule == NULL && !ngx_http_acr_rule_any(ctx)) {
         return NGX_OK;
     }
 
@@ -124,15 +125,18 @@ ngx_http_acr_through_begin(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
 
     ngx_memzero(through, sizeof(ngx_http_acr_through_t));
 
-    if (ngx_http_acr_rule_find(ctx, &ctx->repository, &through->rule)
-        != NGX_OK)
+    if (rule) {
+        through->rule = *rule;
+        through->rule.source.data = through->rule.name;
+
+    } else if (ngx_http_acr_rule_find(ctx, &ctx->repository, &through->rule)
+               != NGX_OK)
     {
         return NGX_OK;
     }
 
     through->request_of = r;
     through->by_tag = (ctx->digest.len == 0);
-    through->question = ctx->reference;
 
     cln->handler = ngx_http_acr_through_cleanup;
 
@@ -260,7 +264,7 @@ ngx_http_acr_through_has(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
     ctx->through->data = data;
     ctx->through->blob = 1;
 
-    ngx_http_acr_through_unsaid(r);
+    ngx_http_acr_through_take(r, ctx);
 }
 
 

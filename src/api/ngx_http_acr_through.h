@@ -9,6 +9,7 @@
 #define NGX_HTTP_ACR_THROUGH_H
 
 #include "ngx_http_acr_api.h"
+#include "../edge/ngx_http_acr_rule.h"
 
 
 /*
@@ -28,10 +29,11 @@ ngx_int_t ngx_http_acr_through_namespace(ngx_http_request_t *r,
  */
 ngx_uint_t ngx_http_acr_through_own(ngx_http_acr_ctx_t *ctx, ngx_str_t *host);
 
-/* at the begin of a GET or HEAD: sets ctx->through if there is a rule for the
-   repository.  NGX_ERROR: no memory */
+/* at the begin of a GET or HEAD: sets ctx->through by the rule that was found
+   before or, if it is NULL, the one that there is for the repository, if any.
+   NGX_ERROR: no memory */
 ngx_int_t ngx_http_acr_through_begin(ngx_http_request_t *r,
-    ngx_http_acr_ctx_t *ctx);
+    ngx_http_acr_ctx_t *ctx, ngx_http_acr_rule_found_t *rule);
 
 /*
  * What the answer of a lookup of a manifest or blob is to who asks.  In a

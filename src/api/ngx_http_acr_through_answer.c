@@ -8,6 +8,7 @@ static void ngx_http_acr_through_stale(ngx_http_request_t *r,
     ngx_http_acr_through_t *through, ngx_http_acr_remote_result_e result);
 static void ngx_http_acr_through_fail(ngx_http_request_t *r,
     ngx_http_acr_through_t *through, ngx_http_acr_remote_result_e result);
+static void ngx_http_acr_through_unsaid(ngx_http_request_t *r);
 static void ngx_http_acr_through_whole(ngx_http_request_t *r, off_t size);
 
 
@@ -181,29 +182,9 @@ ngx_http_acr_through_follow(ngx_http_request_t *r,
  * read where it is.
  */
 
-void
+static void
 ngx_http_acr_through_unsaid(ngx_http_request_t *r)
 {
-    ngx_http_acr_through_t  *through;
-
-    static ngx_str_t  blob = ngx_string("blobs/");
-
-    through = ngx_http_acr_get_ctx(r)->through;
-
-    /* the same digest may be asked for as a manifest */
-
-    through->question.len = blob.len
-                            + ngx_http_acr_get_ctx(r)->reference.len;
-    through->question.data = ngx_pnalloc(r->pool, through->question.len);
-
-    if (through->question.data == NULL) {
-        ngx_http_acr_fail_errno(r, NGX_ERROR);
-        return;
-    }
-
-    (void) ngx_sprintf(through->question.data, "%V%V", &blob,
-                       &ngx_http_acr_get_ctx(r)->reference);
-
     ngx_http_acr_through_take(r, ngx_http_acr_get_ctx(r));
 }
 

@@ -11,6 +11,8 @@
 #define NGX_HTTP_ACR_THROUGH_GUARD    60000
 
 
+static ngx_int_t ngx_http_acr_through_question(ngx_http_request_t *r,
+    ngx_http_acr_through_t *through);
 static void ngx_http_acr_through_shared(ngx_http_request_t *r, void *data,
     ngx_int_t rc);
 static void ngx_http_acr_through_ask(ngx_http_request_t *r,
@@ -51,12 +53,48 @@ ngx_http_acr_through_take(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
         ctx->cache_status = "MISS";
     }
 
+    if (ngx_http_acr_through_question(r, through) != NGX_OK) {
+        ngx_http_acr_fail_errno(r, NGX_ERROR);
+        return;
+    }
+
     if (ngx_http_acr_turn_take(r, &through->turn, &through->question,
                                ngx_http_acr_through_shared, through)
         == NGX_OK)
     {
         ngx_http_acr_through_ask(r, through, through->here || through->blob);
     }
+}
+
+
+/*
+ * What others may ask, too: of the same origin, since the rule may be another
+ * one by now, and of the same kind, since one digest may be that of both.
+ */
+
+static ngx_int_t
+ngx_http_acr_through_question(ngx_http_request_t *r,
+    ngx_http_acr_through_t *through)
+{
+    ngx_str_t  *host, *question, *reference;
+
+    question = &through->question;
+    host = &through->rule.remote->host;
+    reference = &ngx_http_acr_get_ctx(r)->reference;
+
+    question->data = ngx_pnalloc(r->pool, sizeof("manifests//?") + host->len
+                                          + through->rule.source.len
+                                          + reference->len);
+    if (question->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    question->len = ngx_sprintf(question->data, "%s/%V/%V?%V",
+                                through->blob ? "blobs" : "manifests", host,
+                                &through->rule.source, reference)
+                    - question->data;
+
+    return NGX_OK;
 }
 
 

@@ -77,8 +77,5 @@ void ngx_http_acr_through_go_on(ngx_http_request_t *r,
 void ngx_http_acr_through_follow(ngx_http_request_t *r,
     ngx_http_acr_through_t *through, ngx_uint_t has);
 
-/* asks the origin whether the repository has the blob ctx->reference */
-void ngx_http_acr_through_unsaid(ngx_http_request_t *r);
-
 
 #endif /* NGX_HTTP_ACR_THROUGH_CORE_H */

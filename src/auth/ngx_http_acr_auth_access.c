@@ -100,8 +100,12 @@ ngx_http_acr_access_loaded(void *data, ngx_int_t rc)
 
     if (rc == NGX_OK || rc == NGX_ERROR) {
         ngx_http_acr_access_set(auth, auth->read);
-        auth->read = NULL;
+
+    } else if (auth->read) {
+        ngx_http_acr_access_release(auth->read);
     }
+
+    auth->read = NULL;
 }
 
 

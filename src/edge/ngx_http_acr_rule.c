@@ -141,17 +141,12 @@ ngx_http_acr_rule_valid(ngx_conf_t *cf, ngx_str_t *value,
 ngx_uint_t
 ngx_http_acr_rule_any(ngx_http_acr_ctx_t *ctx)
 {
-    ngx_uint_t    n;
-    ngx_array_t  *lists[NGX_HTTP_ACR_RULE_LISTS];
+    ngx_http_acr_rules_t  *rules;
 
-    for (n = ngx_http_acr_rule_lists(ctx, lists); n; n--) {
+    rules = ctx->registry->rules;
 
-        if (lists[n - 1]->nelts) {
-            return 1;
-        }
-    }
-
-    return 0;
+    return ctx->conf->cache_rules
+           || (rules && rules->set && rules->set->followed);
 }
 
 

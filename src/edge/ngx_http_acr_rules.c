@@ -6,7 +6,9 @@ static ngx_int_t ngx_http_acr_rules_read(void *data, const u_char *p,
     size_t n, ngx_log_t *log);
 static void ngx_http_acr_rules_loaded(void *data, ngx_int_t rc);
 static void ngx_http_acr_rules_tell(ngx_http_acr_rules_set_t *set,
-    ngx_log_t *log);
+    ngx_http_acr_rules_set_t *before, ngx_log_t *log);
+static ngx_uint_t ngx_http_acr_rules_idle(ngx_http_acr_rules_set_t *set,
+    acr_text_t *name);
 
 
 ngx_int_t
@@ -15,10 +17,9 @@ ngx_http_acr_rules_start(ngx_http_acr_registry_t *registry,
 {
     ngx_http_acr_rules_t  *rules;
 
-    /* fills stand in the zone */
-
     if (remotes->remotes.nelts == 0
-        || registry->zone == NULL || registry->zone->fills == NULL)
+        || registry->zone == NULL
+        || registry->zone->size < NGX_HTTP_ACR_ZONE_FILLS)
     {
         return NGX_OK;
     }
@@ -71,24 +72,29 @@ ngx_http_acr_rules_loaded(void *data, ngx_int_t rc)
     ngx_http_acr_rules_t *rules = data;
 
     if (rc != NGX_OK) {
+        ngx_http_acr_rules_free(rules->read);
+        rules->read = NULL;
         return;
+    }
+
+    /* one worker speaks for all */
+
+    if (ngx_worker == 0) {
+        ngx_http_acr_rules_tell(rules->read, rules->set, ngx_cycle->log);
     }
 
     ngx_http_acr_rules_free(rules->set);
 
     rules->set = rules->read;
     rules->read = NULL;
-
-    /* one worker speaks for all */
-
-    if (ngx_worker == 0) {
-        ngx_http_acr_rules_tell(rules->set, ngx_cycle->log);
-    }
 }
 
 
+/* of those that are not followed, unless they were not before */
+
 static void
-ngx_http_acr_rules_tell(ngx_http_acr_rules_set_t *set, ngx_log_t *log)
+ngx_http_acr_rules_tell(ngx_http_acr_rules_set_t *set,
+    ngx_http_acr_rules_set_t *before, ngx_log_t *log)
 {
     ngx_str_t             name, host;
     ngx_uint_t            i;
@@ -98,12 +104,13 @@ ngx_http_acr_rules_tell(ngx_http_acr_rules_set_t *set, ngx_log_t *log)
     rule = set->list.elts;
 
     for (i = 0; i < set->list.nelts; i++) {
+        entry = &set->rules->entries[i];
 
-        if (rule[i].remote) {
+        if (rule[i].remote
+            || (before && ngx_http_acr_rules_idle(before, &entry->name)))
+        {
             continue;
         }
-
-        entry = &set->rules->entries[i];
 
         name.data = (u_char *) entry->name.data;
         name.len = entry->name.len;
@@ -116,6 +123,21 @@ ngx_http_acr_rules_tell(ngx_http_acr_rules_set_t *set, ngx_log_t *log)
                       "followed: there is no \"acr_remote\" \"%V\"", &name,
                       &host);
     }
+}
+
+
+/* there is a rule of this name, and it is not followed */
+
+static ngx_uint_t
+ngx_http_acr_rules_idle(ngx_http_acr_rules_set_t *set, acr_text_t *name)
+{
+    size_t                i;
+    ngx_http_acr_rule_t  *rule;
+
+    rule = set->list.elts;
+    i = acr_rules_find(set->rules, name);
+
+    return i < set->list.nelts && rule[i].remote == NULL;
 }
 
 
@@ -175,6 +197,10 @@ ngx_http_acr_rules_parse(ngx_http_acr_rules_set_t **set,
         rule[i].valid = entry->valid;
         rule[i].gone = entry->gone;
         rule[i].remote = ngx_http_acr_remote_find(remotes, &host);
+
+        if (rule[i].remote) {
+            s->followed++;
+        }
     }
 
     *set = s;

@@ -25,6 +25,7 @@ typedef struct {
                                               places that they have in rules;
                                               remote is NULL if it is not to be
                                               asked */
+    ngx_uint_t                  followed;  /* how many can be */
 } ngx_http_acr_rules_set_t;
 
 
@@ -37,13 +38,13 @@ struct ngx_http_acr_rules_s {
 
 
 /* for init_process and exit_process: registry->rules, where any registry can be
-   asked; NGX_ERROR: no memory */
+   asked and there is a zone for what comes; NGX_ERROR: no memory */
 ngx_int_t ngx_http_acr_rules_start(ngx_http_acr_registry_t *registry,
     ngx_http_acr_remotes_t *remotes, ngx_cycle_t *cycle);
 void ngx_http_acr_rules_stop(ngx_http_acr_registry_t *registry);
 
 /*
- * In a thread as well: what a text says, an empty one nothing.  NGX_OK;
+ * In a thread as well: what a text says; if it is NULL, nothing.  NGX_OK;
  * NGX_ERROR after a log line: it is no such text; ENOMEM.
  */
 ngx_int_t ngx_http_acr_rules_parse(ngx_http_acr_rules_set_t **set,

@@ -43,6 +43,10 @@ static unsigned char *acr_rules_print(acr_rules_change_t *change, size_t *len);
 
 const char  acr_rules_nomem[] = "there is no memory";
 
+static const char  acr_rules_name[] =
+    "a name is at most 128 of letters, digits, \".\", \"_\" and \"-\", and "
+    "begins with neither \".\" nor \"-\"";
+static const char  acr_rules_type[] = "a member of a rule is not of its type";
 static const char  acr_rules_twice[] = "two rules have one name";
 static const char  acr_rules_overlap[] = "it overlaps with another rule";
 
@@ -84,7 +88,7 @@ acr_rules_load(const unsigned char *p, size_t n, const char **error)
         *error = "it is too large";
         rc = ACR_INVALID;
 
-    } else if (n) {
+    } else if (p) {
         rc = acr_json_load(&rules->root, p, n, error);
 
     } else {
@@ -185,8 +189,7 @@ acr_rules_entry(acr_rules_entry_t *entry, const json_t *json)
     entry->name = acr_json_text(json_object_get(json, "name"));
 
     if (!acr_tag_valid(entry->name.data, entry->name.len)) {
-        return "a name is at most 128 of letters, digits, \".\", \"_\" and "
-               "\"-\", and begins with none of the last three but \"_\"";
+        return acr_rules_name;
     }
 
     if (acr_rule_parse(&entry->rule,
@@ -232,7 +235,7 @@ acr_rules_members(const json_t *json)
         }
 
         if (json_typeof(value) != acr_rules_form[i].type) {
-            return "a member of a rule is not of its type";
+            return acr_rules_type;
         }
     }
 
@@ -386,6 +389,11 @@ acr_rules_put(acr_rules_change_t *change)
         return;
     }
 
+    if (!acr_tag_valid(change->name->data, change->name->len)) {
+        acr_rules_refuse(change, ACR_CHANGE_INVALID, acr_rules_name);
+        return;
+    }
+
     list = json_object_get(change->rules->root, "cacheRules");
     place = acr_rules_find(change->rules, change->name);
 
@@ -404,6 +412,13 @@ acr_rules_put(acr_rules_change_t *change)
         if (member == NULL || !member->client) {
             acr_rules_refuse(change, ACR_CHANGE_INVALID,
                              "the body has a member that is not known");
+            return;
+        }
+
+        /* what may be large is not copied */
+
+        if (json_typeof(value) != member->type) {
+            acr_rules_refuse(change, ACR_CHANGE_INVALID, acr_rules_type);
             return;
         }
 

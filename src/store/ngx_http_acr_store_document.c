@@ -57,6 +57,10 @@ ngx_http_acr_store_document_read(ngx_http_acr_store_t *store,
 
     } else {
 
+        if (!S_ISREG(st.st_mode)) {
+            return ngx_http_acr_store_failed(log, EINVAL, "stat()", path.data);
+        }
+
         if (st.st_size > document->max) {
             return ngx_http_acr_store_failed(log, EFBIG, "stat()", path.data);
         }

@@ -41,8 +41,10 @@ change(const uint8_t *p, size_t n, int method, const json_t *body)
     acr_change_e    code;
     unsigned char  *text;
 
-    name.data = (const unsigned char *) "fuzz";
-    name.len = 4;
+    /* any text may be a name: the end of it */
+
+    name.len = n < 10 ? n : 10;
+    name.data = name.len ? p + n - name.len : (const unsigned char *) "";
 
     text = acr_rules_change(p, n, &name, method, body, NOW, &len, &code,
                             &error);

@@ -27,8 +27,14 @@ loads(const char *s, size_t n, const char *expected)
     const char   *error;
     acr_rules_t  *rules;
 
-    t = text(s);
-    rules = acr_rules_load(t.data, t.len, &error);
+    if (s) {
+        t = text(s);
+        rules = acr_rules_load(t.data, t.len, &error);
+
+    } else {
+        rules = acr_rules_load(NULL, 0, &error);
+        s = "none";
+    }
 
     if (expected) {
         ok(rules == NULL && error && strstr(error, expected),
@@ -102,6 +108,9 @@ shows(acr_text_t document, const char *name, const char *expected)
 }
 
 
+static const acr_text_t  none = { NULL, 0 };
+
+
 #define HEAD  "{\"version\":1,\"cacheRules\":["
 #define TAIL  "]}"
 
@@ -122,7 +131,8 @@ main(void)
     const char   *error;
     acr_rules_t  *rules;
 
-    loads("", 0, NULL);
+    loads(NULL, 0, NULL);
+    loads("", 0, "not valid JSON");
     loads(HEAD TAIL, 0, NULL);
     loads(HEAD A TAIL, 1, NULL);
     loads(HEAD A "," B TAIL, 2, NULL);
@@ -151,7 +161,7 @@ main(void)
     loads(HEAD RULE("a", "a", "a.b/c", "null", "keep") TAIL, 0, "its type");
     loads(HEAD RULE("a", "a", "a.b/c", "1", "410") TAIL, 0, "neither");
 
-    d = text("");
+    d = none;
     shows(d, "a", NULL);
     d = changed(d, 'D', "a", NULL, ACR_CHANGE_UNKNOWN);
     d = changed(d, 'X', "a", NULL, ACR_CHANGE_INVALID);
@@ -204,7 +214,9 @@ main(void)
 
     memset(big, 'n', sizeof(big));
     big[129] = '\0';
-    d = changed(text(""), 'P', big, "{\"targetRepository\":\"hub/*\","
+    d = changed(none, 'P', "\xff", "{\"targetRepository\":\"hub/*\","
+                "\"sourceRepository\":\"docker.io/*\"}", ACR_CHANGE_INVALID);
+    d = changed(none, 'P', big, "{\"targetRepository\":\"hub/*\","
                 "\"sourceRepository\":\"docker.io/*\"}", ACR_CHANGE_INVALID);
     big[128] = '\0';
     d = changed(d, 'P', big, "{\"targetRepository\":\"hub/*\","
