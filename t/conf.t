@@ -38,9 +38,12 @@ my %user = (
 
 # what nginx -t needs in place of what this machine does not have
 my $redis = ['unix:/var/lib/acr/redis/redis.sock' => "unix:$dir/redis.sock"];
+my $trusted = [qr/^http \{\n/m
+               => "http {\n    acr_fetch_trusted_certificate $dir/ca.crt;\n"];
 my %places = (
     'cdn.conf' => [['/var/cache/acr-data' => "$dir/cdn"]],
     'edge.conf' => [
+        $trusted,
         ['server registry.example.com:443' => 'server 127.0.0.1:1'],
         ['/var/lib/acr-edge/manifests' => "$dir/manifests"],
         ['/etc/ssl/certs/ca-certificates.crt' => "$dir/ca.crt"]],
@@ -48,7 +51,7 @@ my %places = (
     'fleet/node.conf' => [],
     'nginx.conf' => [$redis],
     'production.conf' => [$redis],
-    'pull-through.conf' => [$redis],
+    'pull-through.conf' => [$redis, $trusted],
     'sentinel/nginx.conf' => [],
     'tls-proxy/proxy.conf' => [],
     'tls-proxy/registry.conf' => [$redis],

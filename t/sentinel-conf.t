@@ -38,7 +38,8 @@ sub conf_sentinel {
     my @redis = map { one_redis($_, $port[0]) } @port;
 
     ok(wait_for(sub {
-        (() = said("$dir/redis-$port[0]/log") =~ /replica \S+ succeeded/g) == 2
+        (() = said("$dir/redis-$port[0]/log")
+                =~ /Synchronization with replica \S+ succeeded/g) == 2
     }), 'redis.conf is accepted, and two follow the first')
         or diag(said("$dir/redis-$port[0]/log"));
 
