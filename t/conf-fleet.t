@@ -128,10 +128,12 @@ pass('an image is pushed to the one that is left');
 $_->run() for $two, $three;
 $redis->kill_now();
 
-for (1 .. 6) {
+for (1 .. 9) {
+    answers($balancer->get('/v2/lib/a/tags/list'), 503,
+            'without Redis nobody gets a list');
     $answer = $balancer->post('/v2/lib/a/blobs/uploads/', body => '');
-    refused($answer, 503, 'UNAVAILABLE', 'without Redis nobody pushes');
-    ok($answer->header('Retry-After'), 'but later');
+    refused($answer, 503, 'UNAVAILABLE', 'and nobody pushes');
+    ok($answer->header('Retry-After'), 'until later');
     pulled('pulls go on all the same');
 }
 

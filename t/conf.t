@@ -147,6 +147,11 @@ sub production {
                 service => 'registry.example.com' },
               'clients are told where to get a token');
 
+    my %challenge = challenge($acr->get('/v2/', headers => [
+        Host => 'registry.example.com:8443']));
+    is($challenge{service}, 'registry.example.com',
+       'tokens are for one name');
+
     # the admin was made on this machine
     log_in($acr, $password, 'repository:lib/a:pull,push');
     my $digest = $acr->push_image('lib/a', 'latest', 'production');
