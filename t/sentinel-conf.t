@@ -1,6 +1,7 @@
 #!/usr/bin/perl
 
-# Sentinel as it is set up: the configurations of conf/sentinel, and TLS.
+# Sentinel as it is set up: the configurations of conf/sentinel, three Redis and
+# three sentinels of them, with one that dies; and TLS.
 
 use strict;
 use warnings;
@@ -8,6 +9,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use ACR;
+use ACR::Conf;
 use ACR::Fault;
 use ACR::Sentinel;
 
@@ -15,7 +17,7 @@ my $server = $ENV{REDIS_SERVER} || 'redis-server';
 my $dir = work_dir();
 my $reserved = {};
 
-shipped();
+conf_sentinel();
 
 SKIP: {
     my ($said, $fine) = prepare(redis => undef, lines => {
@@ -31,77 +33,107 @@ finish();
 
 # --- conf/sentinel
 
-sub shipped {
-    my @redis = map { ACR::Node::free_port($reserved) } 1, 2;
-    my $sentinel = ACR::Node::free_port($reserved);
-    my $acr = prepare(redis => undef);
+sub conf_sentinel {
+    my @port = map { ACR::Node::free_port($reserved) } 0 .. 2;
+    my @redis = map { one_redis($_, $port[0]) } @port;
 
-    mkdir("$dir/$_") or die "$_: $!\n"
-        for qw(run logs tmp redis sentinel one two);
-    spew("$dir/redis-password.conf",
-         "requirepass redis-password\nmasterauth redis-password\n");
-    spew("$dir/redis.password", "redis-password\n");
-    spew("$dir/sentinel.password", "sentinel-password\n");
+    ok(wait_for(sub {
+        (() = said("$dir/redis-$port[0]/log")
+                =~ /Synchronization with replica \S+ succeeded/g) == 2
+    }), 'redis.conf is accepted, and two follow the first')
+        or diag(said("$dir/redis-$port[0]/log"));
 
-    # the commented line is for the second
-    my $conf = with_paths('redis.conf');
-    spew("$dir/one.conf", $conf =~ s/^port \d+$/port $redis[0]/mr
-                                =~ s{^dir .*}{dir $dir/one}mr);
-    spew("$dir/two.conf", $conf =~ s/^port \d+$/port $redis[1]/mr
-                                =~ s{^dir .*}{dir $dir/two}mr
-                                =~ s/^# (replicaof \S+) \d+/$1 $redis[0]/mr);
-    spew("$dir/sentinel.conf",
-         with_paths('sentinel.conf') =~ s/^port \d+$/port $sentinel/mr
-         =~ s/^(sentinel monitor acr \S+) \d+/$1 $redis[0]/mr);
+    my @sentinel = map { sentinel($port[0]) } 1 .. 3;
 
-    for my $one (['one.conf'], ['two.conf'], ['sentinel.conf', '--sentinel']) {
-        my ($name, @more) = @$one;
-        my $process = ACR::Process->spawn("$dir/$name.log", $server,
-                                          "$dir/$name", @more);
-        ok(wait_for(sub {
-               said($name) =~ /Ready to accept|monitor master acr/
-           }), "$name is accepted") or diag(said($name));
-    }
-    ok(wait_for(sub { said('one.conf') =~ /onization with replica.*succ/ }),
-       'the second follows the first');
+    ok(wait_for(sub {
+        !grep { knows($_) < 4 } @sentinel
+    }), 'sentinel.conf is accepted, and all know one another')
+        or diag(map { said("$dir/sentinel-$_/log") } @sentinel);
 
-    my $module = ACR::Node::module();
-    spew("$acr->{dir}/nginx.conf",
-         with_paths('nginx.conf')
-         =~ s{modules/ngx_http_acr_module\.so}{$module}r
-         =~ s{sentinel://[^/]+/}{sentinel://127.0.0.1:$sentinel/}r
-         =~ s/listen 5000;/listen 127.0.0.1:$acr->{port};/r
-         =~ s/^ *listen \[::\].*\n//mr =~ s{/srv/acr}{$acr->{root}}r
-         =~ s/^/daemon off;/r
-         =~ s/^user .*/'user ' . ACR::Node::worker_user() . ';'/emr
-         =~ s{^pid .*}{pid $acr->{dir}/nginx.pid;}mr);
+    my $acr = shipped('sentinel/nginx.conf', ['10.0.0.5' => '127.0.0.1'],
+        ['sentinel://10.0.0.11,10.0.0.12,10.0.0.13/acr'
+         => 'sentinel://' . join(',', map { "127.0.0.1:$_" } @sentinel)
+            . '/acr']);
 
-    my ($said, $fine) = $acr->test();
-    ok($fine, 'nginx.conf is accepted') or diag($said);
-    $acr->run();
-    ok(wait_for(sub { begun($acr) == 202 }), 'and all of them work together')
-        or diag(slurp("$dir/logs/error.log"));
-    $acr->stop();
-    unlike(slurp("$dir/logs/error.log"), qr/\[(?:alert|crit|emerg)\]/,
-           'with nothing bad in the log');
+    spew("$acr->{dir}/redis.password", "redis-password\n");
+    spew("$acr->{dir}/sentinel.password", "sentinel-password\n");
+    accepted($acr, 'nginx.conf is accepted');
+
+    log_in($acr, admin($acr), 'repository:lib/a:pull,push');
+    my $before = wait_for(sub { eval {
+        $acr->push_image('lib/a', 'before', 'before')
+    } });
+    is(pulled($acr, 'before'), $before, 'an image is pushed and pulled');
+
+    $redis[0]->kill_now();
+    is(pulled($acr, 'before'), $before, 'the master dies: pulls go on');
+
+    my $after = wait_for(sub { eval {
+        $acr->push_image('lib/a', 'after', 'after')
+    } }, 30);
+    ok($after, 'another one takes its place: so do pushes')
+        or diag($acr->tail());
+    is(pulled($acr, 'after'), $after, 'the image is there');
+    is(pulled($acr, 'before'), $before, 'and so is the other');
+    $acr->forget();
 }
 
 
-# what a Redis has logged
+# a Redis that listens there, and follows the one at MASTER
+sub one_redis {
+    my ($port, $master) = @_;
+
+    # replicas that come soon after another are waited for, for five seconds
+    return shipped_redis('sentinel/redis.conf', $port,
+        [qr/^(repl-diskless-sync) yes/m => 'repl-diskless-sync yes'
+                                           . "\nrepl-diskless-sync-delay 0"],
+        $port == $master ? () : ['# replicaof 10.0.0.11 6379'
+                                 => "replicaof 127.0.0.1 $master"]);
+}
+
+
+# the port of a new sentinel
+sub sentinel {
+    my ($master) = @_;
+
+    my $port = ACR::Node::free_port($reserved);
+    my $home = "$dir/sentinel-$port";
+
+    mkdir($home) or die "$home: $!\n";
+    spew("$home/conf", change(
+        slurp("$ACR::Node::TREE/conf/sentinel/sentinel.conf"),
+        [qr/10\.0\.0\.11 127\.0\.0\.1/ => '127.0.0.1'],
+        [qr/^port \d+/m => "port $port"], [qr/^dir .*/m => "dir $home"],
+        ['acr 10.0.0.11 6379' => "acr 127.0.0.1 $master"]));
+    ACR::Process->spawn("$home/log", $server, "$home/conf", '--sentinel');
+
+    return $port;
+}
+
+
+# how many replicas and sentinels one has found
+sub knows {
+    my ($port) = @_;
+
+    my $log = said("$dir/sentinel-$port/log");
+
+    return scalar(() = $log =~ / \+(?:slave|sentinel) /g);
+}
+
+
+# what is in a log, which may not be there yet
 sub said {
     my ($name) = @_;
 
-    return eval { slurp("$dir/$name.log") } || '';
+    return eval { slurp($name) } || '';
 }
 
 
-sub with_paths {
-    my ($name) = @_;
+# the digest of the manifest that is there
+sub pulled {
+    my ($acr, $tag) = @_;
 
-    return slurp("$ACR::Node::TREE/conf/sentinel/$name")
-        =~ s{/var/lib/acr|/etc/acr}{$dir}gr
-        =~ s/10\.0\.0\.\d+ 127\.0\.0\.1/127.0.0.1/gr
-        =~ s/10\.0\.0\.\d+/127.0.0.1/gr;
+    return digest($acr->get("/v2/lib/a/manifests/$tag")->body());
 }
 
 
