@@ -7,7 +7,7 @@
 #include <time.h>
 
 
-#define NGX_HTTP_ACR_ZONE_VERSION  6
+#define NGX_HTTP_ACR_ZONE_VERSION  7
 
 /* counters and fills are less than this */
 #define NGX_HTTP_ACR_ZONE_MIN      (1024 * 1024)
