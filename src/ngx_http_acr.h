@@ -104,6 +104,7 @@ typedef struct {
     ngx_array_t               *issuers;    /* acr_oidc_issuer, or NULL */
     ngx_http_acr_auth_t       *auth;       /* of this worker, or NULL */
     unsigned                   auth_on:1;
+    unsigned                   roles:1;    /* a location has acr_role */
 } ngx_http_acr_registry_t;
 
 
