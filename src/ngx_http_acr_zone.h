@@ -169,7 +169,8 @@
 /*
  * What each worker has of its own: a worker begins with zeros, and only those
  * of living workers are printed, so that one that is killed leaves nothing.
- *     SUM, MIN: what the node has, from what its workers have
+ *     SUM, MIN: what the node has, from what its workers have; MIN is of
+ *     Redis, and left out where there is none
  */
 
 #define NGX_HTTP_ACR_WORKER_METRICS(X)                                       \
