@@ -28,11 +28,11 @@ SKIP: {
 SKIP: {
     my ($logrotate) = grep { -x } map { "$_/logrotate" }
                       split(/:/, "$ENV{PATH}:/usr/sbin:/sbin");
-    skip('no logrotate', 7) if !$logrotate;
+    skip("no logrotate", 7) if !$logrotate;
     skip('not root', 7) if $> != 0;
 
     my $acr = start();
-    my $logs = "$dir/nginx1";
+    my $logs = $acr->{dir};
     my $user = ACR::Node::worker_user();
 
     spew("$dir/redis.log", "one\n");
