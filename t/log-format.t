@@ -114,14 +114,14 @@ is_deeply([map { (split(/\t/))[3] } @plain], [map { $_->{status} } @parsed],
 
 SKIP: {
     my $text = eval { slurp("$TREE/docs/operations.md") } || '';
-    my @commands = $text =~ /^    ((?:jq|awk) .*(?:\\\n.*)*)$/mg;
+    my @commands = $text =~ /^    ((?:jq|awk) .*\n(?: {8}.*\n)*)/mg;
 
     cmp_ok(scalar(@commands), '>=', 8, 'the documentation asks');
     skip('no jq', 1) if system('jq --version > /dev/null 2>&1');
 
     for my $command (@commands) {
         my ($name) = $command =~ /^(.{0,60})/;
-        $command =~ s{/var/log/nginx/acr\.json}{$log}
+        $command =~ s{/var/log/nginx/acr\.json\.log}{$log}
             || $command =~ s{/var/log/nginx/acr\.log}{$plain}
             || fail("$name: of which log?");
         spew("$dir/command.sh", "set -e -o pipefail\n$command\n");

@@ -71,8 +71,9 @@ sub traffic {
                              . '&scope=repository:lib/app:pull');
     my $token = $answer->json()->{access_token};
     for (1 .. 2) {
-        answers($edge->get("/v2/lib/app/blobs/$digest", headers => [
-                    Authorization => "Bearer $token"]), 200, 'a pull through the edge node');
+        my $pulled = $edge->get("/v2/lib/app/blobs/$digest", headers => [
+                                    Authorization => "Bearer $token"]);
+        answers($pulled, 200, 'a pull through the edge node');
     }
 
     admin($origin, 'POST', 'remotes/up.test/check');
@@ -297,7 +298,7 @@ sub alerts {
 
     for my $rule (@rules) {
         my ($name) = $rule =~ /^(\w+)/;
-        is(join(' ', $rule =~ /^      (severity|summary|description|runbook):/mg),
+        is(join(' ', $rule =~ /^ {6}(severity|summary|description|runbook):/mg),
            'severity summary description runbook', "$name says what it is");
 
         my ($file, $anchor) = $rule =~ /^      runbook: (\S+)#(\S+)$/m;
