@@ -106,6 +106,7 @@ typedef struct {
     ngx_http_acr_auth_t       *auth;       /* of this worker, or NULL */
     ngx_http_acr_rules_t      *rules;      /* of this worker, or NULL */
     unsigned                   auth_on:1;
+    unsigned                   roles:1;    /* a location has acr_role */
 } ngx_http_acr_registry_t;
 
 

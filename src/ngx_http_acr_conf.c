@@ -20,6 +20,8 @@ static void ngx_http_acr_merge_fills(ngx_http_acr_loc_conf_t *prev,
     ngx_http_acr_loc_conf_t *conf);
 static void ngx_http_acr_merge_api(ngx_http_acr_loc_conf_t *prev,
     ngx_http_acr_loc_conf_t *conf);
+static char *ngx_http_acr_check_edge(ngx_conf_t *cf,
+    ngx_http_core_loc_conf_t *clcf, ngx_http_acr_loc_conf_t *conf);
 static char *ngx_http_acr_check_registry(ngx_conf_t *cf,
     ngx_http_acr_loc_conf_t *conf);
 static char *ngx_http_acr_check_origin(ngx_conf_t *cf,
@@ -154,6 +156,7 @@ ngx_http_acr_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     conf->large.max = conf->upload_pool;
 
     if (ngx_http_acr_check_registry(cf, conf) != NGX_CONF_OK
+        || ngx_http_acr_check_edge(cf, clcf, conf) != NGX_CONF_OK
         || ngx_http_acr_check_limits(cf, conf) != NGX_CONF_OK
         || ngx_http_acr_check_work(cf, conf) != NGX_CONF_OK
         || ngx_http_acr_check_fills(cf, conf) != NGX_CONF_OK
@@ -346,6 +349,25 @@ ngx_http_acr_check_origin(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf)
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"acr_auth\" of an edge node needs "
                            "\"acr_token_key\", the public key of the origin");
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* without a way to the origin nginx would look for files in its "root" */
+
+static char *
+ngx_http_acr_check_edge(ngx_conf_t *cf, ngx_http_core_loc_conf_t *clcf,
+    ngx_http_acr_loc_conf_t *conf)
+{
+    if (conf->edge && clcf->handler == NULL
+        && !clcf->noname && !clcf->lmt_excpt)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"acr_edge\" needs \"proxy_pass\" beside it, to "
+                           "the origin");
         return NGX_CONF_ERROR;
     }
 

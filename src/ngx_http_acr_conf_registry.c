@@ -30,6 +30,8 @@ static char *ngx_http_acr_conf_join_zone(ngx_conf_t *cf,
     ngx_http_acr_registry_t *registry, ngx_http_acr_loc_conf_t *conf);
 static ngx_http_acr_pool_t *ngx_http_acr_conf_thread_pool(ngx_conf_t *cf,
     ngx_http_acr_registry_t *registry, ngx_str_t *name, ngx_uint_t label);
+static void ngx_http_acr_conf_unusable(ngx_conf_t *cf, ngx_str_t *root,
+    const char *why, const char *path, ngx_err_t err, uid_t uid);
 static ngx_int_t ngx_http_acr_conf_worker_user(ngx_conf_t *cf, uid_t *uid,
     gid_t *gid);
 
@@ -59,6 +61,7 @@ ngx_http_acr_conf_join(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf)
 
             registry->upload_expires = ngx_max(registry->upload_expires,
                                                conf->upload_expires);
+            registry->roles |= (conf->auth.roles != NULL);
             conf->registry = registry;
 
             return ngx_http_acr_conf_join_zone(cf, registry, conf);
@@ -120,6 +123,7 @@ ngx_http_acr_conf_create(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf)
     }
 
     registry->auth_on = conf->auth.enable;
+    registry->roles = (conf->auth.roles != NULL);
     registry->key_files = conf->auth.key_files;
     registry->issuers = conf->auth.issuers;
 
@@ -416,13 +420,21 @@ ngx_http_acr_conf_prepare(ngx_conf_t *cf)
                                          path);
 
         if (why) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, err,
-                               "\"acr_root\" \"%V\": %s: \"%s\"",
-                               &registry[i]->store.root, why, path);
+            ngx_http_acr_conf_unusable(cf, &registry[i]->store.root, why,
+                                       path, err, uid);
             return NGX_ERROR;
         }
 
         if (!registry[i]->auth_on) {
+
+            if (registry[i]->roles) {
+                ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
+                                   "\"acr_role\" and \"acr_anonymous_pull\" do "
+                                   "nothing without \"acr_auth on\": whoever "
+                                   "reaches \"acr_root\" \"%V\" may do all",
+                                   &registry[i]->store.root);
+            }
+
             continue;
         }
 
@@ -447,6 +459,28 @@ ngx_http_acr_conf_prepare(ngx_conf_t *cf)
     }
 
     return NGX_OK;
+}
+
+
+/* whose files they have to be is what it is mostly about */
+
+static void
+ngx_http_acr_conf_unusable(ngx_conf_t *cf, ngx_str_t *root, const char *why,
+    const char *path, ngx_err_t err, uid_t uid)
+{
+    struct passwd  *pwd;
+
+    pwd = (err == NGX_EACCES || err == NGX_EPERM) ? getpwuid(uid) : NULL;
+
+    if (pwd == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, err,
+                           "\"acr_root\" \"%V\": %s: \"%s\"", root, why, path);
+        return;
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, err,
+                       "\"acr_root\" \"%V\": %s: \"%s\" as user \"%s\"",
+                       root, why, path, pwd->pw_name);
 }
 
 

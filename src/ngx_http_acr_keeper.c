@@ -366,7 +366,10 @@ ngx_http_acr_keeper_gauge(ngx_http_acr_zone_t *zone, ngx_str_t *name,
     } gauges[] = {
         { ngx_string("state"), NGX_HTTP_ACR_C_BEHIND },
         { ngx_string("sessions"), NGX_HTTP_ACR_C_SESSIONS },
-        { ngx_string("pending_age"), NGX_HTTP_ACR_C_PENDING_AGE }
+        { ngx_string("pending_age"), NGX_HTTP_ACR_C_PENDING_AGE },
+        { ngx_string("broken"), NGX_HTTP_ACR_C_BROKEN },
+        { ngx_string("gc_finished"), NGX_HTTP_ACR_C_GC_FINISHED },
+        { ngx_string("scrub_finished"), NGX_HTTP_ACR_C_SCRUB_FINISHED }
     };
 
     for (i = 0; i < sizeof(gauges) / sizeof(gauges[0]); i++) {

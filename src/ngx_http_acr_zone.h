@@ -139,6 +139,14 @@
       "Bytes that were read for that.")                                      \
     X(SCRUB_BROKEN, COUNTER, NOTHING, NOTHING, "acr_scrub_broken_total",     \
       "Contents that did not match their digests.")                          \
+    X(BROKEN, GAUGE, NOTHING, NOTHING, "acr_broken_contents",                \
+      "Contents that a scrub has found broken and nobody has pushed since.") \
+    X(GC_FINISHED, GAUGE, NOTHING, NOTHING,                                  \
+      "acr_gc_finished_timestamp_seconds",                                   \
+      "When the garbage collector has ended last, on any node.")             \
+    X(SCRUB_FINISHED, GAUGE, NOTHING, NOTHING,                               \
+      "acr_scrub_finished_timestamp_seconds",                                \
+      "When a scrub has ended last, on any node.")                           \
     X(REBUILT_REPOSITORIES, COUNTER, NOTHING, NOTHING,                       \
       "acr_rebuilt_repositories_total",                                      \
       "Repositories whose index was made anew from the directory.")          \
@@ -166,7 +174,8 @@
 /*
  * What each worker has of its own: a worker begins with zeros, and only those
  * of living workers are printed, so that one that is killed leaves nothing.
- *     SUM, MIN: what the node has, from what its workers have
+ *     SUM, MIN: what the node has, from what its workers have; MIN is of
+ *     Redis, and left out where there is none
  */
 
 #define NGX_HTTP_ACR_WORKER_METRICS(X)                                       \

@@ -408,10 +408,66 @@ for my $case (['acr_redis', "acr_redis unix:$dir/x;"],
 }
 
 
+# --- what is easily forgotten
+
+my $pair = "$dir/public.key";
+system("openssl ecparam -name prime256v1 -genkey -noout 2> /dev/null"
+       . " | openssl ec -pubout -out $pair 2> /dev/null") == 0
+    or die "openssl has failed\n";
+
+for my $case (["$dir/missing", qr/acr_token_key.*No such file/],
+              [$file, qr/acr_token_key.*is no key/],
+              [$pair, qr/acr_token_key.*not private/])
+{
+    my ($name, $pattern) = @$case;
+    refused_conf($pattern, "acr_token_key $name",
+                 server => "acr_auth on; acr_token_key $name;");
+}
+
+refused_conf(qr/acr_data_key.*No such file/, 'acr_data_key that is not there',
+             server => "acr_data_key $dir/missing;");
+refused_conf(qr/acr_fetch_trusted_certificate.*No such file/,
+             'acr_fetch_trusted_certificate that is not there',
+             http => "acr_fetch_trusted_certificate $dir/missing;");
+refused_conf(qr/acr_fetch_trusted_certificate.*no certificate/,
+             'acr_fetch_trusted_certificate without any',
+             http => "acr_fetch_trusted_certificate $file;");
+refused_conf(qr{"unix:" is missing.*/run/redis.sock.*acr_redis},
+             'acr_redis with a path only',
+             lines => { redis => 'acr_redis /run/redis.sock;' });
+refused_conf(qr{no URL.*redis://127.0.0.1.*acr_redis}, 'acr_redis with a URL',
+             lines => { redis => 'acr_redis redis://127.0.0.1:6379;' });
+refused_conf(qr/"acr_edge" needs "proxy_pass"/, 'acr_edge without proxy_pass',
+             lines => { acr => 'acr_edge on;' }, http => $up);
+($said, $fine) = conf(%edge, http => $up,
+                      location => 'limit_except GET { deny all; }'
+                                  . ' if ($arg_x) { set $x 1; }');
+ok($fine, 'acr_edge with limit_except and if') or diag($said);
+
+my $idle = qr/\[warn\] "acr_role" and "acr_anonymous_pull" .*"acr_auth on"/;
+
+for my $role ('acr_role user:alice AcrPull;', 'acr_anonymous_pull *;') {
+    ($said, $fine) = conf(server => $role);
+    ok($fine, "$role without acr_auth") or diag($said);
+    like($said, $idle, 'has a warning');
+    ($said, $fine) = conf(http => $role, server => 'location /x { acr;'
+                                                   . ' acr_auth on; }');
+    ok($fine, 'with it in one location of several') or diag($said);
+    unlike($said, $idle, 'has none');
+}
+
+
 # --- directories
 
 SKIP: {
-    skip('not root', 5) if $> != 0;
+    skip('not root', 6) if $> != 0;
+
+    my $user = ACR::Node::worker_user();
+    my $shut = prepare(redis => $redis);
+    mkdir($shut->{root}, 0700) or die "mkdir: $!\n";
+    ($said, $fine) = $shut->test();
+    ok(!$fine && $said =~ /\[emerg\].*acr_root.*as user "$user"/,
+       'whose files they have to be is said') or diag($said);
 
     for my $part ('docker/registry/v2/blobs', 'docker/registry/v2/repositories',
                   'acr')

@@ -228,6 +228,7 @@ subtest stats => sub {
     put('r', $M, refs => ['b', $A]);
     s_('broken', $S, $A);
     r('ZADD', key('pending'), now() - 100, 'r:t');
+    r('HSET', key('work:gc'), 'finished', 1790000000);
     my $got = stats();
     my $age = delete $got->{pending_age};
     cmp_ok($age, '>=', 100, 'the age of the oldest');
@@ -236,6 +237,7 @@ subtest stats => sub {
         repositories => '1', current => '0', sessions => '0', pending => '3',
         removing => '0', candidates => '1', collecting => '0',
         untagged => '1', broken => '1', unread => '0', events => '4',
+        gc_finished => '1790000000', scrub_finished => '0',
     }, 'the numbers');
     r('ZADD', key('pending'), now() + 100, $_) for qw(r:t), "r\@$A", "r\@$M";
     is(stats()->{pending_age}, '0', 'a clock that went back');

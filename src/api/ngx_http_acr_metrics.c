@@ -341,6 +341,15 @@ ngx_http_acr_metrics_get(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
     last = text + size;
 
     for (metric = ngx_http_acr_metric_table; metric->name; metric++) {
+
+        /* an edge node has no Redis that could be up or down */
+
+        if (metric->type == NGX_HTTP_ACR_MIN
+            && ctx->registry->meta_conf == NULL)
+        {
+            continue;
+        }
+
         p = ngx_http_acr_metrics_print(p, last, ctx->registry, metric);
     }
 

@@ -364,7 +364,8 @@ ngx_http_acr_auth_read_key(ngx_conf_t *cf, ngx_str_t *name, char *buf,
 
     if (fd == NGX_INVALID_FILE) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
-                           ngx_open_file_n " \"%V\" failed", name);
+                           "\"acr_token_key\": " ngx_open_file_n
+                           " \"%V\" failed", name);
         return NGX_ERROR;
     }
 
@@ -375,7 +376,8 @@ ngx_http_acr_auth_read_key(ngx_conf_t *cf, ngx_str_t *name, char *buf,
 
         if (n == -1) {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
-                               ngx_read_fd_n " \"%V\" failed", name);
+                               "\"acr_token_key\": " ngx_read_fd_n
+                               " \"%V\" failed", name);
             break;
         }
 
@@ -487,9 +489,9 @@ ngx_http_acr_auth_add_key(ngx_conf_t *cf, const char *name, const char *p,
 
     case ACR_UNSUPPORTED:
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"%s\" has a key that tokens cannot be signed "
-                           "with: RSA of 2048 bits or more, P-256, P-384 and "
-                           "Ed25519 can", name);
+                           "\"acr_token_key\": \"%s\" has a key that tokens "
+                           "cannot be signed with: RSA of 2048 bits or more, "
+                           "P-256, P-384 and Ed25519 can", name);
         return NGX_ERROR;
 
     case ACR_NOMEM:
@@ -498,8 +500,8 @@ ngx_http_acr_auth_add_key(ngx_conf_t *cf, const char *name, const char *p,
 
     default:
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"%s\" is no key in PEM, or is encrypted, and no "
-                           "JWK set", name);
+                           "\"acr_token_key\": \"%s\" is no key in PEM, or is "
+                           "encrypted, and no JWK set", name);
         return NGX_ERROR;
     }
 }

@@ -278,7 +278,8 @@ ngx_http_acr_data_read_key(ngx_conf_t *cf, ngx_str_t *name, u_char *buf,
 
     if (fd == NGX_INVALID_FILE) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
-                           ngx_open_file_n " \"%V\" failed", name);
+                           "\"acr_data_key\": " ngx_open_file_n
+                           " \"%V\" failed", name);
         return NGX_ERROR;
     }
 
@@ -299,7 +300,8 @@ ngx_http_acr_data_read_key(ngx_conf_t *cf, ngx_str_t *name, u_char *buf,
 
         if (n == -1) {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
-                               ngx_read_fd_n " \"%V\" failed", name);
+                               "\"acr_data_key\": " ngx_read_fd_n
+                               " \"%V\" failed", name);
             break;
         }
 

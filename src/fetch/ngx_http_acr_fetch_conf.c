@@ -198,7 +198,9 @@ ngx_http_acr_fetch_prepare(ngx_conf_t *cf, ngx_http_acr_fetch_conf_t *conf)
 static ngx_int_t
 ngx_http_acr_fetch_load(ngx_conf_t *cf, ngx_http_acr_fetch_conf_t *conf)
 {
-    const char  *reason;
+    ngx_err_t      err;
+    const char    *reason;
+    unsigned long  error;
 
     ERR_clear_error();
 
@@ -210,12 +212,14 @@ ngx_http_acr_fetch_load(ngx_conf_t *cf, ngx_http_acr_fetch_conf_t *conf)
             return NGX_OK;
         }
 
-        reason = ERR_reason_error_string(ERR_peek_error());
+        error = ERR_peek_error();
+        err = ERR_SYSTEM_ERROR(error) ? ERR_GET_REASON(error) : 0;
+        reason = err ? "cannot be read" : ERR_reason_error_string(error);
 
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "cannot load the certificates of "
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, err,
                            "\"acr_fetch_trusted_certificate\" \"%V\": %s",
-                           &conf->certificate, reason ? reason : "none");
+                           &conf->certificate,
+                           reason ? reason : "has no certificate");
 
         ERR_clear_error();
         return NGX_ERROR;

@@ -181,6 +181,20 @@ ngx_http_acr_redis_addr_add(ngx_conf_t *cf, ngx_http_acr_meta_conf_t *conf,
         return ngx_http_acr_redis_addr_error(cf, conf, "no host");
     }
 
+    /* of these nginx would say "invalid host" */
+
+    if (text->data[0] == '/') {
+        return ngx_http_acr_redis_addr_error(cf, conf,
+                                             "\"unix:\" is missing before the "
+                                             "path");
+    }
+
+    if (ngx_strnstr(text->data, "://", text->len)) {
+        return ngx_http_acr_redis_addr_error(cf, conf,
+                                             "\"host:port\" and no URL is "
+                                             "needed");
+    }
+
     if (ngx_parse_url(cf->pool, &u) != NGX_OK) {
         return ngx_http_acr_redis_addr_error(cf, conf,
                                              u.err ? u.err : "no memory");

@@ -4,6 +4,10 @@ local function size(command, name)
     return tostring(redis.call(command, P .. name))
 end
 
+local function finished(kind)
+    return redis.call('HGET', work_key(kind), 'finished') or '0'
+end
+
 local oldest = redis.call('ZRANGE', P .. 'pending', 0, 0, 'WITHSCORES')
 
 return {'ok',
@@ -23,5 +27,7 @@ return {'ok',
         'collecting', size('ZCARD', 'collecting'),
         'untagged', size('ZCARD', 'untagged'),
         'broken', size('SCARD', 'broken'),
+        'gc_finished', finished('gc'),
+        'scrub_finished', finished('scrub'),
         'unread', size('SCARD', 'unread'),
         'events', size('XLEN', 'events')}

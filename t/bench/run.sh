@@ -15,7 +15,7 @@ PACKAGES=(
 )
 SUBJECTS=(manifest many auth blob push image memory)
 SCALE=(rebuild lists collect)
-OTHERS=(edge)
+OTHERS=(edge size)
 
 usage() {
     cat << 'USAGE'
@@ -38,6 +38,9 @@ The subject edge pulls through a node, from a registry at the other end of a
 line of 100 Mbit/s and 50 ms.  Such pulls take their time, so it is not one of
 all of these either: 35 minutes with 5 rounds, of which the herd takes 20.  Its
 rows are blob, clients, manifest, herd and down.
+
+The subject size tells what an object takes of Redis, the disk and acr_zone, and
+no time: some minutes, with BENCH_OBJECTS of each kind (2000).
 USAGE
 }
 
