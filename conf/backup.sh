@@ -90,6 +90,9 @@ copy $v2/blobs '/*/*/*/data'
 copy_file acr/access.json
 copy_file acr/token.key
 
+# the last, since it tells who may write to what the copy has
+copy_file acr/version
+
 sync -f "$part"
 mv -T "$part" "$to/$name"
 printf '%s\n' "$to/$name"

@@ -388,6 +388,7 @@ ngx_int_t
 ngx_http_acr_conf_prepare(ngx_conf_t *cf)
 {
     char                       path[NGX_MAX_PATH];
+    char                       newer[NGX_HTTP_ACR_STORE_NEWER];
     uid_t                      uid;
     gid_t                      gid;
     ngx_err_t                  err;
@@ -412,14 +413,21 @@ ngx_http_acr_conf_prepare(ngx_conf_t *cf)
 
     for (i = 0; i < mcf->registries.nelts; i++) {
 
-        why = ngx_http_acr_store_prepare(&registry[i]->store, uid, gid, &err,
-                                         path);
+        why = ngx_http_acr_store_prepare(&registry[i]->store, uid, gid, newer,
+                                         sizeof(newer), &err, path);
 
         if (why) {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, err,
                                "\"acr_root\" \"%V\": %s: \"%s\"",
                                &registry[i]->store.root, why, path);
             return NGX_ERROR;
+        }
+
+        if (*newer) {
+            ngx_conf_log_error(NGX_LOG_ALERT, cf, 0,
+                               "\"acr_root\" \"%V\": %s: upgrade the module "
+                               "of this node, which will only answer pulls",
+                               &registry[i]->store.root, newer);
         }
 
         if (!registry[i]->auth_on) {
