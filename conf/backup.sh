@@ -91,6 +91,9 @@ copy_file acr/access.json
 copy_file acr/token.key
 copy_file acr/rules.json
 
+# the last, since it tells who may write to what the copy has
+copy_file acr/version
+
 sync -f "$part"
 mv -T "$part" "$to/$name"
 printf '%s\n' "$to/$name"

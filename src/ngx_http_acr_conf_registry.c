@@ -392,6 +392,7 @@ ngx_int_t
 ngx_http_acr_conf_prepare(ngx_conf_t *cf)
 {
     char                       path[NGX_MAX_PATH];
+    char                       newer[NGX_HTTP_ACR_STORE_NEWER];
     uid_t                      uid;
     gid_t                      gid;
     ngx_err_t                  err;
@@ -416,13 +417,20 @@ ngx_http_acr_conf_prepare(ngx_conf_t *cf)
 
     for (i = 0; i < mcf->registries.nelts; i++) {
 
-        why = ngx_http_acr_store_prepare(&registry[i]->store, uid, gid, &err,
-                                         path);
+        why = ngx_http_acr_store_prepare(&registry[i]->store, uid, gid, newer,
+                                         sizeof(newer), &err, path);
 
         if (why) {
             ngx_http_acr_conf_unusable(cf, &registry[i]->store.root, why,
                                        path, err, uid);
             return NGX_ERROR;
+        }
+
+        if (*newer) {
+            ngx_conf_log_error(NGX_LOG_ALERT, cf, 0,
+                               "\"acr_root\" \"%V\": %s: upgrade the module "
+                               "of this node, which will only answer pulls",
+                               &registry[i]->store.root, newer);
         }
 
         if (!registry[i]->auth_on) {

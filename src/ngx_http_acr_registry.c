@@ -190,6 +190,15 @@ ngx_http_acr_registry_volume(void *data, ngx_http_acr_meta_volume_t *volume,
 {
     ngx_http_acr_registry_t *registry = data;
 
+    ngx_int_t  rc;
+
+    rc = ngx_http_acr_store_version(&registry->store, volume->newer,
+                                    sizeof(volume->newer), log);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
     return ngx_http_acr_store_marks(&registry->store, volume->mark,
                                     volume->epoch, &volume->certain,
                                     &volume->empty, log);

@@ -63,6 +63,7 @@ for my $copy ($first, $second) {
 my $digest = $before{'kept-1'};
 is((stat(blob_in($first, $digest)))[1], (stat(blob_in($second, $digest)))[1],
    'what did not change is not copied again');
+is(slurp("$second/acr/version"), "1\n", 'the version is copied');
 ok(!-e "$second/acr/epoch" && !-e "$second/acr/nodes",
    'what belongs to the running registry is not copied');
 is_deeply([glob("$backups/*.part")], [], 'and nothing is left over');

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# Cache rules while something goes wrong: changes that meet a look at the file, a
-# request, a pre-warming; files that cannot be read; no zone.
+# Cache rules while something goes wrong: changes that meet a look at the file,
+# a request, a pre-warming; files that cannot be read; no zone.
 
 use strict;
 use warnings;
@@ -236,7 +236,8 @@ sub idle {
     answers($acr->get('/v2/own/a/manifests/v1?ns=docker.io'), 200,
             'without any rule "ns" is nothing');
 
-    ok(wait_for(sub { told(qr/"idle" of .* is not followed/) }), 'it is told of');
+    ok(wait_for(sub { told(qr/"idle" of .* is not followed/) }),
+       'it is told of');
 
     is_made("more$_", targetRepository => "more$_/*",
             sourceRepository => 'up.test/*') for 1 .. 3;

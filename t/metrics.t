@@ -129,8 +129,8 @@ my @routes = map {
         =~ /^ +"(\w+)", ngx_http_acr_\w+ \},$/mg
 } qw(router admin);
 
-# what is below "access/", "remotes/" and "cache-rules/" of the administration has
-# one for all, and neither "prewarm" nor acr_data has a table
+# what is below "access/", "remotes/" and "cache-rules/" of the administration
+# has one for all, and neither "prewarm" nor acr_data has a table
 my %known = map { $_ => 1 } qw(none admin_access admin_remotes
                                admin_cache_rules admin_prewarm data_get),
                             @routes;

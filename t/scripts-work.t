@@ -233,7 +233,8 @@ subtest stats => sub {
     my $age = delete $got->{pending_age};
     cmp_ok($age, '>=', 100, 'the age of the oldest');
     is_deeply($got, {
-        state => 'complete', generation => $S, sequence => r('GET', key('seq')),
+        state => 'complete', schema => '2', generation => $S,
+        sequence => r('GET', key('seq')),
         repositories => '1', current => '0', sessions => '0', pending => '3',
         removing => '0', candidates => '1', collecting => '0',
         untagged => '1', broken => '1', unread => '0', events => '4',

@@ -77,12 +77,73 @@ subtest join => sub {
     reply_is(join_('run7', '1800000000000002', 'e2', 0),
              ['behind', 'run7:e2', 'power'], 'marks may be lost');
     r('SET', key('state'), 'run7:e2:1700000000000000');
-    reply_is(join_('run7', '1', 'e2'), ['behind', 'run7:e2', 'new'],
-             'a state of an index of another form');
+    reply_is(join_('run7', '1', 'e2'), ['behind', 'run7:e2', 'schema'],
+             'a state of before schemas had numbers');
     r('SET', key('state'), 'run7:e2');
-    reply_is(join_('run7', '1', 'e2'), ['behind', 'run7:e2', 'new'],
+    reply_is(join_('run7', '1', 'e2'), ['behind', 'run7:e2', 'schema'],
              'a state of before generations');
 };
+
+# newer(SCRIPT, OLDEST): the name of the script as a module has it that
+# makes indexes of schema 3, and can write those from OLDEST on
+sub newer {
+    my ($name, $oldest) = @_;
+
+    my $text = texts()->{$name};
+    $text =~ s/SCHEMA = 2$/SCHEMA = 3/m or die "$name has no SCHEMA";
+    $text =~ s/OLDEST = 2$/OLDEST = $oldest/m;
+    texts()->{"$name $oldest"} = $text;
+    return "$name $oldest";
+}
+
+subtest schema => sub {
+    my $number = sub { return r('GET', key('state')) =~ /:f(\d+)\./ && $1 };
+    my $told = sub { my ($ok, %stats) = @{s_('stats')}; $stats{schema} };
+
+    fresh();
+    my $state = $S;
+    is($told->(), '2', 'that of a new index');
+
+    # a newer one that goes on with what there is
+    reply_is(s_(newer('join', 2), 'run1', '0', 'e1', 1, 1),
+             ['complete', $state, ''], 'is joined as it is');
+    s_(newer('join', 2), 'run2', '0', 'e1', 1, 1);
+    is($number->(), 2, 'also after a restart');
+    is(s_(newer('join', 2), 'run2', '1900000000000000', 'e1')->[2], 'lost',
+       'also one that has lost something');
+    is($number->(), 2, 'is made again as it was');
+    $S = s_('join', 'run2', '0', 'e1')->[1];
+    is($S, r('GET', key('state')), 'so others may go on');
+    is($told->(), '2', 'as stats say');
+
+    # until the operator wants it
+    fresh();
+    s_(newer('rebuild_want', 2), $S);
+    is($number->(), 3, 'a rebuild that was asked for makes the new schema');
+    my $dump = dump_all();
+    reply_is(s_('join', 'run1', '1900000000000000', 'e2', 0),
+             ['newer', r('GET', key('state')),
+              'its index has schema 3, and this module knows none above 2'],
+             'whoever does not know it is told');
+    is_deeply(dump_all(), $dump, 'and nothing is changed');
+    reply_is(s_('rebuild_want', $S), ['state'], 'his state is another one');
+    is_deeply(dump_all(), $dump, 'so he changes nothing either');
+
+    # one that cannot go on
+    fresh();
+    is(s_(newer('join', 3), 'run1', '0', 'e1', 1, 1)->[2], 'schema',
+       'an index of an older one is made again, also an empty one');
+    is($number->(), 3, 'in the new schema');
+    for ('run1:e1:f10.1', 'run1:e1:f99999999999999999999.1:behind') {
+        r('SET', key('state'), $_);
+        is(s_('join', 'run1', '0', 'e1')->[0], 'newer', "$_ is newer");
+    }
+    delete @{texts()}{grep { / / } keys %{texts()}};
+};
+
+sub dump_all {
+    return { map { $_ => unpack('H*', r('DUMP', $_)) } @{r('KEYS', '*')} };
+}
 
 subtest 'join an empty Redis' => sub {
     for (['', '', 0, 'new', 'a volume with content'],

@@ -13,10 +13,10 @@ local BAD_REFS = 'ERR 0 to 1000 references, of two arguments'
 -- seconds.
 local LEASE = 10
 
--- What a generation begins with.  Another one for each form of the index: a
--- node that knows another form finds that this one has none of its own, and has
--- it rebuilt.
-local FORM = 'f2%.'
+-- Schemas of the index (schema.md): the one in which these scripts make it, and
+-- the first one that they read and write as it is.
+local SCHEMA = 2
+local OLDEST = 2
 
 -- "" if there is none.
 local STATE = redis.call('GET', P .. 'state') or ''
@@ -41,8 +41,18 @@ local function microseconds()
     return time[1] * 1000000 + time[2]
 end
 
-local function generation()
-    return string.gsub(FORM, '%%', '') .. string.format('%.0f', microseconds())
+-- The schema of the index that there is: the number that its generation begins
+-- with, 1 if that is of before there was one; 0 if there is no index.
+local function schema()
+    if STATE == '' then
+        return 0
+    end
+    return tonumber(string.match(STATE, '^[^:]*:[^:]*:f(%d+)%.')) or 1
+end
+
+-- A new one, of an index in that schema.
+local function generation(number)
+    return string.format('f%.0f.%.0f', number, microseconds())
 end
 
 -- A number argument between low and high; what is not a number is low.
@@ -734,13 +744,14 @@ local function begin()
 end
 
 -- This Redis is behind from now on: nothing that it has counts before it is
--- rebuilt.  What is under way by it is not under way any more.
-local function fall_behind(run_id, epoch)
+-- rebuilt, in that schema.  What is under way by it is not under way any more.
+local function fall_behind(run_id, epoch, number)
     redis.call('UNLINK', P .. 'pending', P .. 'removing', P .. 'collecting',
                P .. 'candidates', P .. 'untagged', P .. 'broken',
                P .. 'current', P .. 'rebuilding', P .. 'unread',
                P .. 'work:rebuild')
-    STATE = run_id .. ':' .. epoch .. ':' .. generation() .. ':behind'
+    STATE = run_id .. ':' .. epoch .. ':' .. generation(number)
+            .. ':behind'
     redis.call('SET', P .. 'state', STATE)
     begin()
 end

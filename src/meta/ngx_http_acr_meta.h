@@ -111,6 +111,8 @@ typedef struct {
     char          mark[64];            /* the highest acknowledged sequence of
                                           any node, decimal; "0": none */
     char          epoch[64];
+    char          newer[128];          /* what a newer module has of it, for
+                                          the log */
     ngx_uint_t    certain;             /* no higher mark was lost */
     ngx_uint_t    empty;               /* there is nothing in it */
 } ngx_http_acr_meta_volume_t;
@@ -120,8 +122,9 @@ typedef struct {
 
 typedef struct {
 
-    /* asked in a thread of the pool when a Redis has to be joined.  NGX_OK, or
-       NGX_ERROR: then joining is tried again later. */
+    /* asked in a thread of the pool when a Redis has to be joined.  NGX_OK;
+       NGX_DECLINED: a newer module has it, and newer says so; or another value:
+       then, too, joining is tried again later. */
     ngx_int_t   (*volume)(void *data, ngx_http_acr_meta_volume_t *volume,
                           ngx_log_t *log);
 

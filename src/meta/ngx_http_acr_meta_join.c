@@ -20,6 +20,8 @@ static ngx_int_t ngx_http_acr_meta_fit(ngx_http_acr_meta_t *meta,
 static void ngx_http_acr_meta_ask_volume(ngx_http_acr_meta_t *meta);
 static ngx_int_t ngx_http_acr_meta_volume(void *data, ngx_log_t *log);
 static void ngx_http_acr_meta_volume_known(void *data, ngx_int_t rc);
+static void ngx_http_acr_meta_newer(ngx_http_acr_meta_t *meta,
+    const char *what);
 static ngx_int_t ngx_http_acr_meta_verdict(redisReply *word);
 static void ngx_http_acr_meta_new_state(ngx_http_acr_meta_t *meta,
     redisReply *state, ngx_uint_t behind);
@@ -41,6 +43,7 @@ typedef struct {
 
 static ngx_http_acr_meta_why_t  ngx_http_acr_meta_whys[] = {
     { "new", NGX_LOG_NOTICE, "knows nothing of this volume yet" },
+    { "schema", NGX_LOG_NOTICE, "has an index of an older schema" },
     { "volume", NGX_LOG_ALERT, "has the index of another volume" },
     { "lost", NGX_LOG_ALERT, "has lost changes" },
     { "power", NGX_LOG_WARN, "may have lost changes with the power" },
@@ -283,6 +286,11 @@ ngx_http_acr_meta_volume_known(void *data, ngx_int_t rc)
         return;
     }
 
+    if (rc == NGX_DECLINED) {
+        ngx_http_acr_meta_newer(meta, meta->volume.newer);
+        return;
+    }
+
     if (rc != NGX_OK) {
         ngx_http_acr_meta_refuse(meta, NGX_LOG_ERR,
                                  "the marks of the volume cannot be read, so "
@@ -344,6 +352,11 @@ ngx_http_acr_meta_joined(ngx_http_acr_meta_t *meta, redisReply *reply)
         }
     }
 
+    if (ngx_strcmp(reply->element[0]->str, "newer") == 0) {
+        ngx_http_acr_meta_newer(meta, reply->element[2]->str);
+        return;
+    }
+
     behind = ngx_http_acr_meta_verdict(reply->element[0]);
     state = reply->element[1];
 
@@ -378,6 +391,27 @@ unknown:
 
     ngx_http_acr_meta_refuse(meta, NGX_LOG_ALERT,
                              "its answer to join.lua is not known");
+}
+
+
+/*
+ * What a newer module has made may mean what we do not know, so nothing of it
+ * is read or changed.  It is asked for again as a Redis that is away is.
+ */
+
+static void
+ngx_http_acr_meta_newer(ngx_http_acr_meta_t *meta, const char *what)
+{
+    u_char  *last, text[NGX_HTTP_ACR_REDIS_REASON];
+
+    last = ngx_snprintf(text, sizeof(text) - 1,
+                        "%s: upgrade the module of this node, which answers "
+                        "pulls from the directory until then, and 503 to all "
+                        "else (\"Downgrade\" in docs/deployments.md tells how "
+                        "to go back)", what);
+    *last = '\0';
+
+    ngx_http_acr_meta_refuse(meta, NGX_LOG_ALERT, (char *) text);
 }
 
 

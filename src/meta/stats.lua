@@ -12,6 +12,7 @@ local oldest = redis.call('ZRANGE', P .. 'pending', 0, 0, 'WITHSCORES')
 
 return {'ok',
         'state', BEHIND and 'behind' or 'complete',
+        'schema', tostring(schema()),
         'generation', STATE,
         'sequence', redis.call('GET', P .. 'seq') or '0',
         'repositories', size('ZCARD', 'repos'),

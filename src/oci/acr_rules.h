@@ -47,8 +47,8 @@ typedef struct {
 
 /*
  * Reads a document; NULL is one without rules, an empty text is broken.  No two
- * rules overlap or have one name.  NULL: *error (static) says why, acr_rules_nomem: there is
- * no memory.
+ * rules overlap or have one name.  NULL: *error (static) says why,
+ * acr_rules_nomem: there is no memory.
  */
 acr_rules_t *acr_rules_load(const unsigned char *p, size_t n,
     const char **error);

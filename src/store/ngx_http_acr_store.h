@@ -47,13 +47,27 @@ typedef struct {
  * /repositories, acr/fills, acr/locks, acr/nodes, acr/quarantine, acr/tmp),
  * owned by uid and gid if we are root, and checks that the worker (uid, gid)
  * may write there, that blobs, repositories and temporary files are on one file
- * system, and that it has locks.  acr/epoch is made with a random content if it
- * is missing.  NULL, or why not: a static text that ends where the path is to
+ * system, and that it has locks.  acr/epoch is made with a random content and
+ * acr/version with our version, if they are missing.  In a volume that a newer
+ * module has nothing is made or checked, and newer says so, else it is empty.
+ * NULL, or why not: a static text that ends where the path is to
  * follow.  err is set to an errno value or 0, and path (PATH_MAX bytes) to
  * what it is about.
  */
 const char *ngx_http_acr_store_prepare(ngx_http_acr_store_t *store, uid_t uid,
-    gid_t gid, ngx_err_t *err, char *path);
+    gid_t gid, char *newer, size_t size, ngx_err_t *err, char *path);
+
+/* room for what a volume of a newer module is told by */
+#define NGX_HTTP_ACR_STORE_NEWER  128
+
+/*
+ * The version of the volume, in acr/version: of how its nodes get along (locks,
+ * marks), and of what is below acr.  NGX_OK if we know it, or there is none,
+ * which is the first one; NGX_DECLINED if not, so that nothing may be written:
+ * newer says so.
+ */
+ngx_int_t ngx_http_acr_store_version(ngx_http_acr_store_t *store, char *newer,
+    size_t size, ngx_log_t *log);
 
 
 /* --- documents: JSON files below acr/, replaced as a whole; acr/token.key */

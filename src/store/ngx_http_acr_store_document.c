@@ -117,6 +117,7 @@ ngx_http_acr_store_document_change(ngx_http_acr_store_t *store,
     ngx_http_acr_store_change_pt change, void *data, ngx_log_t *log)
 {
     int               lock;
+    char              newer[NGX_HTTP_ACR_STORE_NEWER];
     size_t            n, len;
     u_char           *p, *text;
     ngx_int_t         rc;
@@ -125,6 +126,21 @@ ngx_http_acr_store_document_change(ngx_http_acr_store_t *store,
     static ngx_str_t  nobody = ngx_string("");
 
     name = document->name;
+
+    /* of a newer volume the lock may be another one */
+
+    rc = ngx_http_acr_store_version(store, newer, sizeof(newer), log);
+
+    if (rc == NGX_DECLINED) {
+        ngx_log_error(NGX_LOG_ERR, log, 0,
+                      "acr: \"%s\": %s: access is not changed",
+                      store->root.data, newer);
+        return EROFS;
+    }
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
 
     rc = ngx_http_acr_store_lock_wait(store, &nobody, &name, &lock, log);
 

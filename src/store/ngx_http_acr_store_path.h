@@ -94,6 +94,19 @@ ngx_int_t ngx_http_acr_store_random(char *buf);
 #define NGX_HTTP_ACR_STORE_RANDOM  32
 
 
+/* --- the version */
+
+#define NGX_HTTP_ACR_STORE_VERSION  "/acr/version"
+
+/* the one that we know */
+#define NGX_HTTP_ACR_STORE_KNOWN    "1"
+
+/* as ngx_http_acr_store_version(), but newer is empty if it is not, and no log;
+   0 or an errno value; path is that of the file */
+ngx_err_t ngx_http_acr_store_version_read(ngx_http_acr_store_t *store,
+    char *newer, size_t size, ngx_http_acr_store_path_t *path);
+
+
 /* --- files */
 
 /* logs "acr: <operation> "<path>" failed", returns err */

@@ -29,8 +29,8 @@ typedef struct {
 
 
 static const char *ngx_http_acr_store_prepare_as(
-    ngx_http_acr_store_t *store, ngx_http_acr_store_who_t *who,
-    ngx_err_t *err, ngx_http_acr_store_path_t *path);
+    ngx_http_acr_store_t *store, ngx_http_acr_store_who_t *who, char *newer,
+    size_t size, ngx_err_t *err, ngx_http_acr_store_path_t *path);
 static ngx_int_t ngx_http_acr_store_who(ngx_http_acr_store_who_t *who,
     uid_t uid, gid_t gid);
 static ngx_int_t ngx_http_acr_store_assume(ngx_http_acr_store_who_t *who);
@@ -45,11 +45,11 @@ static const char *ngx_http_acr_store_probe_rename(
     ngx_http_acr_store_path_t *path);
 static const char *ngx_http_acr_store_probe_file(ngx_err_t *err,
     ngx_http_acr_store_path_t *path);
-static ngx_int_t ngx_http_acr_store_prepare_epoch(
-    ngx_http_acr_store_t *store, const char *random, ngx_uint_t *made,
+static ngx_int_t ngx_http_acr_store_prepare_file(ngx_http_acr_store_t *store,
+    const char *name, const char *text, const char *random, ngx_uint_t *made,
     ngx_http_acr_store_path_t *path);
 static ngx_int_t ngx_http_acr_store_prepare_temp(ngx_http_acr_store_t *store,
-    const char *path, const char *random);
+    const char *path, const char *text);
 static ngx_int_t ngx_http_acr_store_syncfs(const char *path);
 
 
@@ -75,13 +75,14 @@ static const char  ngx_http_acr_store_denied[] =
 
 const char *
 ngx_http_acr_store_prepare(ngx_http_acr_store_t *store, uid_t uid, gid_t gid,
-    ngx_err_t *err, char *path)
+    char *newer, size_t size, ngx_err_t *err, char *path)
 {
     const char                *text;
     ngx_http_acr_store_who_t   who;
     ngx_http_acr_store_path_t  p;
 
     *err = 0;
+    *newer = '\0';
 
     ngx_http_acr_store_path_set(&p, store, "");
     ngx_memcpy(path, p.data, ngx_strlen(p.data) + 1);
@@ -98,7 +99,7 @@ ngx_http_acr_store_prepare(ngx_http_acr_store_t *store, uid_t uid, gid_t gid,
         return "cannot take the identity of the workers to check";
     }
 
-    text = ngx_http_acr_store_prepare_as(store, &who, err, &p);
+    text = ngx_http_acr_store_prepare_as(store, &who, newer, size, err, &p);
 
     ngx_memcpy(path, p.data, ngx_strlen(p.data) + 1);
 
@@ -113,13 +114,24 @@ ngx_http_acr_store_prepare(ngx_http_acr_store_t *store, uid_t uid, gid_t gid,
 
 static const char *
 ngx_http_acr_store_prepare_as(ngx_http_acr_store_t *store,
-    ngx_http_acr_store_who_t *who, ngx_err_t *err,
+    ngx_http_acr_store_who_t *who, char *newer, size_t size, ngx_err_t *err,
     ngx_http_acr_store_path_t *path)
 {
     char          random[NGX_HTTP_ACR_STORE_RANDOM + 1];
     mode_t        mode;
     const char   *text;
     ngx_uint_t    i, made;
+
+    *err = ngx_http_acr_store_version_read(store, newer, size, path);
+    if (*err) {
+        return "cannot read";
+    }
+
+    if (*newer) {
+        return NULL;
+    }
+
+    ngx_http_acr_store_path_set(path, store, "");
 
     made = 0;
     mode = 0750;
@@ -151,8 +163,21 @@ ngx_http_acr_store_prepare_as(ngx_http_acr_store_t *store,
         return text;
     }
 
-    if (ngx_http_acr_store_prepare_epoch(store, random, &made, path)
+    if (ngx_http_acr_store_prepare_file(store, "/acr/epoch", random, random,
+                                        &made, path)
         != NGX_OK)
+    {
+        *err = ngx_errno;
+        return "cannot make";
+    }
+
+    /* no version is the first one, so a full disk is none either */
+
+    if (ngx_http_acr_store_prepare_file(store, NGX_HTTP_ACR_STORE_VERSION,
+                                        NGX_HTTP_ACR_STORE_KNOWN "\n",
+                                        random, &made, path)
+        != NGX_OK
+        && ngx_errno != ENOSPC && ngx_errno != EDQUOT)
     {
         *err = ngx_errno;
         return "cannot make";
@@ -430,18 +455,19 @@ ngx_http_acr_store_probe_rename(ngx_http_acr_store_t *store, const char *name,
 }
 
 
-/* --- the epoch */
+/* --- what a volume has from its beginning on: its epoch, its version */
 
 static ngx_int_t
-ngx_http_acr_store_prepare_epoch(ngx_http_acr_store_t *store,
-    const char *random, ngx_uint_t *made, ngx_http_acr_store_path_t *path)
+ngx_http_acr_store_prepare_file(ngx_http_acr_store_t *store,
+    const char *name, const char *text, const char *random, ngx_uint_t *made,
+    ngx_http_acr_store_path_t *path)
 {
     int                        rc;
     ngx_err_t                  err;
     struct stat                st;
     ngx_http_acr_store_path_t  temp;
 
-    ngx_http_acr_store_path_set(path, store, "/acr/epoch");
+    ngx_http_acr_store_path_set(path, store, name);
 
     rc = stat(path->data, &st);
 
@@ -456,7 +482,7 @@ ngx_http_acr_store_prepare_epoch(ngx_http_acr_store_t *store,
     ngx_http_acr_store_path_set(&temp, store, "/acr/tmp/");
     ngx_http_acr_store_path_add(&temp, random, ngx_strlen(random));
 
-    if (ngx_http_acr_store_prepare_temp(store, temp.data, random) != NGX_OK) {
+    if (ngx_http_acr_store_prepare_temp(store, temp.data, text) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -485,9 +511,10 @@ ngx_http_acr_store_prepare_epoch(ngx_http_acr_store_t *store,
 
 static ngx_int_t
 ngx_http_acr_store_prepare_temp(ngx_http_acr_store_t *store, const char *path,
-    const char *random)
+    const char *text)
 {
     int        fd;
+    size_t     len;
     ssize_t    n;
     ngx_err_t  err;
 
@@ -499,9 +526,10 @@ ngx_http_acr_store_prepare_temp(ngx_http_acr_store_t *store, const char *path,
     }
 
     err = 0;
-    n = write(fd, random, NGX_HTTP_ACR_STORE_RANDOM);
+    len = ngx_strlen(text);
+    n = write(fd, text, len);
 
-    if (n != NGX_HTTP_ACR_STORE_RANDOM) {
+    if (n != (ssize_t) len) {
         err = n == -1 ? ngx_errno : ENOSPC;
 
     } else if (store->fsync && fsync(fd) == -1) {

@@ -107,6 +107,7 @@ ngx_http_acr_store_t *
 shim_store(void)
 {
     char                        *tmp, path[PATH_MAX];
+    char                         newer[NGX_HTTP_ACR_STORE_NEWER];
     ngx_err_t                    err;
     const char                  *text;
     static ngx_http_acr_store_t  store;
@@ -134,8 +135,8 @@ shim_store(void)
     store.fsync = 1;
     store.node = *shim_str("node1");
 
-    text = ngx_http_acr_store_prepare(&store, geteuid(), getegid(), &err,
-                                      path);
+    text = ngx_http_acr_store_prepare(&store, geteuid(), getegid(), newer,
+                                      sizeof(newer), &err, path);
     if (text) {
         printf("Bail out! %s \"%s\" (%d: %s)\n", text, path, err,
                strerror(err));

@@ -15,6 +15,7 @@
 
 
 static ngx_http_acr_store_t  *store;
+static char                   newer[NGX_HTTP_ACR_STORE_NEWER];
 
 
 static ngx_int_t
@@ -23,7 +24,8 @@ prepare(ngx_http_acr_store_t *s, uid_t uid, gid_t gid, const char **text,
 {
     ngx_err_t  err;
 
-    *text = ngx_http_acr_store_prepare(s, uid, gid, &err, path);
+    *text = ngx_http_acr_store_prepare(s, uid, gid, newer, sizeof(newer),
+                                       &err, path);
 
     return err;
 }
@@ -48,6 +50,89 @@ marks(ngx_http_acr_store_t *s, char *mark, char *epoch)
 
     return ngx_http_acr_store_marks(s, mark, epoch, &certain, &empty,
                                     &shim_log);
+}
+
+
+static ngx_int_t
+no_change(void *data, const u_char *p, size_t n, u_char **text, size_t *len,
+    ngx_log_t *log)
+{
+    *(int *) data = 1;
+
+    return NGX_DECLINED;
+}
+
+
+/* a file that is new is durable; what we do not know is left alone */
+
+static void
+test_version(void)
+{
+    int          asked;
+    char         path[PATH_MAX], file[PATH_MAX];
+    size_t       i;
+    const char  *text;
+
+    static const char  *others[] = {
+        "2\n", "2", "10\n", "11111111111111111111111\n", "0\n", " 1\n", "1 \n",
+        "\n", "one\n", "\033[1m\xff\n"
+    };
+
+    strcpy(file, shim_path("acr/version"));
+
+    ok(shim_is(file, "1\n"), "a new volume has version 1");
+    is_int(ngx_http_acr_store_version(store, newer, sizeof(newer), &shim_log),
+           NGX_OK, "which is known");
+
+    unlink(file);
+    is_int(ngx_http_acr_store_version(store, newer, sizeof(newer), &shim_log),
+           NGX_OK, "so is a volume without one");
+
+    shim_trace();
+    is_int(prepare(store, geteuid(), getegid(), &text, path), 0, "it");
+    ok(text == NULL && *newer == '\0' && shim_is(file, "1\n"), "gets one");
+    ok(shim_syncs() > 0, "which is synced");
+
+    for (i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        shim_put(file, others[i]);
+        is_int(ngx_http_acr_store_version(store, newer, sizeof(newer),
+                                          &shim_log),
+               NGX_DECLINED, "another one is not");
+        ok(strstr(newer, "this module knows \"1\"")
+           && strspn(newer, " !\"#$%&'()*+,-./0123456789:;<=>?[]@_"
+                            "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                            "abcdefghijklmnopqrstuvwxyz")
+              == strlen(newer), "%s", newer);
+
+        rename(shim_path("acr/tmp"), shim_path("acr/other"));
+        is_int(prepare(store, geteuid(), getegid(), &text, path), 0,
+               "such a volume is no error");
+        ok(text == NULL && *newer && !shim_exists(shim_path("acr/tmp")),
+           "and nothing is made in it");
+        rename(shim_path("acr/other"), shim_path("acr/tmp"));
+
+        asked = 0;
+        is_int(ngx_http_acr_store_access_change(store, no_change, &asked,
+                                                &shim_log),
+               EROFS, "nor is access changed");
+        ok(!asked && shim_is(file, others[i]), "at all");
+    }
+
+    shim_put(file, "");
+    is_int(ngx_http_acr_store_version(store, newer, sizeof(newer), &shim_log),
+           NGX_OK, "an empty one is none");
+    is_int(prepare(store, geteuid(), getegid(), &text, path), 0, "it");
+    ok(*newer == '\0' && shim_is(file, "1\n"), "is replaced");
+
+    unlink(file);
+    mkdir(file, 0755);
+    is_int(ngx_http_acr_store_version(store, newer, sizeof(newer), &shim_log),
+           EISDIR, "what cannot be read is not known");
+    is_int(prepare(store, geteuid(), getegid(), &text, path), EISDIR,
+           "and an error at the start");
+    ok(text && strcmp(path, file) == 0, "%s %s", text, path);
+    rmdir(file);
+    (void) prepare(store, geteuid(), getegid(), &text, path);
 }
 
 
@@ -510,6 +595,7 @@ main(void)
     store = shim_store();
 
     test_prepare();
+    test_version();
     test_put();
     test_stage();
     test_large_copy();

@@ -441,6 +441,7 @@ test_no_space(void)
 {
     int                    fd, i;
     char                   path[PATH_MAX], name[64];
+    char                   newer[NGX_HTTP_ACR_STORE_NEWER];
     ngx_err_t              err;
     acr_digest_t          *one, *two;
     static u_char          big[1 << 20];
@@ -459,8 +460,10 @@ test_no_space(void)
     one = shim_digest("one");
     two = shim_digest("two");
 
-    ok(ngx_http_acr_store_prepare(store, 0, 0, &err, path) == NULL,
-       "a small disk");
+    ok(ngx_http_acr_store_prepare(store, 0, 0, newer, sizeof(newer), &err,
+                                  path)
+       == NULL, "a small disk");
+    unlink(shim_path("small/acr/version"));
 
     shim_lines = 0;
     is_int(ngx_http_acr_store_put(store, one, big, sizeof(big),
@@ -488,8 +491,10 @@ test_no_space(void)
 
     is_int(set_link(NGX_HTTP_ACR_LAYER, one), ENOSPC, "no link any more");
     is_int(tag_prepare("v1", one, "other"), ENOSPC, "no tag");
-    ok(ngx_http_acr_store_prepare(store, 0, 0, &err, path) == NULL,
-       "a full disk is no reason not to start");
+    ok(ngx_http_acr_store_prepare(store, 0, 0, newer, sizeof(newer), &err,
+                                  path)
+       == NULL, "a full disk is no reason not to start");
+    ok(!shim_exists(shim_path("small/acr/version")), "without a version");
     is_int(tag_apply("v1", two, TOKEN), NGX_OK,
            "what was prepared needs no space");
     ok(shim_is(shim_path("small/" TAGS "/v1/current/link"), shim_text(two)),

@@ -23,7 +23,7 @@ sub program {
 
 
 # start(DIR, ROOT, OPTIONS): DIR is for its configuration and its log; htpasswd:
-# a file, to ask for Basic
+# a file, to ask for Basic; readonly: 'true' to take no pushes
 sub start {
     my ($class, $dir, $root, %option) = @_;
 
@@ -38,10 +38,13 @@ sub start {
 }
 
 
-# run(): starts it, also again after stop(), and waits until it answers
+# run(CHANGES): starts it, also again after stop(), and waits until it answers
 sub run {
-    my ($self) = @_;
+    my ($self, %change) = @_;
 
+    %$self = (%$self, %change);
+
+    my $readonly = $self->{readonly} || 'false';
     my $auth = defined $self->{htpasswd} ? <<"YAML" : '';
 auth:
   htpasswd:
@@ -58,6 +61,9 @@ storage:
     rootdirectory: $self->{root}
   delete:
     enabled: true
+  maintenance:
+    readonly:
+      enabled: $readonly
 http:
   addr: 127.0.0.1:$self->{port}
   secret: any
@@ -84,6 +90,24 @@ sub stop {
     $self->forget();
     $self->{process}->signal('TERM');
     $self->{process}->ended(20) or $self->{process}->kill_now();
+}
+
+
+# collect(OPTION...): its garbage-collect; what it says
+sub collect {
+    my ($self, @options) = @_;
+
+    my $out = "$self->{dir}/collect.log";
+    unlink($out);
+
+    my $process = ACR::Process->spawn($out, program(), 'garbage-collect',
+                                      @options, "$self->{dir}/config.yml");
+    $process->ended(60) or $process->kill_now();
+    my $said = ACR::Node::slurp($out);
+
+    die "garbage-collect:\n$said\n" if $process->{status} != 0;
+
+    return $said;
 }
 
 
