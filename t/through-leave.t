@@ -9,6 +9,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use ACR;
+use ACR::HTTP2;
 use ACR::Origin;
 
 my $WAITING = 20;
@@ -18,7 +19,7 @@ my $url = $origin->url();
 my $log = work_dir() . '/status.log';
 
 # one worker, so that all wait for the same question
-my $acr = start(fsync => 'off',
+my $acr = start(fsync => 'off', http2 => 1,
     http => "acr_remote up.test $url timeout=60s;"
             . ' log_format status "$status $uri";',
     server => "access_log $log status;",
@@ -26,6 +27,7 @@ my $acr = start(fsync => 'off',
 
 manifest();
 blob();
+streams();
 first();
 exits();
 finish();
@@ -106,6 +108,31 @@ sub blob {
         is(digest($client->answer('GET')->body()), $digest,
            'who has stayed is answered');
     }
+}
+
+
+# of one connection some leave, and others stay
+sub streams {
+    my $digest = $origin->has_image('lib/h', '1.0', bytes(1000, 'h'));
+    my ($there, $here) = map { "/v2/$_/manifests/1.0" } 'lib/h',
+                                                        'up.test/lib/h';
+
+    $origin->rule($there, wait => 1);
+
+    my ($asks) = ask($there, $here, 1);
+    my $h2 = ACR::HTTP2->new($acr->{http2_port});
+    my @streams = map { $h2->begin('GET', $here, END => 1) } 1 .. $WAITING;
+
+    $h2->reset($_) for splice(@streams, 0, $WAITING / 2);
+
+    ok(wait_for(sub { ended(499, $here) == $WAITING / 2 }),
+       'a stream that waits, and is reset, is gone');
+
+    $origin->rule($there, wait => undef);
+
+    answers($asks->answer('GET'), 200, 'who has asked is answered');
+    is($h2->answer($_)->{status}, 200, 'so is a stream that has stayed')
+        for @streams;
 }
 
 

@@ -133,8 +133,8 @@ ngx_http_acr_store_document_change(ngx_http_acr_store_t *store,
 
     if (rc == NGX_DECLINED) {
         ngx_log_error(NGX_LOG_ERR, log, 0,
-                      "acr: \"%s\": %s: access is not changed",
-                      store->root.data, newer);
+                      "acr: \"%s\": %s: %V is not changed",
+                      store->root.data, newer, &name);
         return EROFS;
     }
 
