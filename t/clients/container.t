@@ -60,6 +60,8 @@ system('mount -t cgroup2 cgroup2 /sys/fs/cgroup && mount -t tmpfs tmpfs /run'
 $SIG{ALRM} = sub { print STDERR "the test hangs\n"; exit(1) };
 alarm($ENV{ACR_TIMEOUT} || 600);
 
+ACR::Node::spew("$work/workers.conf", "worker_processes 1;\n");
+
 my ($compose) = yaml('compose.yaml');
 my $image = $compose->{services}{registry}{image};
 my ($engine, @engine);
@@ -153,7 +155,9 @@ sub up {
         (map { ('--tmpfs', $_) } @{ $service->{tmpfs} || [] }),
         (map { ('-v', s{^\./}{$TREE/conf/container/}r) }
          @{ $service->{volumes} }),
-        # with the host's network docker takes the host's name, unless...
+        # one worker, so that what it knows is known
+        $name eq 'registry'
+            ? ('-v', "$work/workers.conf:/etc/acr/main.d/workers.conf:ro") : (),
         $service->{hostname} ? ('--hostname', $service->{hostname}) : (),
         $service->{user} ? ('--user', $service->{user}) : (),
         $check ? ('--health-cmd', join(' ', @{ $check->{test} }[
@@ -237,6 +241,10 @@ sub in_registry { return (@engine, 'exec', 'registry', @_) }
 
 
 sub confined {
+    my $processes = runs('processes', @engine, 'top', 'registry');
+    my @workers = $processes =~ /worker process/g;
+    is(@workers, 1, 'a file that is mounted counts');
+
     my %is = runs('look at nginx', in_registry('cat', '/proc/1/status'))
              =~ /^(\w+):\s*(\S+)/mg;
 
@@ -328,7 +336,8 @@ sub stopped {
 
     my $pid = fork() // die "fork: $!\n";
     if ($pid == 0) {
-        open(STDOUT, '>', '/dev/null');
+        open(STDOUT, '>', "$work/stop.log") or POSIX::_exit(126);
+        open(STDERR, '>&', \*STDOUT) or POSIX::_exit(126);
         exec(@engine, 'stop', '-t', 120, 'registry') or POSIX::_exit(127);
     }
 
@@ -345,7 +354,7 @@ sub stopped {
     is('sha256:' . $digest->hexdigest(), $pull->{digest}, 'and right');
 
     waitpid($pid, 0);
-    is($?, 0, 'then it ends');
+    is($?, 0, 'then it ends') or diag(ACR::Node::slurp("$work/stop.log"));
     is(runs('its status', @engine, 'inspect', '-f', '{{.State.ExitCode}}',
             'registry'), "0\n", 'by itself, and was not killed');
 
