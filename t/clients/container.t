@@ -391,6 +391,8 @@ sub anew {
                   ->get('http://127.0.0.1:5001/health')->{status} == 200 },
             30), 'which is asked again, without a restart');
     is(put($pull, 2), 201, 'and takes a tag');
+    runs('nginx -t in the container',
+         in_registry(qw(nginx -e stderr -c /etc/acr/nginx.conf -t)));
     runs('a reload', @engine, 'kill', '-s', 'HUP', 'registry');
     tags($pull, 'after a reload');
 }
