@@ -46,8 +46,12 @@ if (!$ENV{ACR_CONTAINER_DIR}) {
 
     # storage that was mounted was so in there only
     system('rm', '-rf', '--one-file-system', $work);
-    system('find', $_, qw(-depth -type d -exec rmdir {} +))
-        for grep { -d } split(/:/, $ENV{ACR_CONTAINER_GROUPS});
+
+    # groups without a process; podman has one of its own for conmon
+    my @groups = split(/:/, $ENV{ACR_CONTAINER_GROUPS});
+    push(@groups, map { s{[^/]+$}{libpod_parent}r } @groups);
+    system("find $_ -depth -type d -exec rmdir {} + 2> /dev/null")
+        for grep { -d } @groups;
     exit($status == 0 ? 0 : 1);
 }
 
