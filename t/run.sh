@@ -14,7 +14,7 @@ PACKAGES=(
     perl curl ca-certificates openssl python3 procps iproute2 strace
     clang libclang-rt-dev cppcheck valgrind
     docker.io containerd podman buildah skopeo umoci runc debootstrap jq
-    docker-registry rsync prometheus redis-sentinel
+    docker-registry rsync prometheus redis-sentinel docker-compose python3-yaml
     logrotate
 )
 
