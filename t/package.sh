@@ -11,7 +11,8 @@ usage: t/package.sh [--chroots DIRECTORY] [--output DIRECTORY] [SUITE...]
 
 For each Debian SUITE (bookworm, trixie and forky if there is none) it builds
 the package without a network, runs lintian, and puts it into a clean Debian
-with nginx, Redis, docker and skopeo: installed, upgraded under load,
+with nginx, Redis
+(Valkey in forky), docker and skopeo: installed, upgraded under load,
 downgraded, removed, installed again.  Root only, some 5 minutes a suite.
 
   --chroots DIRECTORY  where two chroots of each suite are made, and found the
@@ -27,7 +28,7 @@ PACKAGE=libnginx-mod-http-acr
 TOOLS=(build-essential debhelper fakeroot lintian)
 
 # what an operator has before the package comes, and what the test needs
-SITE=(nginx redis-server rsync docker.io skopeo curl procps iproute2)
+SITE=(nginx rsync docker.io skopeo curl procps iproute2)
 
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 export PATH
@@ -124,10 +125,14 @@ libraries() {
 }
 
 run_suite() {
-    local suite=$1 dir=$work/$1 client=()
+    local suite=$1 dir=$work/$1 more
 
     # docker's client is a package of its own from trixie on
-    [ "$suite" = bookworm ] || client=(docker-cli)
+    case $suite in
+        bookworm) more=redis-server ;;
+        trixie) more='redis-server docker-cli' ;;
+        *) more='valkey-server docker-cli' ;;
+    esac
 
     mkdir -p "$dir/first" "$dir/second"
 
@@ -145,9 +150,9 @@ run_suite() {
     raise "$dir/second"
     build "$chroots/$suite-build" "$dir/second"
 
-    # shellcheck disable=SC2046
+    # shellcheck disable=SC2046,SC2086
     "$TREE/t/clients/chroot.sh" "$chroots/$suite" "$suite" \
-        "${SITE[@]}" "${client[@]}" $(libraries "$(deb "$dir/first")")
+        "${SITE[@]}" $more $(libraries "$(deb "$dir/first")")
 
     say "$suite: beside a site"
     cp -a "$chroots/$suite" "$dir/root"

@@ -15,6 +15,7 @@ PACKAGES=(
     clang libclang-rt-dev cppcheck valgrind
     docker.io containerd podman buildah skopeo umoci runc debootstrap jq
     docker-registry rsync prometheus redis-sentinel
+    build-essential debhelper lintian
 )
 
 usage() {
