@@ -11,9 +11,9 @@ usage: t/package.sh [--chroots DIRECTORY] [--output DIRECTORY] [SUITE...]
 
 For each Debian SUITE (bookworm, trixie and forky if there is none) it builds
 the package without a network, runs lintian, and puts it into a clean Debian
-with nginx, Redis
-(Valkey in forky), docker and skopeo: installed, upgraded under load,
-downgraded, removed, installed again.  Root only, some 5 minutes a suite.
+with nginx, Redis (Valkey in forky), docker and skopeo: installed, upgraded
+under load, downgraded, removed, installed again.  Root only, some 5 minutes a
+suite, more if the chroots have to be made.
 
   --chroots DIRECTORY  where two chroots of each suite are made, and found the
                        next time; /var/cache/acr-package.  They are copied, not
@@ -63,10 +63,11 @@ alone() {
 
 # --- build
 
+# packages, where the names are virtual
 build_depends() {
     sed -n '/^Build-Depends:/,/^[A-Z]/p' "$TREE/debian/control" \
         | sed -n 's/^\(Build-Depends:\)\? \+\([a-z0-9.+-]*\).*/\2/p' \
-        | grep -v '^debhelper-compat$'
+        | sed '/^debhelper-compat$/d; s/^dh-sequence-nginx$/nginx-dev/'
 }
 
 # the tree as it is now, without what was built in it
