@@ -5,8 +5,8 @@ set -eu
 umask 077
 
 usage() {
-    cat << 'USAGE'
-usage: conf/backup.sh DIRECTORY BACKUPS
+    cat << USAGE
+usage: $0 DIRECTORY BACKUPS
 
 Copies what a registry's directory (acr_root) holds to BACKUPS/<time>.  The
 registry may run, and take pushes and deletes, meanwhile.  What did not change

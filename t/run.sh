@@ -15,7 +15,7 @@ PACKAGES=(
     clang libclang-rt-dev cppcheck valgrind
     docker.io containerd podman buildah skopeo umoci runc debootstrap jq
     docker-registry rsync prometheus redis-sentinel docker-compose python3-yaml
-    logrotate
+    logrotate build-essential debhelper lintian
 )
 
 usage() {
