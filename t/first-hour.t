@@ -138,7 +138,7 @@ sub directory {
     # as root the files of others can be made, and mounts
     my @rows = grep { /Permission|Read-only|one file system/ }
                keys %{ $rows{test} };
-    is(scalar(@rows), 4, 'four messages are of the file system');
+    is(scalar(@rows), 5, 'five messages are of the file system');
 
     if ($> != 0 || system("unshare -m true 2> /dev/null")) {
         $rows{test}{$_}++ for @rows;
@@ -156,6 +156,13 @@ sub directory {
         for qw(tmp fills locks nodes quarantine);
     mistake('one of somebody else',
             lines => { root => "acr_root $dir/strange;" });
+
+    my $node = prepare(redis => $redis);
+    $node->test();
+    chmod(0755, "$node->{root}/acr/tmp") && chown(0, 0, "$node->{root}/acr/tmp")
+        or die "chown: $!\n";
+    told('test', ($node->test())[0], 'a directory of somebody else in it');
+
 
     mounted('a disk that is read-only', '', '-o ro');
     mounted('a mount below it', '/docker/registry/v2/blobs', '-o mode=777');
