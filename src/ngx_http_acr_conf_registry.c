@@ -8,6 +8,10 @@
 #include <grp.h>
 
 
+/* characters, all of hex, of the names that docker and podman give */
+#define NGX_HTTP_ACR_CONF_CONTAINER  12
+
+
 #define ngx_http_acr_conf_same(a, b)                                         \
     ((a)->len == (b)->len                                                    \
      && ngx_strncmp((a)->data, (b)->data, (b)->len) == 0)
@@ -15,6 +19,7 @@
 
 static ngx_http_acr_registry_t *ngx_http_acr_conf_create(ngx_conf_t *cf,
     ngx_http_acr_loc_conf_t *conf);
+static ngx_str_t ngx_http_acr_conf_hostname(ngx_conf_t *cf);
 static time_t ngx_http_acr_conf_offline(ngx_http_acr_loc_conf_t *conf);
 static char *ngx_http_acr_conf_apart(ngx_conf_t *cf,
     ngx_http_acr_registry_t *registry, ngx_http_acr_loc_conf_t *conf);
@@ -129,7 +134,8 @@ ngx_http_acr_conf_create(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf)
 
     registry->store.root = conf->root;
     registry->store.fsync = conf->fsync;
-    registry->store.node = conf->node.len ? conf->node : cf->cycle->hostname;
+    registry->store.node = conf->node.len ? conf->node
+                                          : ngx_http_acr_conf_hostname(cf);
 
     registry->zone = conf->zone;
 
@@ -143,6 +149,39 @@ ngx_http_acr_conf_create(ngx_conf_t *cf, ngx_http_acr_loc_conf_t *conf)
     }
 
     return registry;
+}
+
+
+/*
+ * The name of a container that was not given one is another one the next time,
+ * and what the node of before has noted under its own is not found.
+ */
+
+static ngx_str_t
+ngx_http_acr_conf_hostname(ngx_conf_t *cf)
+{
+    u_char      c;
+    ngx_str_t  *name;
+    ngx_uint_t  i;
+
+    name = &cf->cycle->hostname;
+
+    for (i = 0; i < name->len; i++) {
+        c = name->data[i];
+
+        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'))) {
+            return *name;
+        }
+    }
+
+    if (name->len == NGX_HTTP_ACR_CONF_CONTAINER) {
+        ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
+                           "\"acr_node\" is not set, and the host's name "
+                           "\"%V\" seems to be that of a container: give it "
+                           "one that stays", name);
+    }
+
+    return *name;
 }
 
 

@@ -492,6 +492,28 @@ SKIP: {
     like($said, qr/\[emerg\].*acr_root.*file ?system/, 'is named');
 }
 
+# --- the host's name is the node's
+
+SKIP: {
+    skip('there are no name spaces', 3)
+        if $> != 0 || system('unshare -u true 2> /dev/null');
+
+    my $warning = qr/"acr_node" is not set, and the host's name "0123456789ab"/;
+
+    for my $case (['0123456789ab', '', 1], ['0123456789abc', '', 0],
+                  ['0123456789ab', 'acr_node one;', 0])
+    {
+        my ($name, $node, $warns) = @$case;
+
+        my $acr = prepare(redis => $redis, lines => { node => $node });
+        my @command = $acr->nginx('-t');
+        my $said = `unshare -u sh -c 'hostname $name && exec @command' 2>&1`;
+
+        ok($? == 0 && ($said =~ $warning ? 1 : 0) == $warns,
+           "$name, \"$node\"") or diag($said);
+    }
+}
+
 finish();
 
 
