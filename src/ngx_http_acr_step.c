@@ -384,23 +384,7 @@ ngx_http_acr_watch(ngx_http_request_t *r)
 
     r->read_event_handler = ngx_http_test_reading;
 
-#if (NGX_HTTP_V2)
-
-    /* the connection is its own to look after */
-
-    if (r->stream) {
-        return NGX_OK;
-    }
-
-#endif
-
-#if (NGX_HTTP_V3)
-
-    if (r->connection->quic) {
-        return NGX_OK;
-    }
-
-#endif
+    /* it may have left when nobody was looking */
 
     rev = r->connection->read;
 

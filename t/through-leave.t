@@ -28,6 +28,7 @@ my $acr = start(fsync => 'off', http2 => 1,
 manifest();
 blob();
 streams();
+early();
 first();
 exits();
 finish();
@@ -133,6 +134,38 @@ sub streams {
     answers($asks->answer('GET'), 200, 'who has asked is answered');
     is($h2->answer($_)->{status}, 200, 'so is a stream that has stayed')
         for @streams;
+}
+
+
+# before they wait they are looked up, and nobody sees them leave then
+sub early {
+    my $digest = $origin->has_image('lib/e', '1.0', bytes(1000, 'e'));
+    my ($there, $here) = map { "/v2/$_/manifests/1.0" } 'lib/e',
+                                                        'up.test/lib/e';
+
+    $origin->rule($there, wait => 1);
+
+    my ($asks) = ask($there, $here, 1);
+    my $h2 = ACR::HTTP2->new($acr->{http2_port});
+    my $http = ACR::HTTP->new($acr->port());
+
+    # another request is answered when these have been read
+    $acr->{redis}->signal('STOP');
+    my @streams = map { $h2->begin('GET', $here, END => 1) } 1 .. 2;
+    $http->begin('GET', $here);
+    $http->finish();
+    answers($acr->get('/v2/'), 200, 'Redis is not needed for all');
+    $h2->reset($streams[0]);
+    $http->close();
+    answers($acr->get('/v2/'), 200, 'nor for this');
+    $acr->{redis}->signal('CONT');
+
+    ok(wait_for(sub { ended(499, $here) == 2 }),
+       'who has left before the wait is gone, too');
+
+    $origin->rule($there, wait => undef);
+    answers($asks->answer('GET'), 200, 'who has asked is answered');
+    is($h2->answer($streams[1])->{status}, 200, 'and who has stayed');
 }
 
 
