@@ -133,8 +133,8 @@ ngx_http_acr_store_document_change(ngx_http_acr_store_t *store,
 
     if (rc == NGX_DECLINED) {
         ngx_log_error(NGX_LOG_ERR, log, 0,
-                      "acr: \"%s\": %s: %V is not changed",
-                      store->root.data, newer, &name);
+                      "acr: \"%s\": %s: %s is not changed",
+                      store->root.data, newer, document->path + 1);
         return EROFS;
     }
 

@@ -112,8 +112,10 @@ test_version(void)
         rename(shim_path("acr/other"), shim_path("acr/tmp"));
 
         asked = 0;
-        is_int(ngx_http_acr_store_access_change(store, no_change, &asked,
-                                                &shim_log),
+        is_int(ngx_http_acr_store_document_change(store,
+                                                  &ngx_http_acr_store_access,
+                                                  no_change, &asked,
+                                                  &shim_log),
                EROFS, "nor is access changed");
         ok(!asked && shim_is(file, others[i]), "at all");
     }
