@@ -74,10 +74,10 @@ ngx_http_acr_turn_give(ngx_http_acr_turn_t *turn, ngx_int_t rc)
         return;
     }
 
-    while (!ngx_queue_empty(&turn->waiting)) {
-        q = ngx_queue_head(&turn->waiting);
-        ngx_queue_remove(q);
-
+    for (q = ngx_queue_head(&turn->waiting);
+         q != ngx_queue_sentinel(&turn->waiting);
+         q = ngx_queue_next(q))
+    {
         other = ngx_queue_data(q, ngx_http_acr_turn_t, queue);
 
         other->waits = 0;
@@ -97,11 +97,12 @@ ngx_http_acr_turn_give(ngx_http_acr_turn_t *turn, ngx_int_t rc)
 void
 ngx_http_acr_turn_leave(ngx_http_acr_turn_t *turn)
 {
-    ngx_http_acr_turn_give(turn, NGX_AGAIN);
-
     if (turn->waits) {
         ngx_queue_remove(&turn->queue);
         turn->waits = 0;
+
+    } else {
+        ngx_http_acr_turn_give(turn, NGX_AGAIN);
     }
 
     if (turn->event.posted) {
