@@ -14,6 +14,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib", "$FindBin::Bin/../lib";
 
+use ACR::Client ();
 use ACR::Content ();
 use ACR::Distribution ();
 use Clients;
@@ -42,7 +43,6 @@ registry(root => $root, http => <<"HTTP", servers => <<"SERVER");
     acr_remote docker.io http://127.0.0.1:$hub->{port} credentials=hub;
     $quay_is
     acr_cache_rule docker.io/* docker.io/*;
-    acr_cache_rule quay.io/* quay.io/*;
     log_format through '\$acr_repository \$acr_cache_status \$status '
                        '\$request_method \$request_uri "\$http_user_agent"';
     access_log $log through;
@@ -62,6 +62,8 @@ SERVER
 
 my $at = registry();
 
+rule() if $quay;
+
 clients(skopeo => sub {
     my ($c) = @_;
 
@@ -76,6 +78,21 @@ clients(skopeo => sub {
 
 
 # --- the registries elsewhere
+
+# the second rule is made while the registry runs; every worker follows it soon
+sub rule {
+    my $ops = ACR::Client->new($mirror);
+    my $path = '/acr/admin/cache-rules/quay';
+
+    is($ops->put($path, body => '{"targetRepository":"quay.io/*",'
+                                . '"sourceRepository":"quay.io/*"}')->status(),
+       204, 'a rule is made');
+    ok(wait_for(sub {
+        !grep { $ops->connect()->request('GET', $path)->status() != 200 }
+             1 .. 10
+    }), 'and followed');
+}
+
 
 # a node, and its client with a password
 sub start_hub {
