@@ -160,6 +160,8 @@
       "Bytes of their answers, heads included.")                             \
     X(FETCHED, COUNTER, NOTHING, NOTHING, "acr_fetched_bytes_total",         \
       "Bytes of contents that came from other registries.")                  \
+    X(EVENTS_UP, GAUGE, NOTHING, NOTHING, "acr_origin_events_up",            \
+      "Whether an edge node hears of changes at its origin.")                \
     X(KEPT_BLOBS, GAUGE, NOTHING, NOTHING, "acr_edge_blobs",                 \
       "Contents that an edge node keeps.")                                   \
     X(KEPT_BYTES, GAUGE, NOTHING, NOTHING, "acr_edge_bytes",                 \
@@ -186,6 +188,8 @@
       "Tasks of a thread pool that are queued or run.")                      \
     X(FILLS, SUM, NOTHING, NOTHING, "acr_fills",                             \
       "Contents that are being fetched from other registries.")              \
+    X(FOLLOWERS, SUM, NOTHING, NOTHING, "acr_fill_followers",                \
+      "Requests that are sent these, or wait for them.")                     \
     X(REDIS_UP, MIN, NOTHING, NOTHING, "acr_redis_up",                       \
       "Whether every worker of this node can use Redis.")                    \
     X(FEED_UP, MIN, NOTHING, NOTHING, "acr_feed_up",                         \

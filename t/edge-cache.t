@@ -118,6 +118,7 @@ sub max_size {
     ok(pull($digests[$_]), "a blob, $_") for 0 .. 3;
     counted('they are counted');
     is(value($edge, 'acr_edge_blobs'), 4, 'all of them');
+    is(value($edge, 'acr_origin_events_up'), 0, 'this origin has no events');
 
     age($digests[$_], 10 - $_) for 0 .. 3;
     ok(pull($digests[0]), 'one is used');

@@ -79,6 +79,9 @@ sub traffic {
     admin($origin, 'POST', 'remotes/up.test/check');
     admin($origin, 'POST', 'gc');
 
+    ok(wait_for(sub { value($edge, 'acr_origin_events_up') == 1 }),
+       'the edge node hears of changes');
+
     # gauges of the index are looked at every five seconds
     ok(wait_for(sub {
            value($origin, 'acr_gc_finished_timestamp_seconds') > 1.7e9

@@ -10,6 +10,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use ACR;
 use ACR::HTTP2;
+use ACR::Metrics;
 use ACR::Origin;
 
 my $WAITING = 20;
@@ -22,7 +23,8 @@ my $log = work_dir() . '/status.log';
 my $acr = start(fsync => 'off', http2 => 1,
     http => "acr_remote up.test $url timeout=60s;"
             . ' log_format status "$status $uri";',
-    server => "access_log $log status;",
+    server => "access_log $log status;"
+              . ' location = /metrics { acr_metrics; access_log off; }',
     location => 'acr_cache_rule up.test/* up.test/*;');
 
 manifest();
@@ -98,10 +100,15 @@ sub blob {
                                                         'up.test/lib/a';
     my (@waiting) = ask($there, $here, $WAITING);
 
+    is(value($acr, 'acr_fills'), 1, 'one blob is fetched');
+    ok(wait_for(sub { value($acr, 'acr_fill_followers') == $WAITING }),
+       'all follow it');
+
     $_->close() for splice(@waiting, 0, $WAITING / 2);
 
     ok(wait_for(sub { ended(499, $here) == $WAITING / 2 }),
        'who waits for the size of a blob, and leaves, is gone');
+    is(value($acr, 'acr_fill_followers'), $WAITING / 2, 'and not counted');
 
     $origin->rule($there, wait => undef);
 
@@ -109,6 +116,9 @@ sub blob {
         is(digest($client->answer('GET')->body()), $digest,
            'who has stayed is answered');
     }
+
+    ok(wait_for(sub { value($acr, 'acr_fill_followers') == 0 }),
+       'nobody follows it any more');
 }
 
 

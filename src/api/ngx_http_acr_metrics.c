@@ -55,6 +55,8 @@ static void ngx_http_acr_metrics_cache(ngx_http_acr_zone_t *zone,
     const char *status, off_t sent);
 static void ngx_http_acr_metrics_get(ngx_http_request_t *r,
     ngx_http_acr_ctx_t *ctx);
+static ngx_uint_t ngx_http_acr_metrics_are(ngx_http_acr_registry_t *registry,
+    ngx_http_acr_metric_t *metric);
 static size_t ngx_http_acr_metrics_size(ngx_http_acr_registry_t *registry);
 static u_char *ngx_http_acr_metrics_print(u_char *p, u_char *last,
     ngx_http_acr_registry_t *registry, ngx_http_acr_metric_t *metric);
@@ -342,11 +344,7 @@ ngx_http_acr_metrics_get(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
 
     for (metric = ngx_http_acr_metric_table; metric->name; metric++) {
 
-        /* an edge node has no Redis that could be up or down */
-
-        if (metric->type == NGX_HTTP_ACR_MIN
-            && ctx->registry->meta_conf == NULL)
-        {
+        if (!ngx_http_acr_metrics_are(ctx->registry, metric)) {
             continue;
         }
 
@@ -357,6 +355,27 @@ ngx_http_acr_metrics_get(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
 
     ngx_http_acr_send_body(r, NGX_HTTP_OK, "text/plain; version=0.0.4", text,
                            p - text);
+}
+
+
+/* what could be up or down, of something that there is: an edge node has no
+   Redis, and no other one an origin */
+
+static ngx_uint_t
+ngx_http_acr_metrics_are(ngx_http_acr_registry_t *registry,
+    ngx_http_acr_metric_t *metric)
+{
+    if (metric->type == NGX_HTTP_ACR_MIN) {
+        return registry->meta_conf != NULL;
+    }
+
+    if (metric->type == NGX_HTTP_ACR_GAUGE
+        && metric->first == NGX_HTTP_ACR_C_EVENTS_UP)
+    {
+        return registry->origin != NULL;
+    }
+
+    return 1;
 }
 
 

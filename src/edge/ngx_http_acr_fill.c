@@ -132,6 +132,7 @@ ngx_http_acr_fill_follow(ngx_http_acr_registry_t *registry,
     follower->fill = fill;
     follower->waiting = 0;
     ngx_queue_insert_tail(&fill->followers, &follower->queue);
+    ngx_http_acr_worker_add(registry->zone, NGX_HTTP_ACR_W_FOLLOWERS, 1);
 
     if (repository
         && ngx_http_acr_fill_adopter(fill, repository, source) != NGX_OK)
@@ -305,6 +306,8 @@ ngx_http_acr_fill_leave(ngx_http_acr_follower_t *follower)
     }
 
     ngx_queue_remove(&follower->queue);
+    ngx_http_acr_worker_add(fill->registry->zone, NGX_HTTP_ACR_W_FOLLOWERS,
+                            -1);
 
     follower->fill = NULL;
     follower->waiting = 0;

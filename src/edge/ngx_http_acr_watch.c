@@ -39,6 +39,8 @@ static ngx_int_t ngx_http_acr_watch_read(ngx_http_acr_watch_t *watch,
 static void ngx_http_acr_watch_event(ngx_http_acr_zone_t *zone,
     json_t *event);
 static ngx_str_t ngx_http_acr_watch_text(json_t *event, const char *key);
+static void ngx_http_acr_watch_tell(ngx_http_acr_watch_t *watch,
+    ngx_uint_t up);
 static void ngx_http_acr_watch_failed(ngx_http_acr_watch_t *watch,
     ngx_str_t *why);
 
@@ -69,6 +71,7 @@ ngx_http_acr_watch_start(ngx_http_acr_registry_t *registry,
         head->origin = watch->origin;
         head->next = 0;
         ngx_http_acr_generation_raise(registry->zone, NULL, NULL);
+        ngx_http_acr_watch_tell(watch, 0);
     }
 
     watch->timer.handler = ngx_http_acr_watch_ask;
@@ -181,6 +184,8 @@ ngx_http_acr_watch_answered(ngx_http_acr_remote_request_t *request)
     }
 
     watch->failures = 0;
+
+    ngx_http_acr_watch_tell(watch, 1);
 
     ngx_add_timer(&watch->timer, 1);
 }
@@ -299,6 +304,21 @@ ngx_http_acr_watch_text(json_t *event, const char *key)
 }
 
 
+/* unless this worker exits, and those that come after it have another origin */
+
+static void
+ngx_http_acr_watch_tell(ngx_http_acr_watch_t *watch, ngx_uint_t up)
+{
+    ngx_http_acr_zone_t  *zone;
+
+    zone = watch->registry->zone;
+
+    if (zone->head->origin == watch->origin) {
+        ngx_http_acr_gauge_set(zone, NGX_HTTP_ACR_C_EVENTS_UP, up);
+    }
+}
+
+
 static void
 ngx_http_acr_watch_failed(ngx_http_acr_watch_t *watch, ngx_str_t *why)
 {
@@ -311,6 +331,8 @@ ngx_http_acr_watch_failed(ngx_http_acr_watch_t *watch, ngx_str_t *why)
 
         watch->watching = 0;
     }
+
+    ngx_http_acr_watch_tell(watch, 0);
 
     if (watch->failures < NGX_HTTP_ACR_WATCH_RETRIES) {
         watch->failures++;
