@@ -30,6 +30,10 @@ if [ $# != 2 ] || [ ! -d "$1/docker/registry/v2" ]; then
     usage >&2
     exit 2
 fi
+if ! command -v rsync > /dev/null; then
+    echo "$0: needs rsync" >&2
+    exit 1
+fi
 
 from=$(cd "$1" && pwd -P)
 mkdir -p "$2"

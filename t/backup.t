@@ -120,6 +120,22 @@ answers($restored->as($token)->get('/v2/lib/a/manifests/v1'), 200,
         'and the tokens that were issued');
 answers($restored->get('/v2/lib/a/manifests/v1'), 401, 'and nobody else');
 
+
+# --- a machine that lacks something
+
+my $bin = work_dir() . '/bin';
+mkdir($bin) or die "$bin: $!\n";
+for my $command (qw(mkdir date find sort tail dirname grep)) {
+    my ($path) = grep { -x } map { "$_/$command" } split(/:/, $ENV{PATH});
+    symlink($path, "$bin/$command") or die "$command: $!\n";
+}
+
+my $nowhere = work_dir() . '/nowhere';
+my $said = `PATH=$bin /bin/bash $script $acr->{root} $nowhere 2>&1`;
+isnt($?, 0, 'without rsync there is no copy');
+like($said, qr/needs rsync/, 'and it is said why');
+is_deeply([glob("$nowhere/*")], [], 'nothing is begun');
+
 finish();
 
 

@@ -52,7 +52,8 @@ my %user = (
 );
 
 # what nginx -t needs in place of what this machine does not have
-my $redis = ['unix:/var/lib/acr/redis/redis.sock' => "unix:$dir/redis.sock"];
+my $redis = [qr{unix:/run/redis-acr/redis-server\.sock}
+             => "unix:$dir/redis.sock"];
 my $trusted = [qr/^http \{\n/m
                => "http {\n    acr_fetch_trusted_certificate $dir/ca.crt;\n"];
 my %places = (
@@ -64,7 +65,8 @@ my %places = (
         ['/etc/ssl/certs/ca-certificates.crt' => "$dir/ca.crt"]],
     'fleet/balancer.conf' => [],
     'fleet/node.conf' => [],
-    'nginx.conf' => [$redis],
+    'nginx.conf' => [['unix:/var/lib/acr/redis/redis.sock'
+                      => "unix:$dir/redis.sock"]],
     'production.conf' => [$redis],
     'pull-through.conf' => [$redis, $trusted],
     'sentinel/nginx.conf' => [],
@@ -145,7 +147,7 @@ sub alike {
 
 sub production {
     my $acr = shipped('production.conf',
-                      ['unix:/var/lib/acr/redis/redis.sock'
+                      ['unix:/run/redis-acr/redis-server.sock'
                        => redis()->address()]);
 
     my $text = $acr->{option}{text};

@@ -11,6 +11,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use ACR;
 use ACR::Fault;
+use File::Basename qw(dirname);
 
 my $name = 'libnginx-mod-http-acr';
 my $tree = $ACR::Node::TREE;
@@ -98,6 +99,13 @@ my @told = slurp("$tree/docs/package.md") =~ m{($doc/[\w./\@-]*[\w])}g;
 ok(@told > 2, 'docs/package.md tells where things are');
 is_deeply([grep { !-e $files . $_ } @told], [], 'and there they are');
 
+# copyright is what Debian has for LICENSE; an image is made from the tree
+my @links = map { links($_) } "$files$doc/README.md",
+                              glob("$files$doc/docs/*.md");
+ok(@links > 100, 'documents link to files');
+is_deeply([grep { !-e && !m{/(?:LICENSE|Dockerfile)$} } @links], [],
+          'which are in the package');
+
 
 # --- what is in it, as it comes
 
@@ -182,6 +190,17 @@ sub example {
     $text =~ s/\Q$_\E/$at{$_}/g for keys %at;
 
     return $text;
+}
+
+
+# the files that a document links to
+sub links {
+    my ($file) = @_;
+
+    my $text = slurp($file) =~ s/`[^`\n]*`//gr;
+
+    return map { dirname($file) . "/$_" }
+               grep { !/^[a-z]+:/ } $text =~ /\]\(([^)#]+)/g;
 }
 
 

@@ -20,7 +20,7 @@ my $redis = redis();
 my $acr = prepare(redis => undef);
 my $mirror = ACR::Client->new($acr->free_port());
 
-mkdir("$dir/$_") or die "$_: $!\n" for qw(run logs tmp redis);
+mkdir("$dir/$_") or die "$_: $!\n" for qw(logs tmp);
 spew("$dir/hub.password", "any\n");
 
 my @places = (
@@ -28,10 +28,14 @@ my @places = (
     [qr{^}, 'daemon off; '],
     [qr{^user .*?;}m, $> == 0 ? 'user ' . ACR::Node::worker_user() . ';' : ''],
     [qr{worker_processes auto}, 'worker_processes 2'],
-    [qr{unix:/var/lib/acr/redis/redis\.sock}, $redis->address()],
+    [qr{unix:/run/redis-acr/redis-server\.sock}, $redis->address()],
     [qr{acr_root /var/lib/acr}, "acr_root $acr->{root}"],
-    [qr{/var/lib/acr/run/nginx\.pid}, "$acr->{dir}/nginx.pid"],
-    [qr{/var/lib/acr|/etc/acr}, $dir],
+    [qr{/run/nginx\.pid}, "$acr->{dir}/nginx.pid"],
+    [qr{/var/log/nginx}, "$dir/logs"],
+    [qr{/etc/acr}, $dir],
+    [qr/^http \{\n/m, "http {\n" . join('', map {
+        "    ${_}_temp_path $dir/tmp/$_;\n"
+    } qw(client_body proxy fastcgi uwsgi scgi))],
     [qr{127\.0\.0\.1:5000}, "127.0.0.1:$acr->{port}"],
     [qr{127\.0\.0\.1:5001}, "127.0.0.1:$mirror->{port}"],
     [qr{^ +listen \[::1\].*\n}m, ''],

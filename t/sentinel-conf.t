@@ -104,6 +104,7 @@ sub sentinel {
         slurp("$ACR::Node::TREE/conf/sentinel/sentinel.conf"),
         [qr/10\.0\.0\.11 127\.0\.0\.1/ => '127.0.0.1'],
         [qr/^port \d+/m => "port $port"], [qr/^dir .*/m => "dir $home"],
+        [qr/^(?:pid|log)file .*\n/m => ''],
         ['acr 10.0.0.11 6379' => "acr 127.0.0.1 $master"]));
     ACR::Process->spawn("$home/log", $server, "$home/conf", '--sentinel');
 

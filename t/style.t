@@ -235,18 +235,59 @@ sub links {
     my ($file, $content) = @_;
     my @complaints;
 
-    $content =~ s/^```.*?^```//gms;
-    $content =~ s/`[^`\n]*`//g;
+    for my $link (targets($content)) {
+        my ($target, $anchor) = $link =~ /^([^#]*)#?(.*)$/;
+        my $path = $target eq '' ? $file
+                                 : leads(dirname($file) . "/$target");
 
-    while ($content =~ /\]\(\s*([^)\s]+)/g) {
-        my $target = $1;
-        next if $target =~ /^(?:[a-z]+:|#)/;
-        $target =~ s/#.*//;
-        push(@complaints, " no $target")
-            if !-e dirname($file) . "/$target";
+        if (!-e $path) {
+            push(@complaints, " no $target");
+
+        } elsif ($anchor ne '' && !anchors($text{$path})->{$anchor}) {
+            push(@complaints, " no #$anchor in $path");
+        }
     }
 
     return @complaints;
+}
+
+
+# what a document links to, but for other hosts
+sub targets {
+    my ($content) = @_;
+
+    $content =~ s/^```.*?^```//gms;
+    $content =~ s/`[^`\n]*`//g;
+
+    return grep { !/^[a-z]+:/ } $content =~ /\]\(\s*([^)\s]+)/g;
+}
+
+
+# a path without "." and ".."
+sub leads {
+    my ($path) = @_;
+
+    1 while $path =~ s{(?:^|/)\K[^/.][^/]*/\.\./}{};
+    $path =~ s{^(?:\./)+}{};
+
+    return $path;
+}
+
+
+# the places of a document that a link may name: its headings, as GitHub calls
+# them, and what has an id
+sub anchors {
+    my ($content) = @_;
+
+    my %anchors = map { $_ => 1 } $content =~ /<a id="([^"]+)">/g;
+
+    for ($content =~ /^#+ +(.+)$/mg) {
+        my $heading = lc(s/\[([^]]*)\]\([^)]*\)/$1/gr);
+        $heading =~ s/[^\w\- ]//g;
+        $anchors{$heading =~ tr/ /-/r} = 1;
+    }
+
+    return \%anchors;
 }
 
 

@@ -30,11 +30,16 @@ my $wrong = verify(sub { s/^(TimeoutStopSec=).*/${1}never/mr });
 like($wrong, qr/\Q$_\E.*never/, "it would of $_")
     for 'nginx.service.d', 'redis-server@acr.service.d';
 
-# "stop" has to give nginx the time that ExecStop takes
-my $nginx = slurp("$CONF/nginx.conf");
-my ($quit, $term) = $nginx =~ m{--retry QUIT/(\d+)/TERM/(\d+)};
+# "stop" has to give nginx the time that each ExecStop takes.  The one from
+# before an upgrade is the parent of the other, which takes the name of its pid
+# file when that has ended, so it has to be waited for first.
+my $nginx = slurp("$CONF/nginx.conf") =~ s/\\\n\s*//gr;
 my ($timeout) = $nginx =~ /^TimeoutStopSec=(\d+)$/m;
-cmp_ok($timeout, '>', $quit + $term, 'nginx has the time to end');
+my @stops = $nginx =~ m{^ExecStop=-.* --retry (\S+) --pidfile (\S+)$}mg;
+is_deeply([@stops[1, 3]], ['/run/nginx.pid.oldbin', '/run/nginx.pid'],
+          'what ends the requests of before an upgrade is waited for');
+cmp_ok($timeout, '>', $_, 'nginx has the time to end')
+    for map { m{^QUIT/(\d+)/TERM/(\d+)$} ? $1 + $2 : 1e9 } @stops[0, 2];
 
 done_testing();
 

@@ -86,7 +86,8 @@ sub shipped_redis {
         [qr/10\.0\.0\.11 127\.0\.0\.1/ => '127.0.0.1'],
         [qr/^port \d+/m => "port $port"],
         [qr{^include .*}m => "include $home/password.conf"],
-        [qr{^dir .*}m => "dir $home"], @places));
+        [qr{^(?:pid|log)file .*\n}m => ''], [qr{^dir .*}m => "dir $home"],
+        @places));
 
     my $redis = ACR::Process->spawn("$home/log",
                                     $ENV{REDIS_SERVER} || 'redis-server',

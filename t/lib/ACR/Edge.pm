@@ -63,6 +63,7 @@ sub conf {
     $text =~ s{^worker_processes .*$}{worker_processes 2;}m;
     $text =~ s{^pid .*$}{pid $dir/nginx.pid;}m;
     $text =~ s{^error_log .*$}{error_log $dir/error.log info;}m;
+    $text =~ s{access_log /var/log/nginx/}{access_log $dir/};
     $text =~ s{worker_connections \d+}{worker_connections 512};
     $text =~ s{/var/lib/acr-edge/data}{$edge->{root}}g;
     $text =~ s{/var/lib/acr-edge}{$dir}g;
