@@ -210,6 +210,7 @@ typedef struct {
 
     unsigned                   refills:2;  /* of what went before it was sent */
     unsigned                   refused:1;  /* the origin is not to be asked */
+    unsigned                   renewed:1;  /* rights were looked at for it */
     unsigned                   acr:1;      /* of ACR's own API, /acr/v1 */
     unsigned                   gone:1;     /* nginx has terminated it */
     unsigned                   committing:1; /* goes on although it is gone */

@@ -7,6 +7,7 @@ typedef struct {
     ngx_uint_t                  all;
     ngx_uint_t                  any;
     ngx_uint_t                  known;
+    ngx_http_acr_next_pt        decide;
     ngx_http_acr_auth_next_pt   next;
 } ngx_http_acr_wanted_t;
 
@@ -20,6 +21,10 @@ static void ngx_http_acr_auth_known(ngx_http_request_t *r, void *data,
     ngx_int_t rc);
 static ngx_int_t ngx_http_acr_auth_alive(ngx_http_request_t *r,
     ngx_http_acr_ctx_t *ctx, ngx_http_acr_wanted_t *wanted, ngx_int_t rc);
+static ngx_uint_t ngx_http_acr_auth_again(ngx_http_request_t *r,
+    ngx_http_acr_ctx_t *ctx, ngx_http_acr_wanted_t *wanted);
+static void ngx_http_acr_auth_renewed(ngx_http_request_t *r, void *data,
+    ngx_int_t rc);
 static ngx_uint_t ngx_http_acr_auth_granted(ngx_http_acr_ctx_t *ctx);
 static ngx_uint_t ngx_http_acr_auth_narrowed(ngx_http_acr_ctx_t *ctx,
     ngx_str_t *repository);
@@ -75,6 +80,7 @@ ngx_http_acr_auth_begin(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
     wanted->all = all;
     wanted->any = any;
     wanted->known = known;
+    wanted->decide = decide;
     wanted->next = next;
 
     ngx_http_acr_login(r, ctx, decide, wanted);
@@ -101,6 +107,10 @@ ngx_http_acr_auth_decide(ngx_http_request_t *r, void *data, ngx_int_t rc)
         && (wanted->any == 0 || (may & wanted->any)))
     {
         wanted->next(r, ctx);
+        return;
+    }
+
+    if (ngx_http_acr_auth_again(r, ctx, wanted)) {
         return;
     }
 
@@ -144,13 +154,46 @@ ngx_http_acr_auth_alive(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
 {
     rc = ngx_http_acr_auth_outcome(r, ctx, rc);
 
-    if (rc == NGX_DECLINED) {
+    if (rc == NGX_DECLINED && !ngx_http_acr_auth_again(r, ctx, wanted)) {
         ngx_http_acr_challenge(r, ctx, wanted->all, wanted->any,
                                "invalid_token");
-        return NGX_DONE;
     }
 
-    return rc;
+    return (rc == NGX_OK) ? NGX_OK : NGX_DONE;
+}
+
+
+/*
+ * 1 if the decision is made once more, by the rights that there are now.  Who is
+ * nobody in particular is refused at the begin of most pulls, and asks again
+ * then.
+ */
+
+static ngx_uint_t
+ngx_http_acr_auth_again(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
+    ngx_http_acr_wanted_t *wanted)
+{
+    if (ctx->renewed
+        || ctx->credential == NULL
+        || ctx->credential == &ngx_http_acr_anonymous)
+    {
+        return 0;
+    }
+
+    ngx_http_acr_access_renew(r, ctx, ngx_http_acr_auth_renewed, wanted);
+
+    return 1;
+}
+
+
+static void
+ngx_http_acr_auth_renewed(ngx_http_request_t *r, void *data, ngx_int_t rc)
+{
+    ngx_http_acr_wanted_t *wanted = data;
+
+    ngx_http_acr_get_ctx(r)->renewed = 1;
+
+    wanted->decide(r, wanted, NGX_OK);
 }
 
 

@@ -14,7 +14,8 @@
  *
  * Rights are asked of access.json and nginx.conf at each request, so what is
  * remembered is only that a credential is genuine: taking a right away holds
- * as soon as the file is read again, half a second later at most.
+ * as soon as the file is read again, half a second later at most.  One that was
+ * given holds at once, since the file is looked at before somebody is refused.
  */
 
 #ifndef NGX_HTTP_ACR_AUTH_H
@@ -32,6 +33,8 @@
 
 typedef struct {
     acr_access_t              *rights;
+    ngx_http_acr_store_version_t  version; /* of the file; all zeroes: it is not
+                                              known */
     ngx_uint_t                 refs;       /* of the event loop alone */
 } ngx_http_acr_access_t;
 
@@ -158,6 +161,14 @@ void ngx_http_acr_auth_stop(ngx_http_acr_registry_t *registry);
    NGX_ERROR after a log line: it is no such text; or ENOMEM */
 ngx_int_t ngx_http_acr_access_parse(ngx_http_acr_access_t **access,
     const u_char *p, size_t n, ngx_log_t *log);
+
+/*
+ * Before a request is refused: looks whether there are other rights by now, and
+ * takes them.  next(r, data, NGX_OK): there may be; NGX_DECLINED: not so, or
+ * this request has looked before, or they are another registry's.
+ */
+void ngx_http_acr_access_renew(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
+    ngx_http_acr_next_pt next, void *data);
 
 /* these, which the caller has written, are valid from now on; and who holds
    some gives them back */

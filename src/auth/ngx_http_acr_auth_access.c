@@ -3,9 +3,23 @@
 #include "ngx_http_acr_oidc.h"
 
 
+typedef struct {
+    ngx_http_acr_auth_t           *auth;
+    ngx_http_acr_access_t         *before;
+    ngx_http_acr_access_t         *read;
+    ngx_http_acr_store_version_t   version;
+    ngx_http_acr_next_pt           next;
+    void                          *data;
+} ngx_http_acr_access_renew_t;
+
+
 static ngx_int_t ngx_http_acr_access_read(void *data, const u_char *p,
     size_t n, ngx_log_t *log);
 static void ngx_http_acr_access_loaded(void *data, ngx_int_t rc);
+static ngx_int_t ngx_http_acr_access_renew_work(void *data, ngx_log_t *log);
+static void ngx_http_acr_access_renewed(ngx_http_request_t *r, void *data,
+    ngx_int_t rc);
+static void ngx_http_acr_access_renew_cleanup(void *data);
 static void ngx_http_acr_access_set(ngx_http_acr_auth_t *auth,
     ngx_http_acr_access_t *access);
 
@@ -84,7 +98,15 @@ ngx_http_acr_access_read(void *data, const u_char *p, size_t n,
 {
     ngx_http_acr_auth_t *auth = data;
 
-    return ngx_http_acr_access_parse(&auth->read, p, n, log);
+    ngx_int_t  rc;
+
+    rc = ngx_http_acr_access_parse(&auth->read, p, n, log);
+
+    if (rc == NGX_OK) {
+        auth->read->version = auth->document.version;
+    }
+
+    return rc;
 }
 
 
@@ -124,6 +146,8 @@ ngx_http_acr_access_parse(ngx_http_acr_access_t **access, const u_char *p,
         return ENOMEM;
     }
 
+    ngx_memzero(a, sizeof(ngx_http_acr_access_t));
+
     a->refs = 1;
     a->rights = acr_access_load(p, n, &error);
 
@@ -155,6 +179,118 @@ ngx_http_acr_access_take(ngx_http_acr_auth_t *auth,
     ngx_http_acr_access_set(auth, access);
 
     ngx_http_acr_document_again(&auth->document);
+}
+
+
+void
+ngx_http_acr_access_renew(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
+    ngx_http_acr_next_pt next, void *data)
+{
+    ngx_pool_cleanup_t           *cln;
+    ngx_http_acr_auth_t          *auth;
+    ngx_http_acr_access_renew_t  *renew;
+
+    auth = ctx->registry->auth;
+
+    if (ctx->renewed || ctx->registry->origin || auth->access == NULL) {
+        next(r, data, NGX_DECLINED);
+        return;
+    }
+
+    ctx->renewed = 1;
+
+    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_acr_access_renew_t));
+
+    if (cln == NULL) {
+        next(r, data, NGX_DECLINED);
+        return;
+    }
+
+    renew = cln->data;
+
+    ngx_memzero(renew, sizeof(ngx_http_acr_access_renew_t));
+
+    renew->auth = auth;
+    renew->before = auth->access;
+    renew->before->refs++;
+    renew->version = auth->access->version;
+    renew->next = next;
+    renew->data = data;
+
+    cln->handler = ngx_http_acr_access_renew_cleanup;
+
+    ngx_http_acr_run(r, ctx->registry->fast, ngx_http_acr_access_renew_work,
+                     renew, ngx_http_acr_access_renewed);
+}
+
+
+/* what is wrong with the file the next look of the worker tells */
+
+static ngx_int_t
+ngx_http_acr_access_renew_work(void *data, ngx_log_t *log)
+{
+    ngx_http_acr_access_renew_t *renew = data;
+
+    u_char     *p;
+    size_t      n;
+    ngx_int_t   rc;
+    ngx_log_t   quiet;
+
+    quiet = *log;
+    quiet.log_level = NGX_LOG_STDERR;
+
+    rc = ngx_http_acr_store_document_read(&renew->auth->registry->store,
+                                          &ngx_http_acr_store_access,
+                                          &renew->version, &p, &n, &quiet);
+    if (rc != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    rc = ngx_http_acr_access_parse(&renew->read, p, n, &quiet);
+
+    ngx_free(p);
+
+    if (rc != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    renew->read->version = renew->version;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_acr_access_renewed(ngx_http_request_t *r, void *data, ngx_int_t rc)
+{
+    ngx_http_acr_access_renew_t *renew = data;
+
+    ngx_http_acr_auth_t  *auth;
+
+    auth = renew->auth;
+
+    /* others may have come meanwhile, which are newer */
+
+    if (rc == NGX_OK && auth->access == renew->before) {
+        ngx_http_acr_access_take(auth, renew->read);
+        renew->read = NULL;
+    }
+
+    renew->next(r, renew->data, (auth->access == renew->before) ? NGX_DECLINED
+                                                                : NGX_OK);
+}
+
+
+static void
+ngx_http_acr_access_renew_cleanup(void *data)
+{
+    ngx_http_acr_access_renew_t *renew = data;
+
+    ngx_http_acr_access_release(renew->before);
+
+    if (renew->read) {
+        ngx_http_acr_access_release(renew->read);
+    }
 }
 
 

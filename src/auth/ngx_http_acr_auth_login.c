@@ -56,6 +56,8 @@ static ngx_int_t ngx_http_acr_login_work(void *data, ngx_log_t *log);
 static ngx_int_t ngx_http_acr_login_password(ngx_http_acr_login_t *login);
 static ngx_int_t ngx_http_acr_login_token(ngx_http_acr_login_t *login,
     ngx_log_t *log);
+static void ngx_http_acr_login_again(ngx_http_request_t *r, void *data,
+    ngx_int_t rc);
 static void ngx_http_acr_login_renewed(ngx_http_request_t *r, void *data,
     ngx_int_t rc);
 static void ngx_http_acr_login_done(ngx_http_request_t *r, void *data,
@@ -506,6 +508,13 @@ ngx_http_acr_login_done(ngx_http_request_t *r, void *data, ngx_int_t rc)
 
         rc = ngx_http_acr_login_user(r, &login->identity);
 
+    } else if (rc == NGX_DECLINED && login->user.len
+               && !login->ctx->renewed)
+    {
+        ngx_http_acr_access_renew(r, login->ctx, ngx_http_acr_login_again,
+                                  login);
+        return;
+
     } else if (rc == NGX_DECLINED || rc == NGX_ABORT) {
         rc = NGX_DECLINED;
 
@@ -526,6 +535,33 @@ ngx_http_acr_login_done(ngx_http_request_t *r, void *data, ngx_int_t rc)
     }
 
     login->next(r, login->data, rc);
+}
+
+
+/* the password may be one that was made just now */
+
+static void
+ngx_http_acr_login_again(ngx_http_request_t *r, void *data, ngx_int_t rc)
+{
+    ngx_http_acr_login_t *login = data;
+
+    ngx_http_acr_access_t  *access;
+
+    access = login->registry->auth->access;
+
+    if (rc != NGX_OK || access == NULL) {
+        login->ctx->renewed = 1;
+        ngx_http_acr_login_done(r, login, NGX_DECLINED);
+        return;
+    }
+
+    ngx_http_acr_access_release(login->access);
+
+    login->access = access;
+    login->access->refs++;
+
+    ngx_http_acr_run(r, login->registry->fast, ngx_http_acr_login_work, login,
+                     ngx_http_acr_login_done);
 }
 
 
