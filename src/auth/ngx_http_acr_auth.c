@@ -164,8 +164,8 @@ ngx_http_acr_auth_alive(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
 
 
 /*
- * 1 if the decision is made once more, by the rights that there are now.  Who is
- * nobody in particular is refused at the begin of most pulls, and asks again
+ * 1 if the decision is made once more, by the rights that there are now.  Who
+ * is nobody in particular is refused at the begin of most pulls, and asks again
  * then.
  */
 
