@@ -145,14 +145,19 @@ is(scalar(() = $said =~ /\[alert\].*acr_root.*$VOLUME.*upgrade/g), 1,
    'and tells') or diag($said);
 
 my $nodes = "$acr->{root}/acr/nodes";
-rename($nodes, "$nodes.2") or die "rename: $!\n";
+my $key = "$acr->{root}/acr/token.key";
+my $old = "$acr->{root}/acr/tmp/old";
+rename($_, "$_.2") or die "rename: $!\n" for $nodes, $key;
+spew($old, 'of a newer module');
+utime(1, 1, $old) or die "utime: $!\n";
 $lines = refusals($acr, $VOLUME);
 $acr->stop();
 $acr->run();
 is_refused($acr, $VOLUME, $lines + $WORKERS);
-ok(!-e $nodes, 'nothing is made that may have another place');
+ok(!-e $_, 'nothing is made that may have another place') for $nodes, $key;
 is(slurp($version), "2\n", 'least of all a version');
-rename("$nodes.2", $nodes) or die "rename: $!\n";
+ok(-e $old, 'and nothing is removed');
+rename("$_.2", $_) or die "rename: $!\n" for $nodes, $key;
 
 spew($version, "1\n");
 ok(wait_for(sub { works_now($acr) }, 30), 'it goes on by itself');
@@ -163,6 +168,7 @@ $acr->stop();
 spew($version, '');
 $acr->run();
 works($acr, 'an empty version is none');
+ok(wait_for(sub { !-e $old }), 'what is old is removed');
 is(slurp($version), "1\n", 'it is written again');
 
 spew($version, "\e[1m\n");
