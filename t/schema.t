@@ -106,7 +106,13 @@ is_refused($acr, $SCHEMA, $lines + 2 * $WORKERS);
 
 # --- back to the older: the index of the newer is removed
 
-$redis->command('DEL', @{ $redis->command('KEYS', key('*')) });
+my @commands = downgrade();
+is(scalar(@commands), 2, 'docs/deployments.md tells how');
+run_shell($commands[0]);
+is_deeply($redis->command('KEYS', key('*')), [key('state')],
+          'as long as keys are removed');
+is_refused($_, $SCHEMA, refusals($_, $SCHEMA)) for $acr, $two;
+run_shell($commands[1]);
 ok(wait_for(sub { works_now($_) }, 30), 'it goes on by itself')
     for $acr, $two;
 ok(complete($acr), 'the index is made again');
@@ -177,6 +183,23 @@ ok($fine && $said =~ /the directory has version "\?\[1m"/,
    'what is no version is none that is known') or diag($said);
 
 finish();
+
+
+# the commands that remove the index, one a line
+sub downgrade {
+    my ($text) = slurp("$FindBin::Bin/../docs/deployments.md")
+        =~ /^    S=\S+\n((?:    .*\n)+)/m;
+
+    return split(/\n/, $text =~ s/ \\\n */ /gr);
+}
+
+
+sub run_shell {
+    my ($command) = @_;
+
+    my $said = `S=$redis->{socket}\n$command 2>&1`;
+    is($?, 0, 'it is removed') or diag($said);
+}
 
 
 # the schema that the index has, as the operator's API says
