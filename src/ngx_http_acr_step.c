@@ -376,7 +376,8 @@ ngx_http_acr_watch(ngx_http_request_t *r)
 
     r->write_event_handler = ngx_http_request_empty_handler;
 
-    /* what reads a body away sees it */
+    /* what reads a body away does so for nginx, and tells of errors only: it is
+       not seen if this client just leaves */
 
     if (r->discard_body) {
         return NGX_OK;

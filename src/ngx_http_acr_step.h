@@ -91,7 +91,8 @@ ngx_int_t ngx_http_acr_leave(ngx_http_request_t *r);
 
 /*
  * For a request that waits without being entered: nginx frees it when its
- * client leaves, as it does in its upstream.  What is to happen then stands in
+ * client leaves, as it does in its upstream; but not if it had a body that was
+ * still to be read away.  What is to happen then stands in
  * a cleanup of the request, and what it waits for calls nothing afterwards.
  * Someone else's timer keeps an exiting worker alive meanwhile.  NGX_ERROR: the
  * request is yet to be failed.

@@ -36,11 +36,21 @@ ngx_http_acr_sweep_slice(void *data, ngx_log_t *log)
 {
     ngx_http_acr_sweep_t *sweep = data;
 
+    char                      newer[NGX_HTTP_ACR_STORE_NEWER];
     ngx_http_acr_registry_t  *registry;
 
     registry = sweep->registry;
 
     if (sweep->swept == NULL) {
+
+        /* what looks old to us may be in use by a newer module */
+
+        if (ngx_http_acr_store_version(&registry->store, newer, sizeof(newer),
+                                       log)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
 
         /* an hour more, since the session's last renewal may be later */
 

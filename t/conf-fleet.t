@@ -150,6 +150,9 @@ ok(wait_for(sub {
     grep { slurp("$_->{dir}/access.log")
                =~ m{^127\.0\.0\.9 .*/v2/_catalog.* 127\.0\.0\.1 }m } @nodes
 }), 'is known to the node by that');
+answers(curl('--interface', '127.0.0.8', '-H', 'X-Forwarded-For: 127.0.0.1',
+             'http://127.0.0.1:' . $one->{ops}->port() . '/acr/admin/stats'),
+        403, 'a balancer does not say who the operator is');
 answers($balancer->get($_), 404, "$_ is not for clients")
     for '/acr/admin/stats', '/metrics';
 answers($two->{ops}->get('/metrics'), 200, 'but for the operator');
@@ -170,6 +173,7 @@ sub member {
 
     my $node = shipped('fleet/node.conf',
         [qr/10\.0\.0\.5\b/ => '127.0.0.1'],
+        [qr/10\.0\.0\.6\b/ => '127.0.0.8'],
         ['acr_redis 10.0.0.11 ' => "acr_redis 127.0.0.1:$redis_port "],
         ['# acr_node node1;' => "acr_node $name;"]);
 

@@ -44,6 +44,7 @@ ways();
 waits();
 breaks();
 leaves();
+after();
 slow();
 many();
 none();
@@ -272,6 +273,40 @@ sub leaves {
     $h2->close();
 
     $origin->rule($blob, part => { hold => undef });
+}
+
+
+# one whose client has left, and which nginx uses for something else
+sub after {
+    my $node = start(fsync => 'off', http => "acr_remote up.test $url"
+                                             . ' timeout=1s;',
+        server => 'location = /after { internal;'
+                  . " proxy_pass $url/after; }",
+        location => "$rules{location} post_action /after;");
+    my $bytes = bytes(24 * $MIB, 'after');
+    my $digest = $origin->has_blob('lib/b', $bytes, hold => 1000,
+                                   part => { hold => 20 * $MIB, wait => 1 });
+    my $target = "/v2/hub/lib/b/blobs/$digest";
+
+    $node->allow(qr/acr: (?:a part|fetching|the rest)/);
+    $origin->rule('/after', wait => 1);
+
+    my @http = map { $node->connect() } 1, 2;
+    $http[0]->send("GET $target HTTP/1.1\r\nHost: x\r\n\r\n");
+    is($http[0]->answer_head()->status(), 200, 'a fill');
+    my $from = 20 * $MIB;
+    $http[1]->send("GET $target HTTP/1.1\r\nHost: x\r\n"
+                   . "Range: bytes=$from-\r\n\r\n");
+    ok(wait_for(sub { $origin->asked(qr{$digest $from-}) }), 'a part of it');
+    $http[1]->close();
+    ok(wait_for(sub { $origin->asked(qr{/after }) }),
+       'whose client leaves, and which goes on as "post_action"');
+    ok(wait_for(sub { $node->log_text() =~ /a part of "$digest".* failed/ }),
+       'is told of as it was');
+
+    $http[0]->close();
+    $origin->rule('/after', wait => undef, status => 200);
+    $node->stop();
 }
 
 

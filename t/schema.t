@@ -107,7 +107,13 @@ is_refused($acr, $SCHEMA, $lines + 2 * $WORKERS);
 
 # --- back to the older: the index of the newer is removed
 
-$redis->command('DEL', @{ $redis->command('KEYS', key('*')) });
+my @commands = downgrade();
+is(scalar(@commands), 2, 'docs/deployments.md tells how');
+run_shell($commands[0]);
+is_deeply($redis->command('KEYS', key('*')), [key('state')],
+          'as long as keys are removed');
+is_refused($_, $SCHEMA, refusals($_, $SCHEMA)) for $acr, $two;
+run_shell($commands[1]);
 ok(wait_for(sub { works_now($_) }, 30), 'it goes on by itself')
     for $acr, $two;
 ok(complete($acr), 'the index is made again');
@@ -146,14 +152,19 @@ is(scalar(() = $said =~ /\[alert\].*acr_root.*$VOLUME.*upgrade/g), 1,
    'and tells') or diag($said);
 
 my $nodes = "$acr->{root}/acr/nodes";
-rename($nodes, "$nodes.2") or die "rename: $!\n";
+my $key = "$acr->{root}/acr/token.key";
+my $old = "$acr->{root}/acr/tmp/old";
+rename($_, "$_.2") or die "rename: $!\n" for $nodes, $key;
+spew($old, 'of a newer module');
+utime(1, 1, $old) or die "utime: $!\n";
 $lines = refusals($acr, $VOLUME);
 $acr->stop();
 $acr->run();
 is_refused($acr, $VOLUME, $lines + $WORKERS);
-ok(!-e $nodes, 'nothing is made that may have another place');
+ok(!-e $_, 'nothing is made that may have another place') for $nodes, $key;
 is(slurp($version), "2\n", 'least of all a version');
-rename("$nodes.2", $nodes) or die "rename: $!\n";
+ok(-e $old, 'and nothing is removed');
+rename("$_.2", $_) or die "rename: $!\n" for $nodes, $key;
 
 spew($version, "1\n");
 ok(wait_for(sub { works_now($acr) }, 30), 'it goes on by itself');
@@ -164,6 +175,7 @@ $acr->stop();
 spew($version, '');
 $acr->run();
 works($acr, 'an empty version is none');
+ok(wait_for(sub { !-e $old }), 'what is old is removed');
 is(slurp($version), "1\n", 'it is written again');
 
 spew($version, "\e[1m\n");
@@ -172,6 +184,23 @@ ok($fine && $said =~ /the directory has version "\?\[1m"/,
    'what is no version is none that is known') or diag($said);
 
 finish();
+
+
+# the commands that remove the index, one a line
+sub downgrade {
+    my ($text) = slurp("$FindBin::Bin/../docs/deployments.md")
+        =~ /^    S=\S+\n((?:    .*\n)+)/m;
+
+    return split(/\n/, $text =~ s/ \\\n */ /gr);
+}
+
+
+sub run_shell {
+    my ($command) = @_;
+
+    my $said = `S=$redis->{socket}\n$command 2>&1`;
+    is($?, 0, 'it is removed') or diag($said);
+}
 
 
 # the schema that the index has, as the operator's API says

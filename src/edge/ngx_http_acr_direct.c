@@ -18,6 +18,8 @@ struct ngx_http_acr_direct_s {
     ngx_http_request_t             *request;
     ngx_http_acr_registry_t        *registry;
     ngx_http_acr_source_t          *source;
+    ngx_str_t                       digest;    /* "post_action" has no context
+                                                  of ours */
     acr_range_t                     range;
     off_t                           size;      /* of the whole content */
     off_t                           left;      /* of the part, to be received */
@@ -107,6 +109,7 @@ ngx_http_acr_direct(ngx_http_request_t *r, ngx_http_acr_source_t *source,
     direct->request = r;
     direct->registry = registry;
     direct->source = source;
+    direct->digest = ctx->digest;
     direct->range = range;
     direct->size = size;
     direct->left = range.end - range.start + 1;
@@ -215,7 +218,7 @@ ngx_http_acr_direct_ask(ngx_http_acr_direct_t *direct)
     r = direct->request;
     request = &direct->remote;
     name = &direct->source->repository;
-    digest = &ngx_http_acr_get_ctx(r)->digest;
+    digest = &direct->digest;
 
     p = ngx_pnalloc(r->pool, 2 * name->len + digest->len
                              + sizeof("/v2//blobs/repository::pull"));
@@ -429,7 +432,7 @@ ngx_http_acr_direct_answered(ngx_http_acr_remote_request_t *request)
 
         ngx_log_error(level, direct->request->connection->log, 0,
                       "acr: a part of \"%V\" from \"%V/%V\" failed at %O: %s",
-                      &ngx_http_acr_get_ctx(direct->request)->digest,
+                      &direct->digest,
                       &direct->source->remote->host,
                       &direct->source->repository,
                       (off_t) direct->range.end + 1 - direct->left,

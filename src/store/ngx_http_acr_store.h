@@ -121,7 +121,8 @@ ngx_int_t ngx_http_acr_store_document_change(ngx_http_acr_store_t *store,
  * At start, after ngx_http_acr_store_prepare(): puts pem into acr/token.key if
  * there is none, readable by nobody but uid, and reads what is there into buf;
  * *n is its size, then what was read.  NULL, or why not, to be followed by the
- * name of the file; *err is an errno value or 0.
+ * name of the file; *err is an errno value or 0.  In a volume that a newer
+ * module has none is made: then buf gets pem.
  */
 const char *ngx_http_acr_store_key(ngx_http_acr_store_t *store,
     const char *pem, uid_t uid, gid_t gid, char *buf, size_t *n,

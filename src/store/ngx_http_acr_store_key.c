@@ -11,6 +11,7 @@ ngx_http_acr_store_key(ngx_http_acr_store_t *store, const char *pem,
     uid_t uid, gid_t gid, char *buf, size_t *n, ngx_err_t *err)
 {
     int                        fd;
+    char                       newer[NGX_HTTP_ACR_STORE_NEWER];
     size_t                     len;
     ssize_t                    done;
     const char                *failed;
@@ -23,6 +24,25 @@ ngx_http_acr_store_key(ngx_http_acr_store_t *store, const char *pem,
 
     if (access(path.data, F_OK) == -1) {
 
+        len = ngx_strlen(pem);
+
+        *err = ngx_http_acr_store_version_read(store, newer, sizeof(newer),
+                                               &temp);
+        if (*err) {
+            return "cannot read the version, and so not make";
+        }
+
+        if (*newer) {
+
+            /* it may have another place: until the next start this node has
+               one of its own */
+
+            *n = ngx_min(len, *n);
+            ngx_memcpy(buf, pem, *n);
+
+            return NULL;
+        }
+
         ngx_http_acr_store_path_set(&temp, store, "/acr/tmp/key-XXXXXX");
 
         fd = mkostemp(temp.data, O_CLOEXEC);
@@ -32,7 +52,6 @@ ngx_http_acr_store_key(ngx_http_acr_store_t *store, const char *pem,
             return "cannot make";
         }
 
-        len = ngx_strlen(pem);
         ngx_set_errno(0);
 
         if (write(fd, pem, len) != (ssize_t) len
