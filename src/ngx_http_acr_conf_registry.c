@@ -465,6 +465,14 @@ ngx_http_acr_conf_prepare(ngx_conf_t *cf)
             return NGX_ERROR;
         }
 
+        if (*newer && registry[i]->origin) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "\"acr_root\" \"%V\": %s: an edge node "
+                               "needs another directory, or an empty one",
+                               &registry[i]->store.root, newer);
+            return NGX_ERROR;
+        }
+
         if (*newer) {
             ngx_conf_log_error(NGX_LOG_ALERT, cf, 0,
                                "\"acr_root\" \"%V\": %s: upgrade the module "

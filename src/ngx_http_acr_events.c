@@ -408,11 +408,7 @@ ngx_http_acr_events_answer(ngx_http_acr_events_wait_t *wait,
 
     ngx_http_acr_events_leave(wait);
 
-    /* as after any step: it may not be ours any more */
-
-    ngx_http_acr_enter(r);
-
-    if (ngx_http_acr_leave(r) == NGX_OK) {
+    if (ngx_http_acr_resume(r) == NGX_OK) {
         wait->handler(r, text);
     }
 

@@ -325,8 +325,12 @@ sub slow {
         select(undef, undef, undef, 0.05);
     }
 
-    cmp_ok($most - $before, '<', 12 * $MIB,
-           'eight clients that read nothing cost little');
+    SKIP: {
+        skip('what is freed is kept for a while', 1) if $ENV{ACR_NGINX};
+
+        cmp_ok($most - $before, '<', 12 * $MIB,
+               'eight clients that read nothing cost little');
+    }
 
     my ($http, $head, $rest) = @{ shift(@clients) };
     my ($got, $size) = $rest->();

@@ -183,6 +183,19 @@ spew($version, "\e[1m\n");
 ok($fine && $said =~ /the directory has version "\?\[1m"/,
    'what is no version is none that is known') or diag($said);
 
+# --- an edge node has nothing there that is worth a look
+
+my $edge = prepare(redis => undef, lines => { acr => '' },
+                   http => 'acr_remote up.test http://127.0.0.1:1;'
+                           . ' acr_origin up.test;',
+                   location => 'acr_edge on; proxy_pass http://127.0.0.1:1;');
+($said, $fine) = $edge->test();
+ok($fine, 'an edge node') or diag($said);
+spew("$edge->{root}/acr/version", "2\n");
+($said, $fine) = $edge->test();
+ok(!$fine, 'is refused in a directory of a newer module');
+like($said, qr/an edge node needs another directory/, 'with what to do');
+
 finish();
 
 
