@@ -114,9 +114,26 @@ $balancer->push_image('lib/a', 'one', 'one node');
 pass('an image is pushed to the one that is left');
 
 
-# --- a node comes back, and Redis goes
+# --- nodes are restarted one after another, each when the one before answers
 
 $_->run() for $two, $three;
+
+for my $node (@nodes) {
+    $node->stop();
+
+    # so many that the balancer takes the node for gone
+    $location = $balancer->upload('lib/a');
+    for (0 .. 9) {
+        append($location, 100_000 * $_, 100_000, "a push without $node->{name}");
+        pulled('and a pull');
+    }
+
+    $node->run();
+}
+
+
+# --- Redis goes
+
 $redis->kill_now();
 
 for (1 .. 9) {
