@@ -1,8 +1,9 @@
 #!/usr/bin/perl
 
 # conf/fleet by skopeo, podman, docker, containerd, crane and oras: three nodes
-# of which some end or are reloaded between what clients do, and while they do
-# it.  No client fails.
+# of which some end or are reloaded between what clients do and while they do
+# it, and no client fails; and die, and what was under way is pushed or pulled
+# again.
 
 use strict;
 use warnings;
@@ -15,7 +16,6 @@ use ACR::Fleet;
 use ACR::Line;
 use ACR::Node;
 use Clients;
-use Clients::Content ();
 use Clients::Network;
 use Clients::Session;
 use Clients::Tools;
@@ -24,29 +24,27 @@ use Test::More;
 my $HOST = 'registry.example.com';
 my $ADDRESS = '10.0.0.5';
 
-# of a large layer, or in front of it
-my $PART = 2_000_000;
-
 own_network($HOST, $ADDRESS);
 
 my ($redis, $balancer, @nodes) = fleet(qw(one two three));
 my ($one, $two, $three) = @nodes;
+my ($ending, @dying);
 my @tools = tools($HOST, "$balancer->{dir}/tls.crt");
 my $line = ACR::Line->start(ACR::work_dir(), "$ADDRESS:443");
 
 my $password = admin($one);
 $_->run() for $two, $three, $balancer;
-$line->set(to => $balancer->{tls_port});
+$line->leads($balancer->{tls_port});
 
 
 # --- nothing happens
 
-session($_, $balancer, $password, offer($_)) for @tools;
+session($_, $balancer, $password, layout()) for @tools;
 
 
 # --- a node ends between what they do
 
-$_->has(offer($_)) for @tools;
+offer(@tools);
 
 $one->stop();
 $_->pushes("$_->{repo}/between:1", 'push after a node has ended') for @tools;
@@ -60,65 +58,92 @@ $_->pulls("$_->{repo}/between:1", 'pull without the third') for @tools;
 $three->run();
 
 
-# --- in the middle of a push
+# --- in the middle of what they do one ends, the others are reloaded
 
-$_->has(offer($_)) for @tools;
-$line->set(to => $balancer->{tls_port}, hold => 'up', after => $PART);
-$_->begins_push("$_->{repo}/during:1") for @tools;
-ends_meanwhile('push', sub { scalar($_[0]->fds(qr{/_uploads/})) });
-uploaded_once($balancer, "$_->{repo}/during", $_->{layout}) for @tools;
+offer(@tools);
+
+in_the_middle('push', 'ends:1', $line, \&ends, @tools);
+$_->ends('push while a node ends') for @tools;
+gone();
+uploaded_once($balancer, "$_->{repo}/ends", $_->{layout}) for @tools;
+
+in_the_middle('pull', 'ends:1', $line, \&ends, @tools);
+$_->ends('pull while a node ends') && $_->same("$_->{repo}/ends:1") for @tools;
+gone();
 
 
-# --- in the middle of a pull
+# --- nodes die in the middle of it: some clients try it again by themselves,
+# with others it is for the user
 
-$line->set(to => $balancer->{tls_port}, hold => 'down', after => $PART);
-$_->begins_pull("$_->{repo}/during:1") for @tools;
-ends_meanwhile('pull', \&sending);
-$_->same("$_->{repo}/during:1") for @tools;
+offer(@tools);
 
+in_the_middle('push', 'dies:1', $line, \&dies, @tools);
+
+for (@tools) {
+    if ($_->tries_again()) {
+        $_->ends('push while nodes die');
+    } elsif (!$_->ended()) {
+        $_->pushes("$_->{repo}/dies:1", 'push after nodes have died');
+    }
+}
+
+$_->run() for @dying;
+uploaded_once($balancer, "$_->{repo}/dies", $_->{layout}) for @tools;
+
+in_the_middle('pull', 'dies:1', $line, \&dies, @tools);
+
+for (@tools) {
+    if ($_->tries_again()) {
+        $_->ends('pull while nodes die') && $_->same("$_->{repo}/dies:1");
+    } elsif (!$_->ended()) {
+        $_->pulls("$_->{repo}/dies:1", 'pull after nodes have died');
+    }
+}
+
+$_->allow(qr/worker process \d+ exited on signal 9/) for @nodes;
 ACR::finish();
 
 
-# an image of its own, so that it has to be uploaded
-sub offer {
-    my ($tool) = @_;
+# the nodes, and how much is under way at them; the busiest is the first
+sub busy {
+    my %n = map { my $node = $_;
+                  $node->{name} => scalar($node->fds(qr{/_uploads/}))
+                                   + sending($node) } @nodes;
+    my @sorted = sort { $n{ $b->{name} } <=> $n{ $a->{name} } } @nodes;
 
-    return Clients::Content::layout($tool->place('offer'), layout()->{tree});
+    ok($n{ $sorted[0]{name} }, "node $sorted[0]{name} is, too");
+
+    return @sorted;
 }
 
 
-# ends_meanwhile(WHAT, BUSY): when all of them are in the middle of it, the node
-# that is busiest ends, the others are reloaded; then it goes on.  BUSY has a
-# node, and says how much is under way there.
-sub ends_meanwhile {
-    my ($what, $busy) = @_;
-    local $Test::Builder::Level = $Test::Builder::Level + 1;
-
-    ok(wait_for(sub { $line->held() >= @tools }, 60),
-       "all are in the middle of a $what");
-
-    my %busy = map { $_->{name} => $busy->($_) } @nodes;
-    my ($ending, @others) = sort { $busy{ $b->{name} } <=> $busy{ $a->{name} } }
-                            @nodes;
-
-    note(explain(\%busy));
-    ok($busy{ $ending->{name} }, "node $ending->{name} is, too");
+sub ends {
+    ($ending, my @others) = busy();
 
     $_->reload() for @others;
     $ending->{process}->signal('QUIT');
+
     ok(wait_for(sub { !grep { ACR::Node::listens($_) } $ending->workers() }),
        'it takes no more');
     ok($ending->{process}->alive(), 'but ends what it has');
+}
 
-    $line->set(to => $balancer->{tls_port});
-    $_->ends("$what that a node has not stayed for") for @tools;
 
-    is_deeply([$ending->stop()], [], 'and is gone then');
+sub dies {
+    @dying = (busy())[0, 1];
+
+    $_->kill_all() for @dying;
+}
+
+
+# the one that had to end has
+sub gone {
+    is_deeply([$ending->stop()], [], 'then it is gone');
     $ending->run();
 }
 
 
-# how many answers a node cannot send on
+# how many answers wait in a node, as it cannot send them
 sub sending {
     my ($node) = @_;
 

@@ -350,13 +350,14 @@ sub dockerd {
 }
 
 
-# $c->containerd(): the same with containerd
+# $c->containerd(PART): the same with containerd.  From 2.1 on it fetches large
+# layers in parts of that size, several at once; with 0 each as a whole.
 sub containerd {
-    my ($self) = @_;
+    my ($self, $part) = @_;
 
     my $dir = $self->{dir};
 
-    # From 2.1 on it fetches large layers in parts, several at once.
+    $part //= 1 << 20;
     spew("$dir/config.toml", <<"CONF");
 version = 2
 root = "$dir/root"
@@ -365,7 +366,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
 [grpc]
 address = "$dir/containerd.sock"
 [plugins."io.containerd.transfer.v1.local"]
-concurrent_layer_fetch_buffer = 1048576
+concurrent_layer_fetch_buffer = $part
 CONF
 
     my $log = $self->daemon('containerd', '-c', "$dir/config.toml");

@@ -4,13 +4,12 @@ package ACR::Line;
 # what is large.
 #
 #   my $line = ACR::Line->start(work_dir(), '10.0.0.5:443');
-#   $line->set(to => $port);
-#   $line->set(to => $port, hold => 'up', after => 1_000_000);
+#   $line->leads($port);           # new connections go there, on this machine
+#   $line->hold('up', 1_000_000);
+#   $line->release();
 #
-# A connection goes to that port of this machine.  With "hold" one that has
-# passed so many bytes from then on, "up" from the client or "down" to it, waits
-# until set() is called again; held() is how many do.  set() takes all of what
-# is to be.
+# From hold() to release() a connection that has passed so many bytes, "up" from
+# the client or "down" to it, waits; held() is how many do.
 
 use strict;
 use warnings;
@@ -27,7 +26,7 @@ sub start {
 
     my $self = $class->prepare($dir);
     $self->{address} = $address;
-    $self->set();
+    $self->release();
     $self->run();
 
     return $self;
@@ -37,14 +36,29 @@ sub start {
 sub address { return $_[0]->{address} }
 
 
-sub set {
-    my ($self, %mode) = @_;
+sub leads {
+    my ($self, $port) = @_;
 
-    $self->tell({ %mode, number => ++$self->{number} });
+    $self->{to} = $port;
+    $self->release();
 }
 
 
-# how many connections wait since the last set()
+sub release {
+    my ($self, %mode) = @_;
+
+    $self->tell({ %mode, to => $self->{to}, number => ++$self->{number} });
+}
+
+
+sub hold {
+    my ($self, $way, $after) = @_;
+
+    $self->release(hold => $way, after => $after);
+}
+
+
+# how many connections wait
 sub held {
     my ($self) = @_;
 

@@ -7,10 +7,15 @@ use warnings;
 
 use ACR::Conf;
 use Clients;
+use Clients::Content ();
 use Exporter qw(import);
 use Test::More;
 
-our @EXPORT = qw(session uploaded_once same_certificate);
+our @EXPORT = qw(session in_the_middle offer uploaded_once same_certificate);
+
+
+# of a layer that does not compress
+my $PART = 2_000_000;
 
 
 # session(TOOL, NODE, PASSWORD, LAYOUT): everything, if nothing happens
@@ -46,6 +51,31 @@ sub session {
             is($node->resolve($repo, 'second'), undef, 'it is gone');
         }
     });
+}
+
+
+# in_the_middle(WHAT, REFERENCE, LINE, FUNCTION, TOOL...): WHAT is "push" or
+# "pull".  All of them begin with it, then the function is called, then it goes
+# on, for ends().
+sub in_the_middle {
+    my ($what, $reference, $line, $function, @tools) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+    my $begins = "begins_$what";
+
+    $line->hold($what eq 'push' ? 'up' : 'down', $PART);
+    $_->$begins("$_->{repo}/$reference") for @tools;
+    ok(wait_for(sub { $line->held() >= @tools }, 60),
+       "all are in the middle of a $what");
+    $function->();
+    $line->release();
+}
+
+
+# offer(TOOL...): each has an image of its own, so that it has to be uploaded
+sub offer {
+    $_->has(Clients::Content::layout($_->place('offer'), layout()->{tree}))
+        for @_;
 }
 
 
