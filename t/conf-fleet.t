@@ -124,7 +124,8 @@ for my $node (@nodes) {
     # so many that the balancer takes the node for gone
     $location = $balancer->upload('lib/a');
     for (0 .. 9) {
-        append($location, 100_000 * $_, 100_000, "a push without $node->{name}");
+        append($location, 100_000 * $_, 100_000,
+               "a push without $node->{name}");
         pulled('and a pull');
     }
 

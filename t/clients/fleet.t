@@ -39,7 +39,7 @@ $line->leads($balancer->{tls_port});
 
 # --- nothing happens
 
-session($_, $balancer, $password, layout()) for @tools;
+session($_, $balancer, $password) for @tools;
 
 
 # --- a node ends between what they do

@@ -52,7 +52,7 @@ sub works {
     my (@nodes) = @_;
 
     $line->leads($nodes[0]{tls_port});
-    session($_, $nodes[0], $password, layout()) for @tools;
+    session($_, $nodes[0], $password) for @tools;
 
     offer(@tools);
     my $reload = sub { $_->reload() for @nodes };

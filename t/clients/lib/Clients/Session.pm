@@ -18,21 +18,21 @@ our @EXPORT = qw(session in_the_middle offer uploaded_once same_certificate);
 my $PART = 2_000_000;
 
 
-# session(TOOL, NODE, PASSWORD, LAYOUT): everything, if nothing happens
+# session(TOOL, NODE, PASSWORD): everything, if nothing happens
 sub session {
-    my ($tool, $node, $password, $layout) = @_;
+    my ($tool, $node, $password) = @_;
 
     my $repo = $tool->{repo};
 
     subtest($tool->{name}, sub {
         $tool->does('login', $tool->login($password));
-        $tool->has($layout);
+        offer($tool);
 
         $tool->pushes("$repo:first");
         my $digest = $tool->digest();
         $tool->pushes("$repo:first", 'push again');
         $tool->pushes("$repo:second", 'push by another tag');
-        uploaded_once($node, $repo, $layout);
+        uploaded_once($node, $repo, $tool->{layout});
 
         log_in($node, $password, "repository:$repo:pull");
         is($node->resolve($repo, $_), $digest, "$_ is there")
@@ -72,10 +72,16 @@ sub in_the_middle {
 }
 
 
-# offer(TOOL...): each has an image of its own, so that it has to be uploaded
+# offer(TOOL...): each has an image of its own, so that it has to be uploaded.
+# No layer is one of another image: skopeo and podman remember all that they
+# have seen, and may push the same files as they were compressed by the other.
 sub offer {
-    $_->has(Clients::Content::layout($_->place('offer'), layout()->{tree}))
-        for @_;
+    for my $tool (@_) {
+        my $dir = $tool->place('offer');
+        my $tree = Clients::Content::make_tree("$dir.files");
+        spew("$tree/etc/hostname", "$dir\n");
+        $tool->has(Clients::Content::layout($dir, $tree));
+    }
 }
 
 
