@@ -10,23 +10,14 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use ACR;
-use ACR::Client;
 use ACR::Conf;
+use ACR::Fleet;
 
 my $HOST = 'registry.example.com';
 
-my $reserved = {};
-my $redis_port = ACR::Node::free_port($reserved);
-my $redis = shipped_redis('fleet/redis.conf', $redis_port);
-
-my @nodes;
-push(@nodes, member($_)) for qw(one two three);
+my ($redis, $balancer, @nodes) = fleet(qw(one two three));
 my ($one, $two, $three) = @nodes;
 my %name = map { ("127.0.0.1:$_->{port}" => $_->{name}) } @nodes;
-
-my $balancer = shipped('fleet/balancer.conf', map {
-    ['10.0.0.2' . ($_ + 1) . ':5000' => "127.0.0.1:$nodes[$_]{port}"]
-} 0 .. 2);
 
 accepted($_, "node.conf is accepted ($_->{name})") for @nodes;
 accepted($balancer, 'balancer.conf is accepted');
@@ -123,9 +114,27 @@ $balancer->push_image('lib/a', 'one', 'one node');
 pass('an image is pushed to the one that is left');
 
 
-# --- a node comes back, and Redis goes
+# --- nodes are restarted one after another, each when the one before answers
 
 $_->run() for $two, $three;
+
+for my $node (@nodes) {
+    $node->stop();
+
+    # so many that the balancer takes the node for gone
+    $location = $balancer->upload('lib/a');
+    for (0 .. 9) {
+        append($location, 100_000 * $_, 100_000,
+               "a push without $node->{name}");
+        pulled('and a pull');
+    }
+
+    $node->run();
+}
+
+
+# --- Redis goes
+
 $redis->kill_now();
 
 for (1 .. 9) {
@@ -165,28 +174,6 @@ refused($balancer->get('/v2/lib/a/manifests/latest'), 502, 'UNAVAILABLE',
 
 $_->allow(qr/worker process \d+ exited on signal 9/) for @nodes;
 finish();
-
-
-# a node of that name
-sub member {
-    my ($name) = @_;
-
-    my $node = shipped('fleet/node.conf',
-        [qr/10\.0\.0\.5\b/ => '127.0.0.1'],
-        [qr/10\.0\.0\.6\b/ => '127.0.0.8'],
-        ['acr_redis 10.0.0.11 ' => "acr_redis 127.0.0.1:$redis_port "],
-        ['# acr_node node1;' => "acr_node $name;"]);
-
-    spew("$node->{dir}/redis.password", "redis-password\n");
-    $node->{name} = $name;
-
-    if (@nodes) {
-        $node->configure(text => change($node->{option}{text},
-            [qr/acr_root .*/ => "acr_root $nodes[0]{root};"]));
-    }
-
-    return $node;
-}
 
 
 # the next bytes of an upload

@@ -13,12 +13,8 @@ use ACR::Conf;
 
 my $HOST = 'registry.example.com';
 
-my $acr = shipped('tls-proxy/registry.conf',
-                  ['unix:/run/redis-acr/redis-server.sock'
-                   => redis()->address()],
-                  ['10.0.0.5' => '127.0.0.1']);
+my ($acr, $proxy) = shipped_proxy();
 my $address = "127.0.0.1:$acr->{port}";
-my $proxy = shipped('tls-proxy/proxy.conf', ['10.0.0.21:5000' => $address]);
 
 my $conf = $acr->{option}{text};
 $acr->configure(text => other_form($conf));

@@ -40,7 +40,7 @@ my $LIB = File::Spec->rel2abs(dirname(__FILE__));
 my $CHROOT = '/var/cache/acr-chroots/forky';
 my $LIMIT = 180;                        # seconds for one command
 
-my ($work, $registry, $own, @daemons);
+my ($work, $registry, $own, $begun, @daemons, %running);
 my $owner = $$;
 
 my $JSON = JSON::PP->new->utf8->canonical;
@@ -133,10 +133,7 @@ sub clients {
 
     my @found = grep { $_->has($program) } map { bless($_) } systems();
 
-    if (!@found) {
-        plan(skip_all => "no $program" . (-d $CHROOT ? '' :
-             ' here; t/clients/chroot.sh makes a chroot with more clients'));
-    }
+    none($program) if !@found;
 
     for my $self (@found) {
         my $name = "$program of $self->{name}";
@@ -144,9 +141,7 @@ sub clients {
 
         SKIP: {
             skip("$name: $reason", 1) if $reason;
-            $self->{dir} = work() . "/$self->{name}";
-            $self->{repo} = "t$$/$self->{name}";
-            make_path($self->{dir});
+            $self->place();
             subtest($name, sub {
                 eval { $test->($self); 1 } or fail("died: $@");
             });
@@ -155,6 +150,35 @@ sub clients {
     }
 
     return $own ? ACR::finish() : done_testing();
+}
+
+
+# usable(): the systems in which clients can run, without those that cannot
+sub usable {
+    my @usable = grep { !$_->cannot() } map { bless($_) } systems();
+
+    $_->place() for @usable;
+
+    return @usable;
+}
+
+
+# skips the test
+sub none {
+    my ($what) = @_;
+
+    plan(skip_all => "no $what" . (-d $CHROOT ? '' :
+         ' here; t/clients/chroot.sh makes a chroot with more clients'));
+}
+
+
+# where its files and repositories are
+sub place {
+    my ($self) = @_;
+
+    $self->{dir} = work() . "/$self->{name}";
+    $self->{repo} = "t$$/$self->{name}";
+    make_path($self->{dir});
 }
 
 
@@ -220,7 +244,15 @@ sub command {
 sub run {
     my ($self, @command) = @_;
 
-    my $output = work() . '/output';
+    return over($self->begin(@command));
+}
+
+
+# $c->begin(COMMAND...): it runs from now on; for over()
+sub begin {
+    my ($self, @command) = @_;
+
+    my $output = work() . '/output' . ++$begun;
     my $pid = fork() // die "fork: $!";
 
     if ($pid == 0) {
@@ -233,10 +265,24 @@ sub run {
             or POSIX::_exit(127);
     }
 
+    $running{$pid} = $output;
+
+    return $pid;
+}
+
+
+# over(WHAT BEGAN): when it is over, as run()
+sub over {
+    my ($pid) = @_;
+
     waitpid($pid, 0);
     my $status = $?;
 
-    return ($status, slurp($output));
+    my $output = delete($running{$pid});
+    my $printed = slurp($output);
+    unlink($output);
+
+    return ($status, $printed);
 }
 
 
@@ -304,13 +350,14 @@ sub dockerd {
 }
 
 
-# $c->containerd(): the same with containerd
+# $c->containerd(PART): the same with containerd.  From 2.1 on it fetches large
+# layers in parts of that size, several at once; with 0 each as a whole.
 sub containerd {
-    my ($self) = @_;
+    my ($self, $part) = @_;
 
     my $dir = $self->{dir};
 
-    # From 2.1 on it fetches large layers in parts, several at once.
+    $part //= 1 << 20;
     spew("$dir/config.toml", <<"CONF");
 version = 2
 root = "$dir/root"
@@ -319,7 +366,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
 [grpc]
 address = "$dir/containerd.sock"
 [plugins."io.containerd.transfer.v1.local"]
-concurrent_layer_fetch_buffer = 1048576
+concurrent_layer_fetch_buffer = $part
 CONF
 
     my $log = $self->daemon('containerd', '-c', "$dir/config.toml");
@@ -371,6 +418,8 @@ END {
     if ($$ == $owner) {
         my $status = $?;
         local ($!, $@);
+        kill('TERM', keys(%running));
+        waitpid($_, 0) for keys(%running);
         stop_daemons();
         remove_tree($work) if defined $work;
         $? = $status;

@@ -39,6 +39,15 @@ if [ -d "$root/var/lib/containers" ]; then
     mount --bind "$dir/containers" "$root/var/lib/containers"
 fi
 
+# What the test has for /etc lies over what is there.
+if [ -d "$dir/etc" ]; then
+    mount -t tmpfs tmpfs "$root/mnt"
+    mkdir "$root/mnt/work"
+    cp -R "$dir/etc" "$root/mnt/etc"
+    mount -t overlay -o "lowerdir=$root/etc,upperdir=$root/mnt/etc" \
+        -o "workdir=$root/mnt/work" overlay "$root/etc"
+fi
+
 if [ -n "$root" ]; then
     exec chroot "$root" "$@"
 fi

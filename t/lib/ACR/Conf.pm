@@ -16,7 +16,8 @@ use ACR::Secure;
 use Exporter qw(import);
 use MIME::Base64 qw(encode_base64);
 
-our @EXPORT = qw(shipped shipped_redis change accepted admin challenge log_in);
+our @EXPORT = qw(shipped shipped_proxy shipped_redis change accepted admin
+                 challenge log_in);
 
 
 # shipped(FILE, PLACE, ...): a node with conf/FILE and these changes, an
@@ -69,6 +70,18 @@ sub usual {
     }
 
     return $text;
+}
+
+
+# the registry of conf/tls-proxy, and the proxy before it
+sub shipped_proxy {
+    my $acr = shipped('tls-proxy/registry.conf',
+                      ['unix:/run/redis-acr/redis-server.sock'
+                       => redis()->address()],
+                      ['10.0.0.5' => '127.0.0.1']);
+
+    return ($acr, shipped('tls-proxy/proxy.conf',
+                          ['10.0.0.21:5000' => "127.0.0.1:$acr->{port}"]));
 }
 
 

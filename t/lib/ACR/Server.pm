@@ -5,7 +5,7 @@ package ACR::Server;
 #
 #   serve(LISTEN, DIR, ARGUMENT...)    what it does, in the process
 #
-# where told(DIR) is what tell() said last.
+# where told(DIR) is what tell() said last, and say(DIR, WHAT) answers.
 
 use strict;
 use warnings;
@@ -43,7 +43,7 @@ sub run {
     unlink("$dir/ready");
     $self->{process} = ACR::Process->spawn(
         "$dir/log", $^X, '-I', "$ACR::Node::TREE/t/lib", "-M$class", '-e',
-        "$class->listen(\@ARGV)", $dir, $self->{port}, @arguments);
+        "$class->listen(\@ARGV)", $dir, $self->address(), @arguments);
 
     my $deadline = time() + 20;
     while (!-e "$dir/ready") {
@@ -61,23 +61,36 @@ sub address { return "127.0.0.1:$_[0]->{port}" }
 sub tell {
     my ($self, $what) = @_;
 
-    ACR::Node::spew("$self->{dir}/told.new", encode_json($what));
-    rename("$self->{dir}/told.new", "$self->{dir}/told")
-        or die "rename: $!\n";
+    put($self->{dir}, 'told', $what);
+}
+
+
+sub put {
+    my ($dir, $name, $what) = @_;
+
+    ACR::Node::spew("$dir/$name.new", encode_json($what));
+    rename("$dir/$name.new", "$dir/$name") or die "rename: $!\n";
+}
+
+
+# said(DIR): what the process has said last with say()
+sub said {
+    my ($dir) = @_;
+
+    return decode_json(ACR::Node::slurp("$dir/said"));
 }
 
 
 # --- in its process
 
 sub listen {
-    my ($class, $dir, $port, @arguments) = @_;
+    my ($class, $dir, $address, @arguments) = @_;
 
     $SIG{PIPE} = 'IGNORE';
 
-    my $listen = IO::Socket::INET->new(LocalAddr => '127.0.0.1',
-                                       LocalPort => $port, Listen => 64,
+    my $listen = IO::Socket::INET->new(LocalAddr => $address, Listen => 64,
                                        ReuseAddr => 1)
-        or die "port $port: $@\n";
+        or die "$address: $@\n";
     ACR::Node::spew("$dir/ready", '');
 
     $class->can('serve')->($listen, $dir, @arguments);
@@ -88,6 +101,14 @@ sub told {
     my ($dir) = @_;
 
     return decode_json(ACR::Node::slurp("$dir/told"));
+}
+
+
+# say(DIR, WHAT): to the test
+sub say {
+    my ($dir, $what) = @_;
+
+    put($dir, 'said', $what);
 }
 
 1;
