@@ -39,3 +39,11 @@ acr_text_is(const acr_text_t *text, const char *s)
 {
     return text->len == strlen(s) && acr_text_begins(text, s);
 }
+
+
+int
+acr_text_equal(const acr_text_t *a, const acr_text_t *b)
+{
+    return a->len == b->len
+           && (a->len == 0 || memcmp(a->data, b->data, a->len) == 0);
+}

@@ -19,6 +19,9 @@ typedef struct {
     size_t                len;
 } acr_text_t;
 
+/* 1 if both have the same bytes */
+int acr_text_equal(const acr_text_t *a, const acr_text_t *b);
+
 /* 1 if the text is s, or begins with s, in upper or lower case of ASCII */
 int acr_text_is(const acr_text_t *text, const char *s);
 int acr_text_begins(const acr_text_t *text, const char *s);

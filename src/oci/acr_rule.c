@@ -10,7 +10,6 @@
 
 static int acr_rule_name(acr_text_t *text, unsigned *many);
 static int acr_rule_host(const acr_text_t *host);
-static int acr_rule_equal(acr_text_t a, acr_text_t b);
 static int acr_rule_begins(acr_text_t text, acr_text_t head);
 static int acr_rule_is_official(const acr_rule_t *rule, acr_text_t name);
 static size_t acr_rule_join(acr_text_t head, const char *middle,
@@ -124,7 +123,7 @@ acr_rule_overlaps(const acr_rule_t *a, const acr_rule_t *b)
     }
 
     if (!a->many) {
-        return acr_rule_equal(a->target, b->target);
+        return acr_text_equal(&a->target, &b->target);
     }
 
     return acr_rule_begins(a->target, b->target)
@@ -139,7 +138,7 @@ acr_rule_source(const acr_rule_t *rule, acr_text_t name, unsigned char *buf)
 
     if (!rule->many) {
 
-        if (!acr_rule_equal(rule->target, name)) {
+        if (!acr_text_equal(&rule->target, &name)) {
             return 0;
         }
 
@@ -169,7 +168,7 @@ acr_rule_target(const acr_rule_t *rule, acr_text_t host, acr_text_t name,
 {
     acr_text_t  rest;
 
-    if (!acr_rule_equal(rule->host, host)) {
+    if (!acr_text_equal(&rule->host, &host)) {
         return 0;
     }
 
@@ -179,7 +178,7 @@ acr_rule_target(const acr_rule_t *rule, acr_text_t host, acr_text_t name,
 
         /* the source may lack what Docker puts before it */
 
-        if (!acr_rule_equal(rule->source, name)
+        if (!acr_text_equal(&rule->source, &name)
             && (!acr_rule_is_official(rule, rest)
                 || name.len != sizeof(ACR_RULE_LIBRARY) - 1 + rule->source.len
                 || memcmp(name.data, ACR_RULE_LIBRARY,
@@ -201,13 +200,6 @@ acr_rule_target(const acr_rule_t *rule, acr_text_t host, acr_text_t name,
     }
 
     return acr_rule_join(rule->target, "", rest, buf);
-}
-
-
-static int
-acr_rule_equal(acr_text_t a, acr_text_t b)
-{
-    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
 }
 
 

@@ -31,7 +31,6 @@ static const char *acr_rules_entry(acr_rules_entry_t *entry,
 static const char *acr_rules_members(const json_t *json);
 static const acr_rules_member_t *acr_rules_member(const char *name);
 static const char *acr_rules_clash(const acr_rules_t *rules, size_t place);
-static int acr_rules_named(const acr_text_t *a, const acr_text_t *b);
 static void acr_rules_apply(acr_rules_change_t *change, int method);
 static void acr_rules_put(acr_rules_change_t *change);
 static json_t *acr_rules_append(acr_rules_change_t *change, json_t *list);
@@ -272,7 +271,7 @@ acr_rules_clash(const acr_rules_t *rules, size_t place)
     for (i = 0; i < place; i++) {
         other = &rules->entries[i];
 
-        if (acr_rules_named(&other->name, &entry->name)) {
+        if (acr_text_equal(&other->name, &entry->name)) {
             return acr_rules_twice;
         }
 
@@ -285,20 +284,13 @@ acr_rules_clash(const acr_rules_t *rules, size_t place)
 }
 
 
-static int
-acr_rules_named(const acr_text_t *a, const acr_text_t *b)
-{
-    return a->len == b->len && memcmp(a->data, b->data, a->len) == 0;
-}
-
-
 size_t
 acr_rules_find(const acr_rules_t *rules, const acr_text_t *name)
 {
     size_t  i;
 
     for (i = 0; i < rules->n; i++) {
-        if (acr_rules_named(&rules->entries[i].name, name)) {
+        if (acr_text_equal(&rules->entries[i].name, name)) {
             break;
         }
     }

@@ -27,6 +27,20 @@ begins(const char *text, const char *s)
 }
 
 
+static int
+equal(const char *a, const char *b)
+{
+    acr_text_t  x, y;
+
+    x.len = strlen(a);
+    x.data = tap_copy(a, x.len);
+    y.len = strlen(b);
+    y.data = tap_copy(b, y.len);
+
+    return acr_text_equal(&x, &y);
+}
+
+
 int
 main(void)
 {
@@ -50,6 +64,10 @@ main(void)
     text.data = NULL;
     text.len = 0;
     ok(acr_text_is(&text, "") && !acr_text_begins(&text, "a"), "no text");
+
+    ok(equal("ab", "ab") && equal("", ""), "the same bytes");
+    ok(!equal("ab", "aB") && !equal("ab", "a") && !equal("", "a"), "others");
+    ok(acr_text_equal(&text, &text), "no text is no text");
 
     return done();
 }
