@@ -115,6 +115,15 @@ local function is_unread(what)
     return redis.call('SISMEMBER', P .. 'unread', what) == 1
 end
 
+-- What a lookup says of what it has not found.  In a repository that may not be
+-- read nothing comes from elsewhere either.
+local function not_found(repo, locked)
+    if is_unread(repo) then
+        return {'behind', STATE}
+    end
+    return locked and {'locked', STATE, 'miss'} or {'miss', STATE}
+end
+
 -- A scrub has found that its file is not what its name says.
 local function is_broken(digest)
     return redis.call('SISMEMBER', P .. 'broken', digest) == 1

@@ -16,10 +16,7 @@ local value = digest and redis.call('HGET', P .. 'manifests:' .. repo, digest)
 local odd = is_odd(repo)
 local locked = odd and is_off(repo, '', 'r')
 if not value or odd and is_broken(digest) then
-    if is_unread(repo) then
-        return {'behind', STATE}
-    end
-    return locked and {'locked', STATE, 'miss'} or {'miss', STATE}
+    return not_found(repo, locked)
 end
 
 if locked then
