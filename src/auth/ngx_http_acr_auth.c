@@ -191,8 +191,6 @@ ngx_http_acr_auth_renewed(ngx_http_request_t *r, void *data, ngx_int_t rc)
 {
     ngx_http_acr_wanted_t *wanted = data;
 
-    ngx_http_acr_get_ctx(r)->renewed = 1;
-
     wanted->decide(r, wanted, NGX_OK);
 }
 

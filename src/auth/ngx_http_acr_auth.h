@@ -163,9 +163,9 @@ ngx_int_t ngx_http_acr_access_parse(ngx_http_acr_access_t **access,
     const u_char *p, size_t n, ngx_log_t *log);
 
 /*
- * Before a request is refused: looks whether there are other rights by now, and
- * takes them.  next(r, data, NGX_OK): there may be; NGX_DECLINED: not so, or
- * this request has looked before, or they are another registry's.
+ * Before a request is refused, once, which ctx->renewed tells: looks whether
+ * there are other rights by now, and takes them.  next(r, data, NGX_OK): there
+ * may be; NGX_DECLINED: not so, or they are another registry's.
  */
 void ngx_http_acr_access_renew(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
     ngx_http_acr_next_pt next, void *data);

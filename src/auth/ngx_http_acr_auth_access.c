@@ -192,12 +192,12 @@ ngx_http_acr_access_renew(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx,
 
     auth = ctx->registry->auth;
 
-    if (ctx->renewed || ctx->registry->origin || auth->access == NULL) {
+    ctx->renewed = 1;
+
+    if (ctx->registry->origin || auth->access == NULL) {
         next(r, data, NGX_DECLINED);
         return;
     }
-
-    ctx->renewed = 1;
 
     cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_acr_access_renew_t));
 

@@ -550,7 +550,6 @@ ngx_http_acr_login_again(ngx_http_request_t *r, void *data, ngx_int_t rc)
     access = login->registry->auth->access;
 
     if (rc != NGX_OK || access == NULL) {
-        login->ctx->renewed = 1;
         ngx_http_acr_login_done(r, login, NGX_DECLINED);
         return;
     }
