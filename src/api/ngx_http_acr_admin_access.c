@@ -183,12 +183,7 @@ ngx_http_acr_admin_access_method(ngx_http_request_t *r,
         ngx_str_set(&allow, "GET, HEAD, PUT, DELETE");
     }
 
-    if (ngx_http_acr_header(r, "Allow", &allow) != NGX_OK) {
-        ngx_http_acr_fail_errno(r, NGX_ERROR);
-        return;
-    }
-
-    ngx_http_acr_fail(r, ACR_E_UNSUPPORTED, NULL, "method", &r->method_name);
+    ngx_http_acr_fail_method(r, &allow);
 }
 
 

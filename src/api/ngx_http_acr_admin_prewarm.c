@@ -75,14 +75,7 @@ ngx_http_acr_admin_prewarm(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
     ngx_http_acr_metrics_begin(ctx);
 
     if (r->method != NGX_HTTP_POST) {
-
-        if (ngx_http_acr_header(r, "Allow", &allow) != NGX_OK) {
-            ngx_http_acr_fail_errno(r, NGX_ERROR);
-            return 1;
-        }
-
-        ngx_http_acr_fail(r, ACR_E_UNSUPPORTED, NULL, "method",
-                          &r->method_name);
+        ngx_http_acr_fail_method(r, &allow);
         return 1;
     }
 

@@ -31,8 +31,6 @@ typedef struct {
 static ngx_http_acr_admin_rules_t *ngx_http_acr_admin_rules_create(
     ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx);
 static void ngx_http_acr_admin_rules_cleanup(void *data);
-static void ngx_http_acr_admin_rules_method(ngx_http_request_t *r,
-    ngx_http_acr_admin_rules_t *a);
 
 static void ngx_http_acr_admin_rules_show(ngx_http_request_t *r,
     ngx_http_acr_admin_rules_t *a);
@@ -62,6 +60,8 @@ ngx_http_acr_admin_rules(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
     ngx_http_acr_admin_rules_t  *a;
 
     static ngx_str_t  kind = ngx_string("/cache-rules");
+    static ngx_str_t  all = ngx_string("GET, HEAD");
+    static ngx_str_t  one = ngx_string("GET, HEAD, PUT, DELETE");
 
     if (ngx_http_acr_admin_below(&r->uri, &kind, &rest) != NGX_OK) {
         return 0;
@@ -117,7 +117,7 @@ ngx_http_acr_admin_rules(ngx_http_request_t *r, ngx_http_acr_ctx_t *ctx)
         break;
     }
 
-    ngx_http_acr_admin_rules_method(r, a);
+    ngx_http_acr_fail_method(r, rest.len ? &one : &all);
 
     return 1;
 }
@@ -158,28 +158,6 @@ ngx_http_acr_admin_rules_cleanup(void *data)
 
     json_decref(a->body);
     ngx_http_acr_rules_free(a->set);
-}
-
-
-/* 405 */
-
-static void
-ngx_http_acr_admin_rules_method(ngx_http_request_t *r,
-    ngx_http_acr_admin_rules_t *a)
-{
-    ngx_str_t  *allow;
-
-    static ngx_str_t  all = ngx_string("GET, HEAD");
-    static ngx_str_t  one = ngx_string("GET, HEAD, PUT, DELETE");
-
-    allow = a->name.len ? &one : &all;
-
-    if (ngx_http_acr_header(r, "Allow", allow) != NGX_OK) {
-        ngx_http_acr_fail_errno(r, NGX_ERROR);
-        return;
-    }
-
-    ngx_http_acr_fail(r, ACR_E_UNSUPPORTED, NULL, "method", &r->method_name);
 }
 
 

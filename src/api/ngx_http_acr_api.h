@@ -49,6 +49,9 @@ ngx_int_t ngx_http_acr_route_rights(ngx_http_request_t *r,
    failed the request with 405. */
 ngx_int_t ngx_http_acr_need_get(ngx_http_request_t *r);
 
+/* 405: the resource has other methods than this one, those of allow */
+void ngx_http_acr_fail_method(ngx_http_request_t *r, ngx_str_t *allow);
+
 /* the context of a request, which is told when nginx terminates it; NULL: no
    memory */
 ngx_http_acr_ctx_t *ngx_http_acr_ctx_create(ngx_http_request_t *r);

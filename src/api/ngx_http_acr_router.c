@@ -542,12 +542,19 @@ ngx_http_acr_need_get(ngx_http_request_t *r)
         return NGX_OK;
     }
 
-    if (ngx_http_acr_header(r, "Allow", &allow) != NGX_OK) {
+    ngx_http_acr_fail_method(r, &allow);
+
+    return NGX_DONE;
+}
+
+
+void
+ngx_http_acr_fail_method(ngx_http_request_t *r, ngx_str_t *allow)
+{
+    if (ngx_http_acr_header(r, "Allow", allow) != NGX_OK) {
         ngx_http_acr_fail_errno(r, NGX_ERROR);
-        return NGX_DONE;
+        return;
     }
 
     ngx_http_acr_fail(r, ACR_E_UNSUPPORTED, NULL, "method", &r->method_name);
-
-    return NGX_DONE;
 }
