@@ -22,7 +22,7 @@ typedef struct {
 static void ngx_http_acr_through_cleanup(void *data);
 static ngx_int_t ngx_http_acr_through_known(ngx_http_acr_ctx_t *ctx,
     ngx_http_acr_through_asked_t *asked);
-static uint32_t ngx_http_acr_through_source(ngx_http_acr_through_t *through);
+static uint32_t ngx_http_acr_through_whom(ngx_http_acr_through_t *through);
 
 
 ngx_int_t
@@ -283,7 +283,7 @@ ngx_http_acr_through_known(ngx_http_acr_ctx_t *ctx,
                                   &ctx->repository, &ctx->reference,
                                   (u_char *) asked, sizeof(*asked))
            != sizeof(*asked)
-        || asked->source != ngx_http_acr_through_source(ctx->through))
+        || asked->source != ngx_http_acr_through_whom(ctx->through))
     {
         return NGX_DECLINED;
     }
@@ -306,7 +306,7 @@ ngx_http_acr_through_note(ngx_http_acr_ctx_t *ctx,
     }
 
     asked.when = ngx_time();
-    asked.source = ngx_http_acr_through_source(ctx->through);
+    asked.source = ngx_http_acr_through_whom(ctx->through);
     asked.result = result;
 
     ngx_http_acr_cache_put(registry->zone->cache,
@@ -319,21 +319,23 @@ ngx_http_acr_through_note(ngx_http_acr_ctx_t *ctx,
 
 
 static uint32_t
-ngx_http_acr_through_source(ngx_http_acr_through_t *through)
+ngx_http_acr_through_whom(ngx_http_acr_through_t *through)
 {
-    uint32_t    hash;
-    ngx_str_t  *host, *source;
+    ngx_http_acr_source_t  source;
 
-    host = &through->rule.remote->host;
-    source = &through->rule.source;
+    ngx_http_acr_through_source(through, 0, &source);
 
-    ngx_crc32_init(hash);
-    ngx_crc32_update(&hash, host->data, host->len);
-    ngx_crc32_update(&hash, (u_char *) "/", 1);
-    ngx_crc32_update(&hash, source->data, source->len);
-    ngx_crc32_final(hash);
+    return ngx_http_acr_fill_source(&source);
+}
 
-    return hash;
+
+void
+ngx_http_acr_through_source(ngx_http_acr_through_t *through, ngx_uint_t has,
+    ngx_http_acr_source_t *source)
+{
+    source->remote = through->rule.remote;
+    source->repository = through->rule.source;
+    source->has = has;
 }
 
 

@@ -1,7 +1,6 @@
 
 #include "ngx_http_acr_manifest.h"
 #include "ngx_http_acr_through_core.h"
-#include "../edge/ngx_http_acr_fill.h"
 
 
 static void ngx_http_acr_through_stale(ngx_http_request_t *r,
@@ -166,9 +165,7 @@ ngx_http_acr_through_follow(ngx_http_request_t *r,
 {
     ngx_http_acr_source_t  source;
 
-    source.remote = through->rule.remote;
-    source.repository = through->rule.source;
-    source.has = has;
+    ngx_http_acr_through_source(through, has, &source);
 
     ngx_http_acr_follow(r, &through->content, &source,
                         ngx_http_acr_through_whole,

@@ -12,6 +12,7 @@
 #define NGX_HTTP_ACR_THROUGH_CORE_H
 
 #include "ngx_http_acr_through.h"
+#include "../edge/ngx_http_acr_fill.h"
 #include "../edge/ngx_http_acr_rule.h"
 #include "../edge/ngx_http_acr_turn.h"
 
@@ -49,6 +50,10 @@ struct ngx_http_acr_through_s {
 /* notes what the origin has said of ctx->reference: OK or MISSING */
 void ngx_http_acr_through_note(ngx_http_acr_ctx_t *ctx,
     ngx_http_acr_remote_result_e result);
+
+/* where it comes from; has: the origin has said that the repository has it */
+void ngx_http_acr_through_source(ngx_http_acr_through_t *through,
+    ngx_uint_t has, ngx_http_acr_source_t *source);
 
 /* the digest is what the tag has named here when the request came */
 ngx_uint_t ngx_http_acr_through_is(ngx_http_acr_through_t *through,

@@ -1,4 +1,5 @@
 
+#include "ngx_http_acr_fill.h"
 #include "ngx_http_acr_watch.h"
 
 #include "../oci/acr_json.h"
@@ -59,8 +60,7 @@ ngx_http_acr_watch_start(ngx_http_acr_registry_t *registry,
     }
 
     watch->registry = registry;
-    watch->origin = ngx_crc32_long(registry->origin->host.data,
-                                   registry->origin->host.len);
+    watch->origin = ngx_http_acr_fill_host(registry->origin);
 
     /* the memory was another origin's before a reload: what is known of that
        one, and the numbers of its events, are nothing here */
